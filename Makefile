@@ -1,0 +1,45 @@
+# One word per intention. Everything lives in .venv and target; nothing is installed on the machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench docs clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(VENV)/.ready: pyproject.toml $(RUST)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.ready  ## three hospitals, one agreed result: build and run the main job
+	$(BIN)/tacit demo
+
+test: $(VENV)/.ready  ## all tests, Rust and Python
+	cargo test --workspace --locked --quiet
+	$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/.ready  ## format, lint, types, clippy, layering
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(BIN)/python -m pytest tests/house
+
+format: $(VENV)/.ready  ## rewrite the sources in the house format
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
+	cargo fmt --all
+
+bench: $(VENV)/.ready  ## every bench task at its default size
+	$(BIN)/tacit bench --task all
+
+docs: $(VENV)/.ready  ## regenerate the generated pages of docs/
+	$(BIN)/python -m tacit.cli.reference docs
+
+clean:  ## remove what was built
+	rm -rf $(VENV) target

@@ -1,0 +1,1 @@
+"""Confidential clean room: compute on the union of private data, learn exactly what was agreed."""
