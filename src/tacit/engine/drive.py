@@ -21,11 +21,18 @@ T = TypeVar("T")
 class Exchanger(Protocol):
     """The one method that a driver needs of a transport; see transport/base.py."""
 
-    def exchange(self, step: int, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]) -> Mapping[int, Any]:
+    def exchange(
+        self, step: int, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]
+    ) -> Mapping[int, Any]:
         """Send to each peer the concatenation of its buffers; return exactly `expects[p]` bytes from each p."""
 
 
-def drive(program: Coroutine[Any, Any, T], transport: Exchanger, first_step: int = 0, progress: Callable[[int], None] | None = None) -> T:
+def drive(
+    program: Coroutine[Any, Any, T],
+    transport: Exchanger,
+    first_step: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> T:
     """Run one party's coroutine to its end over a transport. Raises what the transport or the program raises.
 
     `progress(step)` is called once per round.
@@ -68,7 +75,9 @@ class Traffic:
         return Cost(self.rounds, self.bytes_total)
 
 
-def lockstep(programs: Sequence[Coroutine[Any, Any, T]], traffic: Traffic | None = None, record: bool = False) -> list[T]:
+def lockstep(
+    programs: Sequence[Coroutine[Any, Any, T]], traffic: Traffic | None = None, record: bool = False
+) -> list[T]:
     """Run every party's coroutine in this thread, one round at a time; the results in the order of the parties.
 
     Raises RunError RUN-901 if the parties disagree on what is sent or on how many rounds there are: a defect of the
@@ -102,7 +111,9 @@ def lockstep(programs: Sequence[Coroutine[Any, Any, T]], traffic: Traffic | None
                 for peer, size in exchange.expects.items():
                     data = mail.pop((peer, me), b"")
                     if len(data) != size:
-                        raise _disagreement(traffic.rounds, f"party {me} expects {size} bytes from {peer}, not {len(data)}")
+                        raise _disagreement(
+                            traffic.rounds, f"party {me} expects {size} bytes from {peer}, not {len(data)}"
+                        )
                     inbox[peer] = memoryview(data)
                 inboxes[me] = inbox
             if any(mail.values()):

@@ -71,7 +71,11 @@ class Plain(BlackBox):
         words = -(-prod(shape) // 64)
         return Bits(shape, kernels.prg_words(self._key, self._next_step(), width * words).reshape(width, words))
 
-    @declared(lambda self, owner, values, shape: Cost(1, 8 * prod(shape) * (self.parties - 1)) if prod(shape) and self.parties > 1 else Cost())
+    @declared(
+        lambda self, owner, values, shape: (
+            Cost(1, 8 * prod(shape) * (self.parties - 1)) if prod(shape) and self.parties > 1 else Cost()
+        )
+    )
     async def input(self, owner: int, values: U64Array | None, shape: tuple[int, ...]) -> Arith:
         """The owner sends the values to every other party, in the clear."""
         if self.parties == 1 or prod(shape) == 0:
@@ -84,7 +88,11 @@ class Plain(BlackBox):
         inbox = await Exchange({}, {owner: 8 * prod(shape)})
         return Arith(np.frombuffer(inbox[owner], dtype=np.uint64).reshape(shape))
 
-    @declared(lambda self, owner, values, shape, width: Cost(1, 8 * prod(shape) * (self.parties - 1)) if prod(shape) and self.parties > 1 else Cost())
+    @declared(
+        lambda self, owner, values, shape, width: (
+            Cost(1, 8 * prod(shape) * (self.parties - 1)) if prod(shape) and self.parties > 1 else Cost()
+        )
+    )
     async def input_bits(self, owner: int, values: U64Array | None, shape: tuple[int, ...], width: int) -> Bits:
         """As `input`; each word travels as 8 bytes."""
         return bits_of((await self.input(owner, values, shape)).parts[0], width)

@@ -288,7 +288,10 @@ class Rep3(BlackBox):
 
     @declared(
         lambda self, x, to=None: (
-            Cost(1, (3 if to is None else 1) * 8 * (x.width * words_of(x.size) if isinstance(x, Bits) else x.size))
+            Cost(
+                1,
+                (3 if to is None else 1) * 8 * (x.width * words_of(x.size) if isinstance(x, Bits) else x.size),
+            )
             if x.size
             else Cost()
         )
@@ -377,9 +380,7 @@ class Rep3(BlackBox):
         following = np.frombuffer(bytes(inbox[self._next]), dtype=np.uint64)
         return Arith(z.reshape(shape), following.reshape(shape))
 
-    @declared(
-        lambda self, op, x, y, f, exact=False: _bilinear_truncate_cost(op, x, y, f, exact)
-    )
+    @declared(lambda self, op, x, y, f, exact=False: _bilinear_truncate_cost(op, x, y, f, exact))
     async def bilinear_truncate(self, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool = False) -> Arith:
         """The product with its truncation: 3 rounds, 24 + 3f/8 bytes per element (exact: `truncate` after a product).
 
@@ -433,9 +434,7 @@ class Rep3(BlackBox):
         for s in sections(n):
             e, role = s.elements, self._role(s)
             if role == 0:
-                a1, t, ya[e], yb[e] = kernels.trunc_0(
-                    a[e], b[e], f, self._own, self._following, step + 3 * s.turn
-                )
+                a1, t, ya[e], yb[e] = kernels.trunc_0(a[e], b[e], f, self._own, self._following, step + 3 * s.turn)
                 mail.send(self._next, a1, t)
             elif role == 1:
                 mail.expect(self._prev, 8 * s.n + packed(s.n, f))
@@ -462,9 +461,7 @@ class Rep3(BlackBox):
                 ya[e] = kernels.trunc_finish(a[e], sent[s.turn], last.bytes(self._prev, packed(s.n, f)), f)
         return ya, yb
 
-    @declared(
-        lambda self, x, f, exact=False: _exact_cost(x.size, f) if exact else _trunc_cost(x.size, f)
-    )
+    @declared(lambda self, x, f, exact=False: _exact_cost(x.size, f) if exact else _trunc_cost(x.size, f))
     async def truncate(self, x: Arith, f: int, exact: bool = False) -> Arith:
         """T1: 2 rounds, 8 + 3f/8 bytes per element. Exact: the carry of the low f bits replaces the constant 1."""
         if x.size == 0:
@@ -636,13 +633,11 @@ class Rep3(BlackBox):
         return Bits(shape, empty, empty)
 
     async def _share_c(self, x: Arith, width: int, offset: int) -> Bits:
-        """Replicated bits whose XOR of components 0 and 1 is c and whose component 2 is r + offset. 1 round, 8*width*W."""
+        """Replicated bits: components 0 and 1 XOR to c, component 2 is r + offset. 1 round, 8*width*W bytes."""
         n = x.size
         a, b = _flat(x.parts[0]), _flat(x.parts[1])
         facts = {
-            s.turn: kernels.to_planes(a[s.elements] + b[s.elements], width)
-            for s in sections(n)
-            if self._role(s) == 0
+            s.turn: kernels.to_planes(a[s.elements] + b[s.elements], width) for s in sections(n) if self._role(s) == 0
         }
         parts = await self._hand_over(n, width, facts)
         ya, yb = np.empty((width, words_of(n)), np.uint64), np.empty((width, words_of(n)), np.uint64)
@@ -657,9 +652,7 @@ class Rep3(BlackBox):
             ya[:, s.words], yb[:, s.words] = pa, pb
         return Bits(x.shape, ya, yb)
 
-    @declared(
-        lambda self, x: Cost(7, 8 * words_of(x.size) * (64 + 3 * 63)) if x.size else Cost()
-    )
+    @declared(lambda self, x: Cost(7, 8 * words_of(x.size) * (64 + 3 * 63)) if x.size else Cost())
     async def is_zero(self, x: Arith) -> Bits:
         """x == 0 exactly when c == -r, that is when c ^ (r - 1) has all bits set: 7 rounds, 253 bits per element."""
         if x.size == 0:

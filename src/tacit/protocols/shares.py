@@ -66,7 +66,7 @@ class Arith(_Shares):
         return f"Arith(shape={self.shape})"
 
     def map(self, linear: Callable[[U64Array], U64Array]) -> Arith:
-        """Apply a function that is linear over Z_2^64 (reshape, take, sum, cumsum, transpose, ...) to each component."""
+        """Apply a function that is linear over Z_2^64 (reshape, take, sum, cumsum, ...) to each component."""
         return Arith(*(linear(p) for p in self.parts))
 
     def __add__(self, other: Arith) -> Arith:
@@ -116,8 +116,8 @@ class Arith(_Shares):
 class Bits(_Shares):
     """Shares of an array of `width`-bit words over Z_2, bit-sliced.
 
-    Each part is a `[width, words]` u64 array, words = ceil(size/64): bit i%64 of word i//64 of plane j is bit j (least
-    significant first) of element i in row-major order of `shape`. Bits beyond `size` in the last word are arbitrary.
+    Each part is a `[width, words]` u64 array, words = ceil(size/64): bit i%64 of word i//64 of plane j is bit j
+    (least significant first) of element i in row-major order of `shape`. Bits beyond `size` are arbitrary.
     """
 
     __slots__ = ("parts", "shape")
@@ -180,9 +180,7 @@ class Bits(_Shares):
     @staticmethod
     def concat_bits(items: Sequence[Bits]) -> Bits:
         """Join words of several widths into wider words, the first item lowest."""
-        return Bits(
-            items[0].shape, *(np.concatenate(parts) for parts in zip(*(i.parts for i in items), strict=True))
-        )
+        return Bits(items[0].shape, *(np.concatenate(parts) for parts in zip(*(i.parts for i in items), strict=True)))
 
     @staticmethod
     def concat(items: Sequence[Bits], axis: int = 0) -> Bits:
