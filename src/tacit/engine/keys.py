@@ -2,8 +2,8 @@
 """The first round of every run: the parties check that they run the same plan and agree on fresh keys.
 
 Each party sends each peer, over their authenticated channel, the plan's digest, the session id and a 32-byte
-contribution made for that peer alone. The key of a pair is HKDF-SHA256 (RFC 5869) of both contributions, bound to session, plan
-and pair; neither side chooses it alone, and the third party sees neither contribution.
+contribution made for that peer alone. The key of a pair is HKDF-SHA256 (RFC 5869) of both contributions, bound to
+session, plan and pair; neither side chooses it alone, and the third party sees neither contribution.
 """
 
 from __future__ import annotations

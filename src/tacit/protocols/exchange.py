@@ -117,9 +117,9 @@ async def gather(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
 async def dataflow(tasks: Mapping[K, Sequence[K]], start: Callable[[K], Coroutine[Any, Any, None]]) -> None:
     """Run a graph of tasks: each starts in the round in which the last of its predecessors ends.
 
-    `tasks[k]` are the predecessors of k; `start(k)` makes its coroutine, which stores its own result. What may run at the
-    same time shares rounds, so the rounds are those of the longest path. Starts follow the order of `tasks`, which must
-    be the same at every party.
+    `tasks[k]` are the predecessors of k; `start(k)` makes its coroutine, which stores its own result. What may run at
+    the same time shares rounds, so the rounds are those of the longest path. Starts follow the order of `tasks`,
+    which must be the same at every party.
     """
     waiting = {key: len(set(predecessors)) for key, predecessors in tasks.items()}
     successors: dict[K, list[K]] = {key: [] for key in tasks}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The protocol in the clear: every party holds every value.
 
-It gives no secrecy between its parties. It is the oracle of the differential tests, evaluates what is public or private to one
-party, and is the body of the enclave back-end. With more than one party, `input` sends the values to all others.
+It gives no secrecy between its parties. It is the oracle of the differential tests, evaluates what is public or
+private to one party, and is the body of the enclave back-end. With more than one party, `input` sends the values to
+all others.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Plain(BlackBox):
 
     def add_public(self, x: Arith, c: U64Array | int) -> Arith:
         """x + c."""
-        return x + self.constant(np.asarray(c) if not isinstance(c, int) else np.uint64(c & (2**64 - 1)))
+        return x + self.constant(np.asarray(c if not isinstance(c, int) else np.uint64(c & (2**64 - 1))))
 
     def xor_public(self, x: Bits, planes: U64Array) -> Bits:
         """x ^ c."""

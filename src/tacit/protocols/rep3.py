@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit import kernels
-from tacit.protocols.blackbox import FREE, MATMUL, MUL, Bilinear, BlackBox, Cost, declared
+from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox, Cost, declared
 from tacit.protocols.exchange import Buffer, Exchange, gather
 from tacit.protocols.shares import Arith, Bits, U64Array, words_of
 
@@ -382,7 +382,7 @@ class Rep3(BlackBox):
 
     @declared(lambda self, op, x, y, f, exact=False: _bilinear_truncate_cost(op, x, y, f, exact))
     async def bilinear_truncate(self, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool = False) -> Arith:
-        """The product with its truncation: 3 rounds, 24 + 3f/8 bytes per element (exact: `truncate` after a product).
+        """Product with truncation: 3 rounds, 24 + 3f/8 bytes per element (exact: `truncate` after a product).
 
         Role 0 needs only z0 + z1 and roles 1, 2 only z2, so the message that would complete the sharing is skipped.
         """
@@ -424,8 +424,8 @@ class Rep3(BlackBox):
     async def _truncate(self, a: U64Array, b: U64Array, f: int) -> tuple[U64Array, U64Array]:
         """T1 on flat parts. Role 0 reads a and b, role 1 only b, role 2 only a. 2 rounds, 8 + 3f/8 bytes/element.
 
-        With x' = x + 2^62 in [0, 2^63): x'/2^f = (c >> f) + (r >> f) + carry - w*2^(64-f), where the wrap w is the OR of
-        the top bits of c and r. Putting 1 for the carry gives floor or floor+1 without bias.
+        With x' = x + 2^62 in [0, 2^63): x'/2^f = (c >> f) + (r >> f) + carry - w*2^(64-f), where the wrap w is the OR
+        of the top bits of c and r. Putting 1 for the carry gives floor or floor+1 without bias.
         """
         n = a.size
         step = self._streams(9)
