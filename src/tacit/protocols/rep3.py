@@ -114,9 +114,13 @@ class _Mail:
         return np.frombuffer(self._inbox[peer][at : at + size], dtype=np.uint8)
 
     def words(self, peer: int, n: int) -> U64Array:
-        raw = self.bytes(peer, 8 * n)
-        # A packed message before this one may leave it unaligned.
-        return raw.view(np.uint64) if raw.ctypes.data % 8 == 0 else np.frombuffer(raw.tobytes(), dtype=np.uint64)
+        return _words(self.bytes(peer, 8 * n).data)
+
+
+def _words(raw: memoryview) -> U64Array:
+    """A received message as u64, without a copy where it is aligned (a packed message before it may shift it)."""
+    words = np.frombuffer(raw, dtype=np.uint64)
+    return words if words.flags.aligned else words.copy()
 
 
 def _flat(x: U64Array) -> U64Array:
@@ -258,7 +262,7 @@ class Rep3(BlackBox):
             return kernels.prg_words(self._own, step, n), rest
         if self.me == (owner + 1) % 3:
             inbox = await Exchange({}, {owner: 8 * n})
-            return np.frombuffer(bytes(inbox[owner]), dtype=np.uint64), zero
+            return _words(inbox[owner]), zero
         await Exchange({}, {})
         return zero, kernels.prg_words(self._following, step, n)
 
@@ -307,7 +311,7 @@ class Rep3(BlackBox):
         inbox = await Exchange(sends, expects)
         if not expects:
             return None
-        missing = np.frombuffer(bytes(inbox[self._prev]), dtype=np.uint64).reshape(a.shape)
+        missing = _words(inbox[self._prev]).reshape(a.shape)
         if isinstance(x, Bits):
             return kernels.from_planes(np.ascontiguousarray(a ^ b ^ missing), x.size).reshape(x.shape)
         return np.asarray(a + b + missing)
@@ -377,7 +381,7 @@ class Rep3(BlackBox):
             return self.constant(np.zeros(shape, np.uint64))
         z = self._cross(op, x, y)
         inbox = await Exchange({self._prev: [z]}, {self._next: z.nbytes})
-        following = np.frombuffer(bytes(inbox[self._next]), dtype=np.uint64)
+        following = _words(inbox[self._next])
         return Arith(z.reshape(shape), following.reshape(shape))
 
     @declared(lambda self, op, x, y, f, exact=False: _bilinear_truncate_cost(op, x, y, f, exact))
@@ -417,7 +421,7 @@ class Rep3(BlackBox):
         x0, x1, y0, y1 = parts
         z = kernels.rep3_and(x0, x1, y0, y1, self._own, self._following, step)
         inbox = await Exchange({self._prev: [z]}, {self._next: z.nbytes})
-        return Bits(x.shape, z, np.frombuffer(bytes(inbox[self._next]), dtype=np.uint64).reshape(z.shape))
+        return Bits(x.shape, z, _words(inbox[self._next]).reshape(z.shape))
 
     # --- truncation --------------------------------------------------------------------------------------------
 
@@ -481,7 +485,8 @@ class Rep3(BlackBox):
     async def _reshare(self, n: int, mine: dict[int, U64Array]) -> tuple[U64Array, U64Array]:
         """Arithmetic values split between roles 1 and 2 (`mine[turn]` per section) become replicated.
 
-        y0 and y1 are streams of K0 and K1; roles 1 and 2 exchange T - y1 and S - y0, whose sum is y2. 1 round, 16n bytes.
+        y0 and y1 are streams of K0 and K1; roles 1 and 2 exchange T - y1 and S - y0, whose sum is y2. 1 round and
+        16n bytes.
         """
         step = self._streams(3)
         ya, yb = np.empty(n, np.uint64), np.empty(n, np.uint64)
@@ -856,5 +861,5 @@ class Rep3(BlackBox):
         masked = kernels.sub_prg(_flat(mine), key, step)
         inbox = await Exchange({peer: [masked]}, {peer: masked.nbytes})
         stream = kernels.prg_words(key, step, size)
-        y2 = masked + np.frombuffer(bytes(inbox[peer]), dtype=np.uint64)
+        y2 = masked + _words(inbox[peer])
         return (stream, y2) if self.me == 1 else (y2, stream)
