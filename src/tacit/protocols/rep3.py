@@ -150,7 +150,7 @@ def _carry_cost(n: int, bits: int, top: bool) -> Cost:
 
 
 def _b2a_cost(n: int, width: int) -> Cost:
-    return Cost(2, sum(packed(n, 64 - i) for i in range(width)) + 16 * n) if n else Cost()
+    return Cost(2, sum(packed(n, 64 - i) for i in range(width)) + 16 * n) if n and width else Cost()
 
 
 def _exact_cost(n: int, f: int) -> Cost:
@@ -425,11 +425,12 @@ class Rep3(BlackBox):
 
     # --- truncation --------------------------------------------------------------------------------------------
 
-    async def _truncate(self, a: U64Array, b: U64Array, f: int) -> tuple[U64Array, U64Array]:
+    async def _truncate(self, a: U64Array, b: U64Array, f: int, less: int = 1) -> tuple[U64Array, U64Array]:
         """T1 on flat parts. Role 0 reads a and b, role 1 only b, role 2 only a. 2 rounds, 8 + 3f/8 bytes/element.
 
-        With x' = x + 2^62 in [0, 2^63): x'/2^f = (c >> f) + (r >> f) + carry - w*2^(64-f), where the wrap w is the OR
-        of the top bits of c and r. Putting 1 for the carry gives floor or floor+1 without bias.
+        With x' = x - less + 2^62 in [0, 2^63): floor(x'/2^f) = (c >> f) + (r >> f) + carry - w*2^(64-f), where the wrap
+        w is the OR of the top bits of c and r. Putting 1 for the carry rounds up with probability (x' mod 2^f + 1)/2^f.
+        So less=1 gives the mean x/2^f, and multiples of 2^f exactly; less=0 gives floor(x/2^f) + 1 - carry.
         """
         n = a.size
         step = self._streams(9)
@@ -438,7 +439,8 @@ class Rep3(BlackBox):
         for s in sections(n):
             e, role = s.elements, self._role(s)
             if role == 0:
-                a1, t, ya[e], yb[e] = kernels.trunc_0(a[e], b[e], f, self._own, self._following, step + 3 * s.turn)
+                low = a[e] - np.uint64(less)
+                a1, t, ya[e], yb[e] = kernels.trunc_0(low, b[e], f, self._own, self._following, step + 3 * s.turn)
                 mail.send(self._next, a1, t)
             elif role == 1:
                 mail.expect(self._prev, 8 * s.n + packed(s.n, f))
@@ -472,9 +474,12 @@ class Rep3(BlackBox):
             return x
         if exact:
             x = self.add_public(x, 1 << (f - 1))
-            rounded, carry = await gather(self.truncate(x, f), self._carry_arith(x, f))
+            rounded, carry = await gather(self._truncated(x, f, 0), self._carry_arith(x, f))
             return self.add_public(rounded + carry, -1)
-        a, b = await self._truncate(_flat(x.parts[0]), _flat(x.parts[1]), f)
+        return await self._truncated(x, f, 1)
+
+    async def _truncated(self, x: Arith, f: int, less: int) -> Arith:
+        a, b = await self._truncate(_flat(x.parts[0]), _flat(x.parts[1]), f, less)
         return Arith(a.reshape(x.shape), b.reshape(x.shape))
 
     async def _carry_arith(self, x: Arith, bits: int) -> Arith:
