@@ -321,6 +321,25 @@ def test_exactness_reaches_through_one_carried_value_to_another():
     assert exact(plan, "square") == [True]
 
 
+def test_exactness_takes_time_linear_in_the_plan():
+    # A chain of carried values in nested loops: a pass that repeats itself until nothing changes would take c^3 walks.
+    b = builder()
+    count = 60
+    x = [b.add("share", [b.input(0, f"x{k}", FIXED, (), Interval(-9, 9))]) for k in range(count)]
+
+    def rotate(depth):
+        if depth == 0:
+            return lambda r, c: [*c[1:], r.add("clip", [r.add("square", [c[0]])], lo=-9, hi=9)]
+        return lambda r, c: r.repeat(2, c, rotate(depth - 1), [Interval(-9, 9)] * count)
+
+    results = b.repeat(2, x, rotate(2), [Interval(-9, 9)] * count)
+    b.output("y", b.reveal(results[0], "p"))
+    inner = body_of(b.build())
+    while any(n.op == "repeat" for n in inner.nodes):
+        inner = next(n.attrs["body"] for n in inner.nodes if n.op == "repeat")
+    assert [n.attrs["exact"] for n in inner.nodes if n.op == "square"] == [True]
+
+
 def test_loops_in_loops():
     b = builder()
     x = b.add("share", [b.input(0, "x", INT64, (), Interval(0, 1))])

@@ -61,6 +61,7 @@ class Assumption:
 
 def disclosures(graph: Graph) -> tuple[Disclosure, ...]:
     """Every disclosure: the shapes of the inputs first, then the reveals, each in the order of the plan."""
+    reader = _Reader(graph)
     labels: dict[int, list[str]] = {}
     for label, value in graph.outputs:
         labels.setdefault(value, []).append(label)
@@ -72,49 +73,22 @@ def disclosures(graph: Graph) -> tuple[Disclosure, ...]:
         elif node.op == "reveal":
             to = node.attrs["to"]
             audience = "everyone" if to is None else graph.parties[to]
-            what = _reveal_words(graph, node, labels.get(node.id, []))
+            what = _reveal_words(reader, node, labels.get(node.id, []))
             reveals.append(Disclosure("reveal", what, to, audience, node.attrs["purpose"], node.id, node.type))
     return (*sizes, *reveals)
 
 
 def assumptions(graph: Graph) -> tuple[Assumption, ...]:
     """Every `assume` of the plan, those in loops included."""
+    reader = _Reader(graph)
     found = []
     for node, times in all_nodes(graph.nodes):
         if node.op == "assume":
             unit = 2.0**node.type.dtype.f
             interval = node.type.interval
-            where = "a value in a loop" if times > 1 else words(graph, node.inputs[0])
+            where = "a value in a loop" if times > 1 else reader.words(node.inputs[0])
             found.append(Assumption(f"{where} (%{node.id})", interval, (interval.lo / unit, interval.hi / unit), times))
     return tuple(found)
-
-
-def words(graph: Graph, node_id: int, depth: int = WORDS_DEPTH) -> str:
-    """What a top-level node computes, in words, down to `depth` operations that compute something."""
-    node = _computing(graph, node_id)
-    if node.op == "input":
-        return _name(graph, node)
-    template = OPS[node.op].words
-    if not node.inputs:
-        return template
-    if depth == 0:
-        return "a computed value"
-    parts = [_part(graph, i, depth - 1) for i in node.inputs[:NAMES_MAX]]
-    return template.format(*parts, all=_listing(parts, len(node.inputs)))
-
-
-def _part(graph: Graph, node_id: int, depth: int) -> str:
-    """The words of an operand, in parentheses where it would be unclear how far they reach."""
-    text = words(graph, node_id, depth)
-    return f"({text})" if depth and _computing(graph, node_id).inputs else text
-
-
-def _computing(graph: Graph, node_id: int) -> Node:
-    """The node itself, or the one it passes on with no more than another shape, type or home."""
-    node = graph.nodes[node_id]
-    while OPS[node.op].words == "{0}":
-        node = graph.nodes[node.inputs[0]]
-    return node
 
 
 def sources(graph: Graph, node_id: int) -> tuple[Node, ...]:
@@ -128,13 +102,44 @@ def sources(graph: Graph, node_id: int) -> tuple[Node, ...]:
     return tuple(graph.nodes[i] for i in sorted(seen) if graph.nodes[i].op == "input")
 
 
-def _reveal_words(graph: Graph, node: Node, labels: list[str]) -> str:
+def _reveal_words(reader: _Reader, node: Node, labels: list[str]) -> str:
+    graph = reader.graph
     label = ", ".join(f"`{name}`" for name in labels) + ": " if labels else ""
     shape = node.type.shape
     amount = f"an array {list(shape)} of {node.type.dtype}" if shape else f"one {node.type.dtype} value"
     names = [_name(graph, n) for n in sources(graph, node.id)]
     origin = _listing(names[:NAMES_MAX], len(names)) if names else "public values only"
-    return f"{label}{amount}, {words(graph, node.id)}; computed from {origin}"
+    return f"{label}{amount}, {reader.words(node.id)}; computed from {origin}"
+
+
+class _Reader:
+    """Puts the nodes of one plan in words."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        # For each node the one that computes its value, rather than pass it on with another shape, type or home. Done
+        # once, because a hostile plan could make every look-up walk a chain as long as the plan.
+        self._computing: list[Node] = []
+        for node in graph.nodes:
+            self._computing.append(self._computing[node.inputs[0]] if OPS[node.op].words == "{0}" else node)
+
+    def words(self, node_id: int, depth: int = WORDS_DEPTH) -> str:
+        """What a top-level node computes, down to `depth` operations."""
+        node = self._computing[node_id]
+        template = OPS[node.op].words
+        if node.op == "input":
+            return _name(self.graph, node)
+        if not node.inputs:
+            return template
+        if depth == 0:
+            return "a computed value"
+        parts = [self._part(i, depth - 1) for i in node.inputs[:NAMES_MAX]]
+        return template.format(*parts, all=_listing(parts, len(node.inputs)))
+
+    def _part(self, node_id: int, depth: int) -> str:
+        """The words of an operand, in parentheses where it would be unclear how far they reach."""
+        text = self.words(node_id, depth)
+        return f"({text})" if depth and self._computing[node_id].inputs else text
 
 
 def _name(graph: Graph, node: Node) -> str:

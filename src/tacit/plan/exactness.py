@@ -10,48 +10,70 @@ a comparison end the walk after the operation itself. Extra exactness is allowed
 
 from __future__ import annotations
 
-from collections.abc import Set
 from dataclasses import replace
+from typing import TypeAlias
 
-from tacit.plan.nodes import Node, Region
+from tacit.plan.nodes import Node
 from tacit.plan.ops import keeps_low_bits, truncates
 
-
-def make_exact(nodes: tuple[Node, ...], read: Set[int] = frozenset()) -> tuple[Node, ...]:
-    """The same nodes with `exact=True` on every truncation whose low bits are read, by a reveal or through `read`."""
-    return _walk(nodes, read)[0]
+Path: TypeAlias = tuple[int, ...]
+"""A scope: the ids of the `repeat` nodes around it, from the outermost."""
 
 
-def _walk(nodes: tuple[Node, ...], read: Set[int]) -> tuple[tuple[Node, ...], set[int]]:
-    """The nodes made exact, and the ids whose low bits are read. Pre-condition: inputs are earlier nodes."""
-    seen = set(read)
-    carried: dict[int, set[int]] = {}
-    out = list(nodes)
-    for node in reversed(nodes):
-        if node.op == "reveal":
-            seen.update(node.inputs)
+def make_exact(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The same nodes with `exact=True` on every truncation whose low bits reach a reveal.
+
+    Pre-condition: operands come earlier, and loops fit their operands. Time is linear in the size of the plan: this
+    runs on plans that nobody has to trust.
+    """
+    scopes: dict[Path, tuple[Node, ...]] = {}
+    _collect(nodes, (), scopes)
+    return _marked((), scopes, _read(scopes))
+
+
+def _collect(nodes: tuple[Node, ...], path: Path, scopes: dict[Path, tuple[Node, ...]]) -> None:
+    scopes[path] = nodes
+    for node in nodes:
         if node.op == "repeat":
-            body, operands = _loop(node.attrs["body"], carried.get(node.id, set()))
-            out[node.id] = replace(node, attrs=node.attrs.replaced(body=body))
-            seen.update(node.inputs[k] for k in operands)
-        elif node.id in seen and node.op == "result":
-            carried.setdefault(node.inputs[0], set()).add(node.attrs["index"])
-        elif node.id in seen:
-            types = [nodes[i].type for i in node.inputs]
-            if truncates(node.op, types, node.attrs):
-                out[node.id] = replace(node, attrs=node.attrs.replaced(exact=True))
-            if keeps_low_bits(node.op, types, node.attrs):
-                seen.update(node.inputs)
-    return tuple(out), seen
+            _collect(node.attrs["body"].nodes, (*path, node.id), scopes)
 
 
-def _loop(body: Region, read: set[int]) -> tuple[Region, set[int]]:
-    """The body made exact when the carried values `read` are read after the loop, and the operands read through it."""
-    while True:
-        nodes, seen = _walk(body.nodes, {body.outputs[k] for k in read})
-        operands = {n.attrs["index"] for n in nodes if n.op == "param" and n.id in seen}
-        # A carried value that a trip reads is the output of the trip before.
-        more = {k for k in operands if k < len(body.outputs)} - read
-        if not more:
-            return replace(body, nodes=nodes), operands
-        read = read | more
+def _read(scopes: dict[Path, tuple[Node, ...]]) -> set[tuple[Path, int]]:
+    """The values whose low bits can be read off some revealed value."""
+    stack: list[tuple[Path, int]] = [((), i) for node in scopes[()] if node.op == "reveal" for i in node.inputs]
+    seen = set(stack)
+    while stack:
+        path, value = stack.pop()
+        for found in _behind(path, scopes[path][value], scopes):
+            if found not in seen:
+                seen.add(found)
+                stack.append(found)
+    return seen
+
+
+def _behind(path: Path, node: Node, scopes: dict[Path, tuple[Node, ...]]) -> list[tuple[Path, int]]:
+    """The values whose low bits can be read off the low bits of this one."""
+    if node.op == "result":
+        loop = scopes[path][node.inputs[0]]
+        return [((*path, loop.id), loop.attrs["body"].outputs[node.attrs["index"]])]
+    if node.op == "param":
+        outside, index = path[:-1], node.attrs["index"]
+        loop = scopes[outside][path[-1]]
+        outputs = loop.attrs["body"].outputs
+        # What a trip starts from is what the trip before ended with, or the first trip's operand.
+        return [(outside, loop.inputs[index]), *((path, o) for o in outputs[index : index + 1])]
+    types = [scopes[path][i].type for i in node.inputs]
+    return [(path, i) for i in node.inputs] if keeps_low_bits(node.op, types, node.attrs) else []
+
+
+def _marked(path: Path, scopes: dict[Path, tuple[Node, ...]], read: set[tuple[Path, int]]) -> tuple[Node, ...]:
+    nodes = scopes[path]
+    out = []
+    for node in nodes:
+        if node.op == "repeat":
+            body = replace(node.attrs["body"], nodes=_marked((*path, node.id), scopes, read))
+            node = replace(node, attrs=node.attrs.replaced(body=body))
+        elif (path, node.id) in read and truncates(node.op, [nodes[i].type for i in node.inputs], node.attrs):
+            node = replace(node, attrs=node.attrs.replaced(exact=True))
+        out.append(node)
+    return tuple(out)
