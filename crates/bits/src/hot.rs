@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One-hot digits and the look-up tables built on them.
+//!
+//! Source: the masked one-hot look-up of Keller et al. 2017 (ePrint 2017/378, TinyTable/OTTT line), on packed bits.
+
+use tacit_simd::{LANES, Path, kernel};
+
+/// The planes of one-hot digits: `planes` is `[g, words]`, `out` is `[2^g - 1, words]`, row v - 1 is [digit == v].
+pub fn one_hot(path: Path, out: &mut [u64], planes: &[u64], g: usize, words: usize) {
+    assert!((1..=8).contains(&g) && planes.len() == g * words);
+    assert!(out.len() == ((1 << g) - 1) * words);
+    one_hot_rows(path, out, planes, g, words);
+}
+
+kernel! {
+    fn one_hot_rows(out: &mut [u64], planes: &[u64], g: usize, words: usize) {
+        let mut hot = [[0u64; LANES]; 256];
+        for at in (0..words).step_by(LANES) {
+            let n = LANES.min(words - at);
+            hot[0] = [u64::MAX; LANES];
+            for j in 0..g {
+                let digit = load(&planes[j * words + at..], n);
+                let (low, high) = hot.split_at_mut(1 << j);
+                for (low, high) in low.iter_mut().zip(high) {
+                    for b in 0..LANES {
+                        high[b] = low[b] & digit[b];
+                        low[b] &= !digit[b];
+                    }
+                }
+            }
+            for (v, row) in hot[1..1 << g].iter().enumerate() {
+                store(&mut out[v * words + at..], row, n);
+            }
+        }
+    }
+}
+
+/// Shares of `table[delta ^ digit]` from shares `hot` of the one-hot delta; see the reference for the layout.
+///
+/// `table` is public: which rows are added depends on it, and on nothing else.
+#[allow(clippy::too_many_arguments)]
+pub fn lut_combine(
+    path: Path,
+    out: &mut [u64],
+    hot: &[u64],
+    digit: &[u64],
+    words: usize,
+    table: &[u64],
+    out_bits: usize,
+    first: bool,
+) {
+    let g = table.len().trailing_zeros() as usize;
+    assert!((1..=8).contains(&g) && table.len() == 1 << g && out_bits <= 64);
+    assert!(
+        hot.len() == (table.len() - 1) * words
+            && digit.len() == g * words
+            && out.len() == out_bits * words
+    );
+    // For each bit of the result, the entries that have it.
+    let (mut entries, mut ends) = (Vec::new(), Vec::with_capacity(out_bits));
+    for j in 0..out_bits {
+        entries.extend(
+            (0..table.len())
+                .filter(|v| table[*v] >> j & 1 == 1)
+                .map(|v| v as u8),
+        );
+        ends.push(entries.len());
+    }
+    lut_rows(path, out, hot, digit, words, g, &entries, &ends, first);
+}
+
+kernel! {
+    fn lut_rows(
+        out: &mut [u64],
+        hot: &[u64],
+        digit: &[u64],
+        words: usize,
+        g: usize,
+        entries: &[u8],
+        ends: &[usize],
+        first: bool,
+    ) {
+        let mut rows = [[0u64; LANES]; 256];
+        for at in (0..words).step_by(LANES) {
+            let n = LANES.min(words - at);
+            let mut zero = [if first { u64::MAX } else { 0 }; LANES];
+            for v in 1..1usize << g {
+                rows[v] = load(&hot[(v - 1) * words + at..], n);
+                for b in 0..LANES {
+                    zero[b] ^= rows[v][b];
+                }
+            }
+            rows[0] = zero;
+            // Rotate by XOR with the digit: row u becomes the share of [delta ^ digit == u].
+            for j in 0..g {
+                let digit = load(&digit[j * words + at..], n);
+                for pair in rows[..1 << g].chunks_exact_mut(2 << j) {
+                    let (low, high) = pair.split_at_mut(1 << j);
+                    for (low, high) in low.iter_mut().zip(high) {
+                        for b in 0..LANES {
+                            let swap = (low[b] ^ high[b]) & digit[b];
+                            low[b] ^= swap;
+                            high[b] ^= swap;
+                        }
+                    }
+                }
+            }
+            let mut start = 0;
+            for (j, end) in ends.iter().enumerate() {
+                let mut sum = [0; LANES];
+                for v in &entries[start..*end] {
+                    let row = &rows[usize::from(*v)];
+                    for b in 0..LANES {
+                        sum[b] ^= row[b];
+                    }
+                }
+                store(&mut out[j * words + at..], &sum, n);
+                start = *end;
+            }
+        }
+    }
+}
+
+/// The first `n` words of `from`, zero padded. A constant length in the common case: one load, not a call.
+#[inline(always)]
+pub(crate) fn load(from: &[u64], n: usize) -> [u64; LANES] {
+    let mut row = [0; LANES];
+    if n == LANES {
+        row.copy_from_slice(&from[..LANES]);
+    } else {
+        row[..n].copy_from_slice(&from[..n]);
+    }
+    row
+}
+
+/// The first `n` words of `row` into `to`.
+#[inline(always)]
+pub(crate) fn store(to: &mut [u64], row: &[u64; LANES], n: usize) {
+    if n == LANES {
+        to[..LANES].copy_from_slice(row);
+    } else {
+        to[..n].copy_from_slice(&row[..n]);
+    }
+}
