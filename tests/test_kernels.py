@@ -180,9 +180,7 @@ def test_look_up_reconstructs_the_table(path: str) -> None:
     share = words(15, 3, seed=4)
     other = kernels.one_hot(delta) ^ share
 
-    out = kernels.lut_combine(share, digit, table, 64, True) ^ kernels.lut_combine(
-        other, digit, table, 64, False
-    )
+    out = kernels.lut_combine(share, digit, table, 64, True) ^ kernels.lut_combine(other, digit, table, 64, False)
 
     index = kernels.from_planes(delta ^ digit, 192)
     same(kernels.from_planes(out, 192), table[index])
@@ -237,9 +235,7 @@ def test_permutations_match_the_reference(path: str, n: int) -> None:
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_random_shapes_match_the_reference_on_every_path(data: st.DataObject) -> None:
-    n, bits, f = (
-        data.draw(st.integers(*r), label=k) for k, r in (("n", (0, 1400)), ("bits", (1, 64)), ("f", (1, 61)))
-    )
+    n, bits, f = (data.draw(st.integers(*r), label=k) for k, r in (("n", (0, 1400)), ("bits", (1, 64)), ("f", (1, 61))))
     m, k, c = (data.draw(st.integers(0, 40), label=name) for name in "mkc")
     x0, x1, y0, y1 = (words(n, seed=s) for s in range(4))
     p0, p1, q0, q1 = words(m, k, seed=1), words(m, k, seed=2), words(k, c, seed=3), words(k, c, seed=4)
@@ -249,9 +245,7 @@ def test_random_shapes_match_the_reference_on_every_path(data: st.DataObject) ->
         try:
             same(kernels.rep3_mul(x0, x1, y0, y1, A, B, n), ref.rep3_mul(x0, x1, y0, y1, REF_A, REF_B, n))
             same(kernels.trunc_0(x0, x1, f, A, B, n), ref.trunc_0(x0, x1, f, REF_A, REF_B, n))
-            same(
-                kernels.rep3_matmul(p0, p1, q0, q1, A, B, 1), ref.rep3_matmul(p0, p1, q0, q1, REF_A, REF_B, 1)
-            )
+            same(kernels.rep3_matmul(p0, p1, q0, q1, A, B, 1), ref.rep3_matmul(p0, p1, q0, q1, REF_A, REF_B, 1))
             same(kernels.to_planes(x0, bits), ref.to_planes(x0, bits))
             same(kernels.from_planes(planes, n), ref.from_planes(planes, n))
             same(kernels.pack(x0, bits), ref.pack(x0, bits))
