@@ -56,17 +56,17 @@ pub fn lut_combine(
             && digit.len() == g * words
             && out.len() == out_bits * words
     );
-    // For each bit of the result, the entries that have it.
-    let (mut entries, mut ends) = (Vec::new(), Vec::with_capacity(out_bits));
-    for j in 0..out_bits {
-        entries.extend(
-            (0..table.len())
-                .filter(|v| table[*v] >> j & 1 == 1)
-                .map(|v| v as u8),
+    // For each entry of the table, the bits it has.
+    let (mut bits, mut ends) = (Vec::new(), Vec::with_capacity(table.len()));
+    for entry in table {
+        bits.extend(
+            (0..out_bits)
+                .filter(|j| entry >> j & 1 == 1)
+                .map(|j| j as u8),
         );
-        ends.push(entries.len());
+        ends.push(bits.len());
     }
-    lut_rows(path, out, hot, digit, words, g, &entries, &ends, first);
+    lut_rows(path, out, hot, digit, words, &bits, &ends, first);
 }
 
 kernel! {
@@ -75,16 +75,16 @@ kernel! {
         hot: &[u64],
         digit: &[u64],
         words: usize,
-        g: usize,
-        entries: &[u8],
+        bits: &[u8],
         ends: &[usize],
         first: bool,
     ) {
+        let (entries, out_bits) = (ends.len(), out.len().checked_div(words).unwrap_or(0));
         let mut rows = [[0u64; LANES]; 256];
         for at in (0..words).step_by(LANES) {
             let n = LANES.min(words - at);
             let mut zero = [if first { u64::MAX } else { 0 }; LANES];
-            for v in 1..1usize << g {
+            for v in 1..entries {
                 rows[v] = load(&hot[(v - 1) * words + at..], n);
                 for b in 0..LANES {
                     zero[b] ^= rows[v][b];
@@ -92,9 +92,9 @@ kernel! {
             }
             rows[0] = zero;
             // Rotate by XOR with the digit: row u becomes the share of [delta ^ digit == u].
-            for j in 0..g {
+            for j in 0..entries.trailing_zeros() as usize {
                 let digit = load(&digit[j * words + at..], n);
-                for pair in rows[..1 << g].chunks_exact_mut(2 << j) {
+                for pair in rows[..entries].chunks_exact_mut(2 << j) {
                     let (low, high) = pair.split_at_mut(1 << j);
                     for (low, high) in low.iter_mut().zip(high) {
                         for b in 0..LANES {
@@ -105,17 +105,20 @@ kernel! {
                     }
                 }
             }
+            // Added in memory: a sum per bit in a register invites the compiler to gather several rows at once.
+            let mut sums = [[0u64; LANES]; 64];
             let mut start = 0;
-            for (j, end) in ends.iter().enumerate() {
-                let mut sum = [0; LANES];
-                for v in &entries[start..*end] {
-                    let row = &rows[usize::from(*v)];
+            for (row, end) in rows.iter().zip(ends) {
+                for j in &bits[start..*end] {
+                    let sum = &mut sums[usize::from(*j % 64)];
                     for b in 0..LANES {
                         sum[b] ^= row[b];
                     }
                 }
-                store(&mut out[j * words + at..], &sum, n);
                 start = *end;
+            }
+            for (j, sum) in sums[..out_bits].iter().enumerate() {
+                store(&mut out[j * words + at..], sum, n);
             }
         }
     }
