@@ -101,7 +101,7 @@ def lockstep(
             mail: dict[tuple[int, int], bytes] = {}
             for me, exchange in pending.items():
                 for peer, buffers in exchange.sends.items():
-                    payload = b"".join(bytes(memoryview(b).cast("B")) for b in buffers if nbytes(b))
+                    payload = b"".join(b if isinstance(b, bytes) else b.tobytes() for b in buffers)
                     mail[me, peer] = payload
                     traffic.bytes_sent[me] = traffic.bytes_sent.get(me, 0) + len(payload)
                     if record:

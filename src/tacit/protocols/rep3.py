@@ -47,12 +47,12 @@ class Section:
     @property
     def n(self) -> int:
         """Number of elements."""
-        return self.elements.stop - self.elements.start
+        return int(self.elements.stop - self.elements.start)
 
     @property
     def w(self) -> int:
         """Number of 64-bit words of a bit plane."""
-        return self.words.stop - self.words.start
+        return int(self.words.stop - self.words.start)
 
 
 def sections(n: int) -> Iterator[Section]:

@@ -39,8 +39,8 @@ class _Shares:
             next="open it with a reveal node of the plan",
         )
 
-    __bool__ = __int__ = __float__ = __index__ = __iter__ = __hash__ = _refuse  # type: ignore[assignment]
-    __reduce__ = __getstate__ = __array__ = _refuse  # type: ignore[assignment]
+    __bool__ = __int__ = __float__ = __index__ = __iter__ = __hash__ = _refuse
+    __reduce__ = __getstate__ = __array__ = _refuse
 
 
 class Arith(_Shares):
