@@ -156,6 +156,11 @@ def test_planes_with_junk_beyond_the_end_and_unused_words_are_read_as_the_refere
         assert not (kernels.from_planes(planes, n) >> np.uint64(bits - 1) >> np.uint64(1)).any()
 
 
+def test_a_number_of_no_bits_has_no_planes_and_reads_as_zero(path: str) -> None:
+    same(kernels.to_planes(words(65), 0), np.zeros((0, 2), dtype=np.uint64))
+    same(kernels.from_planes(np.zeros((0, 2), dtype=np.uint64), 65), np.zeros(65, dtype=np.uint64))
+
+
 def test_padding_bits_of_packed_data_are_ignored(path: str) -> None:
     data = np.array([0xFF], dtype=np.uint8)
     same(kernels.unpack(data, 1, 3), np.array([7], dtype=np.uint64))
@@ -346,7 +351,7 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
         ".",
     ),
     "planes of a matrix": (lambda: kernels.to_planes(X2, 3), ValueError, "x must have 1"),
-    "no planes": (lambda: kernels.to_planes(X, 0), ValueError, "bits"),
+    "minus one plane": (lambda: kernels.to_planes(X, -1), ValueError, "bits"),
     "65 planes": (lambda: kernels.to_planes(X, 65), ValueError, "bits"),
     "flat planes": (lambda: kernels.from_planes(X, 3), ValueError, "planes must have 2"),
     "planes too short": (lambda: kernels.from_planes(X2[:, :1].copy(), 65), ValueError, "n must"),

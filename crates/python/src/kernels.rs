@@ -366,7 +366,7 @@ fn xor_prg<'py>(
     Ok(out)
 }
 
-/// The low `bits` (1 to 64) bits of `[n]` elements as `[bits, ceil(n / 64)]` planes, zero padded.
+/// The low `bits` (0 to 64) bits of `[n]` elements as `[bits, ceil(n / 64)]` planes, zero padded.
 #[pyfunction]
 fn to_planes<'py>(
     py: Python<'py>,
@@ -376,7 +376,7 @@ fn to_planes<'py>(
     let x = Input::<u64>::new("x", x)?;
     let [n] = x.dims("x")?;
     let x = x.slice();
-    let bits = size("bits", bits, 1..=64)?;
+    let bits = size("bits", bits, 0..=64)?;
     let planes = empty(py, &[bits, n.div_ceil(64)])?;
     fill!(py, [planes], |path| tacit_bits::to_planes(
         path, planes, x, bits
@@ -394,7 +394,7 @@ fn from_planes<'py>(
     let planes = Input::<u64>::new("planes", planes)?;
     let [bits, words] = planes.dims("planes")?;
     let planes = planes.slice();
-    check_size("the number of planes", bits, 1..=64)?;
+    check_size("the number of planes", bits, 0..=64)?;
     let n = size("n", n, 0..=words.saturating_mul(64))?;
     let out = empty(py, &[n])?;
     fill!(py, [out], |path| tacit_bits::from_planes(
