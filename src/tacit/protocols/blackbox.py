@@ -66,7 +66,7 @@ def _matmul_shape(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
     return (*batch, *x[-2:-1], *(y[-1:] if len(y) > 1 else ()))
 
 
-MUL = Bilinear("mul", lambda x, y: np.asarray(x * y), lambda x, y: np.broadcast_shapes(x, y))
+MUL = Bilinear("mul", lambda x, y: np.asarray(x * y), lambda x, y: x if x == y else np.broadcast_shapes(x, y))
 MATMUL = Bilinear("matmul", _matmul, _matmul_shape)
 
 

@@ -361,7 +361,7 @@ class Rep3(BlackBox):
         keys = (self._own, self._following, step)
         if op is MUL:
             shape = op.shape(x.shape, y.shape)
-            flat = [_flat(np.broadcast_to(p, shape)) for p in (x0, x1, y0, y1)]
+            flat = [_flat(p if p.shape == shape else np.broadcast_to(p, shape)) for p in (x0, x1, y0, y1)]
             return kernels.rep3_mul(flat[0], flat[1], flat[2], flat[3], *keys)
         if op is MATMUL and x0.ndim == 2 and y0.ndim == 2:
             c0, c1, d0, d1 = (np.ascontiguousarray(p) for p in (x0, x1, y0, y1))
