@@ -201,6 +201,22 @@ def test_an_opening_sends_only_what_value_and_own_shares_determine(to: Any, item
             np.testing.assert_array_equal(message.reshape(x0.shape), clear ^ x0 ^ x1)
 
 
+@pytest.mark.parametrize("name", ["a2b", "msb", "is_zero", "and", "all_bits", "lut"])
+def test_the_padding_of_opened_bits_does_not_depend_on_the_inputs(name: str) -> None:
+    """Openings send whole words: what lies beyond the last element must be public."""
+    program, *pair = CASES[name]
+    paddings = []
+    for inputs in pair:
+        few = [bits(i.values[:3], i.width) if hasattr(i, "width") else i[:3] for i in inputs]
+        boxes = rep3_boxes()
+        dealt = [share(boxes, item) for item in few]
+        out = lockstep([program(b, *(d[b.me] for d in dealt)) for b in boxes])
+        words = out[0].parts[0] ^ out[0].parts[1] ^ out[1].parts[1]
+        paddings.append(words >> np.uint64(3))
+
+    np.testing.assert_array_equal(*paddings)
+
+
 def test_a_computing_party_learns_nothing_from_what_a_client_deals() -> None:
     messages = Rep3.deal(u64(const(-1)), [bytes([i + 1]) * 16 for i in range(3)])
 
