@@ -95,10 +95,9 @@ def table_of(width: int, out_bits: int) -> np.ndarray:
 
 
 def truncate_case(f: int, exact: bool) -> Case:
-    top = 2**62 - 1 - (2 ** (f - 1) if exact else 0)
     return Case(
         "truncate",
-        lambda draw, s: [draw(s, -(2**62) + 1, top)],
+        lambda draw, s: [draw(s, -(2**62) + 1, 2**62 - 1)],
         lambda box, x: box.truncate(x, f, exact),
         lambda x: halves_up(signed(x), f) if exact else signed(x) >> f,
         f"{'exact-' if exact else ''}{f}",

@@ -159,7 +159,7 @@ class BlackBox(ABC):
 
     @abstractmethod
     async def truncate(self, x: Arith, f: int, exact: bool = False) -> Arith:
-        """x / 2^f for signed |x| < 2^62, 1 <= f <= 61; with exact=True, |x| + 2^(f-1) < 2^62.
+        """x / 2^f for signed |x| < 2^62, 1 <= f <= 61.
 
         exact=False gives floor or floor+1 with mean x / 2^f (so a multiple of 2^f is exact), and may let one party
         relate the rounding to low bits of x once the result is opened (Li et al. 2023, ePrint 2023/909), so it is for

@@ -425,12 +425,13 @@ class Rep3(BlackBox):
 
     # --- truncation --------------------------------------------------------------------------------------------
 
-    async def _truncate(self, a: U64Array, b: U64Array, f: int, less: int = 1) -> tuple[U64Array, U64Array]:
+    async def _truncate(self, a: U64Array, b: U64Array, f: int, exact: bool = False) -> tuple[U64Array, U64Array]:
         """T1 on flat parts. Role 0 reads a and b, role 1 only b, role 2 only a. 2 rounds, 8 + 3f/8 bytes/element.
 
-        With x' = x - less + 2^62 in [0, 2^63): floor(x'/2^f) = (c >> f) + (r >> f) + carry - w*2^(64-f), where the wrap
-        w is the OR of the top bits of c and r. Putting 1 for the carry rounds up with probability (x' mod 2^f + 1)/2^f.
-        So less=1 gives the mean x/2^f, and multiples of 2^f exactly; less=0 gives floor(x/2^f) + 1 - carry.
+        With x' = x + 2^62 in [0, 2^63): floor(x'/2^f) = (c >> f) + (r >> f) + carry - w*2^(64-f), where the wrap w is
+        the OR of the top bits of c and r. Putting 1 for the carry rounds up with probability (x mod 2^f + 1)/2^f;
+        looking at x - 1 makes it (x mod 2^f)/2^f, so that the mean is x/2^f and multiples of 2^f are exact.
+        exact=True: looks at x, rounds c to the nearest instead of down, and leaves the carry to the caller.
         """
         n = a.size
         step = self._streams(9)
@@ -439,8 +440,11 @@ class Rep3(BlackBox):
         for s in sections(n):
             e, role = s.elements, self._role(s)
             if role == 0:
-                low = a[e] - np.uint64(less)
+                low = a[e] if exact else a[e] - ONE
                 a1, t, ya[e], yb[e] = kernels.trunc_0(low, b[e], f, self._own, self._following, step + 3 * s.turn)
+                if exact:
+                    half_up = (a[e] + b[e]) >> np.uint64(f - 1) & ONE
+                    a1, yb[e] = a1 + half_up, yb[e] + half_up
                 mail.send(self._next, a1, t)
             elif role == 1:
                 mail.expect(self._prev, 8 * s.n + packed(s.n, f))
@@ -473,17 +477,17 @@ class Rep3(BlackBox):
         if x.size == 0:
             return x
         if exact:
-            x = self.add_public(x, 1 << (f - 1))
-            rounded, carry = await gather(self._truncated(x, f, 0), self._carry_arith(x, f))
+            # Half a unit is added to c alone: adding it to x would leave less than the full range to x.
+            rounded, carry = await gather(self._truncated(x, f, True), self._carry_arith(x, f, 1 << (f - 1)))
             return self.add_public(rounded + carry, -1)
-        return await self._truncated(x, f, 1)
+        return await self._truncated(x, f, False)
 
-    async def _truncated(self, x: Arith, f: int, less: int) -> Arith:
-        a, b = await self._truncate(_flat(x.parts[0]), _flat(x.parts[1]), f, less)
+    async def _truncated(self, x: Arith, f: int, exact: bool) -> Arith:
+        a, b = await self._truncate(_flat(x.parts[0]), _flat(x.parts[1]), f, exact)
         return Arith(a.reshape(x.shape), b.reshape(x.shape))
 
-    async def _carry_arith(self, x: Arith, bits: int) -> Arith:
-        return await self.b2a(await self._carry(x, bits, top=False))
+    async def _carry_arith(self, x: Arith, bits: int, offset: int) -> Arith:
+        return await self.b2a(await self._carry(x, bits, top=False, offset=offset))
 
     # --- resharing from two parties to three -------------------------------------------------------------------
 
@@ -577,8 +581,10 @@ class Rep3(BlackBox):
 
     # --- comparison and bits -----------------------------------------------------------------------------------
 
-    async def _carry(self, x: Arith, bits: int, top: bool) -> Bits:
-        """The carry of (c mod 2^bits) + (r mod 2^bits); with `top`, XORed with bit `bits` of c and of r: a bit of x.
+    async def _carry(self, x: Arith, bits: int, top: bool, offset: int = 0) -> Bits:
+        """The carry of (c + offset mod 2^bits) + (r mod 2^bits).
+
+        With `top`, XORed with bit `bits` of c and of r, which makes it bit `bits` of x + offset.
 
         Role 0 hands over the one-hot form of each 3-bit digit of c; roles 1 and 2 pick generate and propagate with
         their digit of r; a binary tree combines them. 2 + ceil(log2(digits)) rounds; for the sign bit of 64-bit values
@@ -591,7 +597,8 @@ class Rep3(BlackBox):
         facts: dict[int, U64Array] = {}
         for s in sections(n):
             if self._role(s) == 0:
-                c = kernels.to_planes(a[s.elements] + b[s.elements], bits + top)
+                whole = a[s.elements] + b[s.elements]
+                c = kernels.to_planes(whole + np.uint64(offset) if offset else whole, bits + top)
                 hot = kernels.carry_hot(c[:bits])
                 facts[s.turn] = np.concatenate([hot, c[bits:]]) if top else hot
         parts = await self._hand_over(n, planes, facts)
