@@ -74,14 +74,13 @@ async def _out_of_order(
         compare.equal(box, a, b),
         compare.less(box, j, i, wraps=False),
     )
-    tie: Bits = await box.and_(same, later)
-    return before ^ tie
+    exchange: Bits = before ^ await box.and_(same, later)
+    return exchange
 
 
 def _place(rows: Arith, low: list[int], high: list[int], at_low: Arith, at_high: Arith) -> Arith:
-    parts = []
-    for part, new_low, new_high in zip(rows.parts, at_low.parts, at_high.parts, strict=True):
-        out = np.array(part)
-        out[low], out[high] = new_low, new_high
-        parts.append(out)
-    return Arith(*parts)
+    # A rearrangement by a public index, which every protocol's shares allow.
+    n = rows.shape[0]
+    source = np.arange(n)
+    source[low], source[high] = n + np.arange(len(low)), n + len(low) + np.arange(len(high))
+    return Arith.concat([rows, at_low, at_high])[source]
