@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -369,6 +371,18 @@ def test_reveal_to_one_party_makes_a_private_output(o: Oracle) -> None:
     assert all(n.op != "reveal" for n in o.plan.nodes)
     with pytest.raises(InputError, match="INPUT-111"):
         x.reveal(to="nobody")
+
+
+def test_data_that_no_array_needs_any_more_is_freed(o: Oracle) -> None:
+    data = o.input(INTS)
+    kept = weakref.ref(data.node)
+    total = data.sum()
+    del data
+    gc.collect()
+    assert kept() is not None and total.reveal() == INTS.sum()
+    del total
+    gc.collect()
+    assert kept() is None
 
 
 def test_a_long_chain_of_operations_is_no_problem(o: Oracle) -> None:

@@ -362,10 +362,14 @@ class SecretArray:
         self, func: Callable[..., Any], types: object, args: Sequence[object], kwargs: Mapping[str, object]
     ) -> Any:
         """NumPy's other functions, such as `np.where` or `np.concatenate`: lazily, or SECRET-014."""
+        if func.__name__ in _PUBLIC_FACTS and len(args) == 1 and not kwargs:
+            return getattr(args[0], func.__name__)
         name = FUNCTIONS.get(func.__name__)
         if name is None:
             raise _not_offered(f"np.{func.__name__}")
         renamed = {_KEYWORDS.get(k, k): v for k, v in kwargs.items()}
+        if name in _AXIS_SECOND and len(args) == 2:
+            args, renamed = args[:1], {"axis": args[1], **renamed}
         try:
             return getattr(self.program.namespace, name)(*args, **renamed)
         except TypeError as error:
@@ -475,8 +479,32 @@ FUNCTIONS: Final[dict[str, str]] = {
     "min": "min",
     "max": "max",
     "cumsum": "cumulative_sum",
-    "dot": "matmul",
 }
 """NumPy's other functions that secrets take, with their names in the namespace."""
+
+_PUBLIC_FACTS: Final = ("shape", "ndim", "size")
+
+# Where NumPy takes the axis as second argument by position, and the standard by keyword only.
+_AXIS_SECOND: Final = frozenset(
+    [
+        "all",
+        "any",
+        "argmax",
+        "argmin",
+        "argsort",
+        "concat",
+        "cumulative_sum",
+        "flip",
+        "max",
+        "mean",
+        "min",
+        "prod",
+        "sort",
+        "stack",
+        "std",
+        "sum",
+        "var",
+    ]
+)
 
 _KEYWORDS: Final = {"ddof": "correction", "a_min": "min", "a_max": "max"}

@@ -35,7 +35,7 @@ class Record:
     more is freed. Immutable; compared by identity. `serial` rises with creation, so inputs have lower ones.
     """
 
-    __slots__ = ("attrs", "inputs", "op", "serial", "type")
+    __slots__ = ("__weakref__", "attrs", "inputs", "op", "serial", "type")
 
     def __init__(self, op: str, inputs: tuple[Record, ...], attrs: Mapping[str, Any], type: TensorType) -> None:
         self.op = op

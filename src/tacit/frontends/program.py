@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 from numpy.typing import NDArray
 
 from tacit.errors import InputError
 from tacit.frontends.array import SecretArray
 from tacit.frontends.encoding import as_dtype, decode
-from tacit.frontends.graph import needed, record, write
+from tacit.frontends.graph import Record, needed, record, write
 from tacit.frontends.loop import loop, repeat_body
 from tacit.frontends.namespace import Namespace
 from tacit.frontends.operands import Operand, arrays, owner_of, public
@@ -42,7 +43,9 @@ class Program(Generic[Binding]):
         self.computing = computing
         self.protocol = protocol
         self._run = run
-        self._bindings: dict[str, Binding] = {}
+        self._names: set[str] = set()
+        # Data that no array depends on any more is freed with its record.
+        self._bindings: WeakKeyDictionary[Record, Binding] = WeakKeyDictionary()
         self._namespace = Namespace(self)
 
     @property
@@ -67,8 +70,8 @@ class Program(Generic[Binding]):
         is. `binding` is kept and handed to `run`. Raises `InputError` INPUT-110 for a name that is taken, ROOM and PLAN
         errors as `party_index` and the plan do.
         """
-        label = name or f"input{len(self._bindings)}"
-        if label in self._bindings:
+        label = name or f"input{len(self._names)}"
+        if label in self._names:
             raise InputError(
                 "INPUT-110",
                 f"there is an input named {label[:40]!r} already",
@@ -87,7 +90,8 @@ class Program(Generic[Binding]):
             lo=bounds.lo,
             hi=bounds.hi,
         )
-        self._bindings[label] = binding
+        self._names.add(label)
+        self._bindings[node] = binding
         return SecretArray(self, node)
 
     def constant(self, values: object, dtype: object = None) -> SecretArray:
@@ -125,8 +129,11 @@ class Program(Generic[Binding]):
     ) -> Plan:
         """The plan that discloses these arrays to everyone, or to one party: outputs `result0`, `result1`, ...
 
-        Equal programs give equal plans. Raises `PlanError` as the builder does.
+        Equal programs give equal plans. Raises `PlanError` as the builder does, `InputError` INPUT-104 for arrays of
+        another program, SECRET-015 for none.
         """
+        if owner_of(arrays) is not self:
+            raise InputError("INPUT-104", "these arrays belong to another session", expected="arrays of this session")
         target = None if to is None else self.party_index(to)
         builder = PlanBuilder(self.parties, self.computing, self.protocol, title)
         for k, value in enumerate(write(builder, [a.node for a in arrays])):
@@ -137,8 +144,8 @@ class Program(Generic[Binding]):
 
     def bindings(self, arrays: Sequence[SecretArray]) -> dict[str, Binding]:
         """The bindings of the inputs that these arrays depend on, by name."""
-        names = [r.attrs["name"] for r in needed(a.node for a in arrays) if r.op == "input"]
-        return {name: self._bindings[name] for name in names}
+        inputs = [r for r in needed(a.node for a in arrays) if r.op == "input"]
+        return {r.attrs["name"]: self._bindings[r] for r in inputs}
 
     def reveal(self, arrays: Sequence[SecretArray], to: int | str | None = None, purpose: str = "result") -> list[Any]:
         """Run one plan that discloses these arrays; their NumPy values, or None where they are not for this session."""

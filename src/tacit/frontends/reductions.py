@@ -128,13 +128,13 @@ def argmin(x: Operand, /, *, axis: int | None = None, keepdims: bool = False) ->
 
 def sort(x: Operand, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> SecretArray:
     """Sorted along an axis by a network, which discloses nothing."""
-    a = arrays(x)[0]
+    a = numbers(arrays(x)[0])
     return apply("sort", a, axis=axis_of(axis, a.ndim), descending=descending, strategy="network")
 
 
 def argsort(x: Operand, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> SecretArray:
     """The secret positions that sort along an axis; equal elements keep their order."""
-    a = arrays(x)[0]
+    a = numbers(arrays(x)[0])
     return apply("argsort", a, axis=axis_of(axis, a.ndim), descending=descending, strategy="network")
 
 

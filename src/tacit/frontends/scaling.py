@@ -42,21 +42,16 @@ def times(x: SecretArray, factor: Factor, dtype: DType = FIXED) -> SecretArray:
         # Read the integer x as the raw value of a fixed-point number: a product with 2^-f, without truncation.
         x, factor = apply("mul", x, _raw(x, 1, dtype)), _shift(factor, dtype.f)
     reach = max(x.node.type.interval.magnitude, 1)
-    if reach * _top(factor) >= 2.0**ROOM_BITS:
-        raise InputError(
-            "INPUT-105",
-            "a product with a public number would leave the range of fixed point",
-            expected="results within 2^61 raw, that is 2^43 for fixed(18)",
-            next="declare a smaller range= on the inputs, or rescale",
-        )
-    bits = _exact_bits(factor)
-    if bits is not None and reach * _magnitude(_shift(factor, bits)) < 2**ROOM_BITS:
-        return _truncate(x, _digit(_shift(factor, bits)), bits)
+    _refuse_overflow(reach, factor)
+    # One digit, if it holds the factor exactly, or so precisely that the error of the product is half a unit.
+    enough = (reach - 1).bit_length()
+    for bits in (_exact_bits(factor), enough):
+        if bits is not None and reach * (_magnitude(_shift(factor, bits)) + 1) < 2**ROOM_BITS:
+            return _truncate(x, _rounded(_shift(factor, bits)), bits)
     small = -_log2(factor) - 1
     if _digits(reach) > 2 and small > 0 and 1 + _digits(reach >> small) < _digits(reach):
         # The low bits of x do not reach the result: drop them first, at the price of half a unit.
-        x, factor = apply("scale", x, numerator=1, shift=small), _shift(factor, small)
-        reach = max(x.node.type.interval.magnitude, 1)
+        return times(apply("scale", x, numerator=1, shift=small), _shift(factor, small))
     return _horner(x, factor, reach)
 
 
@@ -65,12 +60,24 @@ def scaled_matrix(values: NDArray[np.float64], reach: int, terms: int) -> tuple[
 
     The shift is as large as the range of the products allows, but not beyond what float64 and the result can use.
     """
-    top = _top(values)
+    reach = max(reach, 1) * max(terms, 1)
+    _refuse_overflow(reach, values)
     exact = _exact_bits(values)
-    shift = exact if exact is not None else max(reach, 1).bit_length() + max(terms, 1).bit_length()
-    while shift > 0 and max(reach, 1) * max(terms, 1) * (top * 2.0**shift + 1) >= 2**ROOM_BITS:
+    shift = reach.bit_length() if exact is None else exact
+    while shift > 0 and reach * (_top(values) * 2.0**shift + 1) >= 2.0**ROOM_BITS:
         shift -= 1
     return np.asarray(np.rint(np.ldexp(values, shift))).astype(np.int64), shift
+
+
+def _refuse_overflow(reach: int, factor: Factor) -> None:
+    # In floats: the factor may be any, and its product with powers of two is only known to fit after this.
+    if reach * _top(factor) >= 2.0**ROOM_BITS:
+        raise InputError(
+            "INPUT-105",
+            "a product with a public number would leave the range of fixed point",
+            expected="results within 2^61 raw, that is 2^43 for fixed(18)",
+            next="declare a smaller range= on the inputs, or rescale",
+        )
 
 
 def _horner(x: SecretArray, factor: Factor, reach: int) -> SecretArray:
@@ -136,10 +143,6 @@ def _split(c: Factor) -> tuple[Digit, Factor]:
 
 def _rounded(c: Factor) -> Any:
     return round(c) if isinstance(c, Fraction) else np.rint(c).astype(np.int64)
-
-
-def _digit(c: Factor) -> Digit:
-    return _split(c)[0]
 
 
 def _magnitude(c: Factor) -> int:
