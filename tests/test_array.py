@@ -335,7 +335,14 @@ def test_a_value_is_private_until_it_meets_another_partys(o: Oracle) -> None:
 def test_products_with_public_numbers_need_no_multiplication_protocol(o: Oracle) -> None:
     a, b = o.input(FLOATS, 0, (-64, 64)), o.input(INTS, 1, (-64, 64))
     secret = a + b
-    (secret * 0.3 + secret / 7 + secret * FLOATS + secret @ FLOATS.T[:, :1] - 2 * secret).mean().reveal()
+    (
+        secret * 0.3
+        + o.program.constant(0.7) * secret
+        + secret / 7
+        + secret * FLOATS
+        + secret @ FLOATS.T[:, :1]
+        - 2 * secret
+    ).mean().reveal()
     assert o.plan is not None and multiplications(o.plan) == []
     (secret * secret).reveal()
     assert len(multiplications(o.plan)) == 1

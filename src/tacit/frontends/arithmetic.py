@@ -26,9 +26,9 @@ from tacit.frontends.operands import (
 )
 from tacit.frontends.scaling import scaled_matrix, times
 from tacit.plan import BOOL, FIXED, INT64, fixed
+from tacit.plan.types import F_MAX
 
 POWER_MAX: Final = 64
-F_MAX: Final = 40
 
 
 def add(x1: Operand, x2: Operand, /) -> SecretArray:
@@ -47,11 +47,10 @@ def multiply(x1: Operand, x2: Operand, /) -> SecretArray:
     With public integers local; with other public numbers a truncation, accurate to 2 units in the last place
     (`scaling.times`). A bool factor chooses between the other factor and zero.
     """
-    if isinstance(x2, SecretArray) and not isinstance(x1, SecretArray):
-        x1, x2 = x2, x1
-    values = values_of(x2) if isinstance(x1, SecretArray) else None
-    if values is not None:
-        return _times_public(x1, values)
+    for secret, other in ((x1, x2), (x2, x1)):
+        values = values_of(other) if isinstance(secret, SecretArray) else None
+        if values is not None:
+            return _times_public(secret, values)
     x, y = arrays(x1, x2)
     if (x.dtype == BOOL) != (y.dtype == BOOL):
         condition, kept = (x, y) if x.dtype == BOOL else (y, x)

@@ -73,8 +73,8 @@ def arrays(*operands: Operand) -> list[SecretArray]:
     return [x if isinstance(x, SecretArray) else public(owner, x) for x in operands]
 
 
-def common(*operands: Operand, bools: bool = False) -> list[SecretArray]:
-    """The operands as arrays of one kind: all integers, or all fixed point with one f; `bools` keeps all-bool as it is.
+def common(*operands: Operand) -> list[SecretArray]:
+    """The operands as arrays of one kind: all integers, or all fixed point with one f; bool as integers.
 
     Public operands take the fixed type of the secret ones. Raises `InputError` INPUT-101 to -104, and `PlanError`
     PLAN-009 if an integer's range does not fit fixed point.
@@ -82,19 +82,16 @@ def common(*operands: Operand, bools: bool = False) -> list[SecretArray]:
     owner = owner_of(operands)
     known = [x if isinstance(x, SecretArray) else as_public(x) for x in operands]
     kinds = [x.dtype if isinstance(x, SecretArray) else natural_dtype(x) for x in known]
-    if bools and all(k == BOOL for k in kinds):
-        return arrays(*operands)
     own = [k for k, x in zip(kinds, known, strict=True) if isinstance(x, SecretArray) and k.is_fixed]
     target = own[0] if own else FIXED if any(k.is_fixed for k in kinds) else INT64
-    out = []
-    for x in known:
-        if isinstance(x, SecretArray):
-            out.append(astype(x, target) if target.is_fixed or x.dtype == BOOL else x)
-        elif x.dtype.kind != "f" and not target.is_fixed:
-            out.append(public(owner, x.astype(np.int64) if x.dtype.kind == "b" else x))
-        else:
-            out.append(public(owner, x.astype(np.int64) if x.dtype.kind == "b" else x, target))
-    return out
+    return [_as_kind(owner, x, target) for x in known]
+
+
+def _as_kind(owner: Owner, x: SecretArray | NDArray[Any], target: DType) -> SecretArray:
+    if isinstance(x, SecretArray):
+        return astype(x, target) if target.is_fixed or x.dtype == BOOL else x
+    values = x.astype(np.int64) if x.dtype.kind == "b" else x
+    return public(owner, values, target if target.is_fixed else None)
 
 
 def astype(x: SecretArray, dtype: DType) -> SecretArray:
