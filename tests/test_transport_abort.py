@@ -150,9 +150,7 @@ def test_all_live_parties_agree_on_the_least_record_in_any_order_of_messages(dat
     for p, of in own.items():
         feed(p, Failed(of))
     while losses or any(links.values()):
-        choices = [("lost", loss) for loss in losses] + [
-            ("heard", link) for link in sorted(links) if links[link]
-        ]
+        choices = [("lost", loss) for loss in losses] + [("heard", link) for link in sorted(links) if links[link]]
         kind, (a, b) = data.draw(st.sampled_from(choices))
         if kind == "lost":
             losses.remove((a, b))
@@ -175,9 +173,7 @@ def test_a_message_survives_its_encoding():
 
 
 def test_the_longest_texts_still_fit_into_a_frame():
-    error = InputError(
-        "INPUT-001", "\u20ac" * 10**6, expected="x" * 10**6, party="p" * 10**6, next="n" * 10**6
-    )
+    error = InputError("INPUT-001", "\u20ac" * 10**6, expected="x" * 10**6, party="p" * 10**6, next="n" * 10**6)
     long = Message(Record(0, error.code, 0, 0, error.to_dict()), frozenset({0}), frozenset())
 
     assert len(long.encode()) <= RECORD_BYTES_MAX

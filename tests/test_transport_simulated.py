@@ -34,9 +34,7 @@ async def all_to_all(me):
     peers = [p for p in range(PARTIES) if p != me]
     total = me + 1
     for _ in range(STEPS):
-        inbox = await Exchange(
-            sends={p: [bytes([total % 251])] for p in peers}, expects=dict.fromkeys(peers, 1)
-        )
+        inbox = await Exchange(sends={p: [bytes([total % 251])] for p in peers}, expects=dict.fromkeys(peers, 1))
         total += sum(view[0] for view in inbox.values())
     return total
 
@@ -117,9 +115,7 @@ def test_an_error_raised_by_one_party_is_raised_by_all():
 
     outcomes, _ = run(failing)
 
-    assert {(type(o.error), o.error.code, o.error.party) for o in outcomes} == {
-        (InputError, "INPUT-003", "bob")
-    }
+    assert {(type(o.error), o.error.code, o.error.party) for o in outcomes} == {(InputError, "INPUT-003", "bob")}
 
 
 def test_two_failures_end_in_the_one_of_the_earlier_step():
@@ -140,9 +136,7 @@ def test_a_crash_ends_the_run_at_once_and_a_freeze_after_the_silence():
 
 def test_parties_that_disagree_about_sizes_end_by_name():
     def sizes(me):
-        inbox = yield SimpleNamespace(
-            sends={(me + 1) % 3: [bytes(8)]}, expects={(me - 1) % 3: 8 if me else 16}
-        )
+        inbox = yield SimpleNamespace(sends={(me + 1) % 3: [bytes(8)]}, expects={(me - 1) % 3: 8 if me else 16})
         return len(inbox)
 
     outcomes, _ = run(sizes)

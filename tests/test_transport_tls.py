@@ -108,9 +108,7 @@ def villain(limits=QUICK):
     outgoing, incoming = {}, {}
 
     def join(me):
-        return connect_mesh(
-            me, IDENTITIES[me], listeners[me], addresses, PINS, SESSION, names=NAMES, limits=limits
-        )
+        return connect_mesh(me, IDENTITIES[me], listeners[me], addresses, PINS, SESSION, names=NAMES, limits=limits)
 
     def carol():
         listeners[2].allow(PINS)
@@ -360,9 +358,9 @@ def test_an_address_where_nobody_listens_is_unreachable_within_the_time():
 
 
 def test_accept_gives_up_after_its_time():
-    with contextlib.closing(Listener.bind("127.0.0.1", 0, IDENTITIES[0])) as listener:
-        with pytest.raises(TransportError, match="TRANSPORT-010"):
-            listener.accept(0.1)
+    listener = Listener.bind("127.0.0.1", 0, IDENTITIES[0])
+    with contextlib.closing(listener), pytest.raises(TransportError, match="TRANSPORT-010"):
+        listener.accept(0.1)
 
 
 def test_a_control_connection_survives_a_wait_without_an_answer_but_not_too_large_a_message():
@@ -671,9 +669,7 @@ def test_a_spoiled_network_path_is_named_by_all(spoil):
 
     def join(me):
         known = seen_by_carol if me == 2 else addresses
-        return connect_mesh(
-            me, IDENTITIES[me], listeners[me], known, PINS, SESSION, names=NAMES, limits=QUICK
-        )
+        return connect_mesh(me, IDENTITIES[me], listeners[me], known, PINS, SESSION, names=NAMES, limits=QUICK)
 
     ends = joined(*(lambda me=me: join(me) for me in range(3)))
     together(*(lambda end=end: ring(end) for end in ends))
@@ -738,9 +734,7 @@ def test_a_process_that_is_killed_or_stopped_in_the_middle_is_named_by_all(tmp_p
 
     def join(me):
         addresses = [("127.0.0.1", port) for port in ports]
-        return connect_mesh(
-            me, IDENTITIES[me], listeners[me], addresses, PINS, session, names=NAMES, limits=QUICK
-        )
+        return connect_mesh(me, IDENTITIES[me], listeners[me], addresses, PINS, session, names=NAMES, limits=QUICK)
 
     ends = joined(lambda: join(0), lambda: join(1))
     assert process.stdout.readline() == b"joined\n"

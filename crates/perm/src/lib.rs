@@ -1,2 +1,102 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Placeholder.
+//! Random permutations from a stream, and gathering by them.
+//!
+//! Memory is read at places that depend on the permutation, so its pattern of accesses is visible to whoever shares
+//! the cache: a permutation is known to the party that runs this, and is secret only from other machines.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use tacit_prg::{BLOCK, PrgKey};
+use tacit_simd::Path;
+
+/// Fills `out` with a uniform permutation of 0 .. n - 1, by Fisher-Yates from stream `step`.
+///
+/// Indices are drawn by multiply-shift with rejection (Lemire 2019, arXiv 1805.10941) on consecutive words.
+///
+/// # Panics
+///
+/// Where `out` has 2^32 elements or more.
+pub fn prg_permutation(path: Path, out: &mut [u32], key: &PrgKey, step: u64) {
+    assert!(u32::try_from(out.len()).is_ok());
+    for (i, place) in out.iter_mut().enumerate() {
+        *place = i as u32;
+    }
+    let mut words = Words {
+        path,
+        key,
+        step,
+        block: [0; BLOCK],
+        next: 0,
+    };
+    for i in (1..out.len()).rev() {
+        out.swap(i, words.below(i as u64 + 1) as usize);
+    }
+}
+
+/// The words of a stream, made when they are needed.
+struct Words<'a> {
+    path: Path,
+    key: &'a PrgKey,
+    step: u64,
+    block: [u64; BLOCK],
+    next: usize,
+}
+
+impl Words<'_> {
+    fn word(&mut self) -> u64 {
+        let at = self.next % BLOCK;
+        if at == 0 {
+            self.key
+                .fill(self.path, self.step, self.next as u64, &mut self.block);
+        }
+        self.next += 1;
+        self.block[at]
+    }
+
+    /// A uniform number below `bound`.
+    fn below(&mut self, bound: u64) -> u64 {
+        loop {
+            let product = u128::from(self.word()) * u128::from(bound);
+            // The limit 2^64 mod bound is below bound, so the division is rarely needed.
+            let low = product as u64;
+            if low >= bound || low >= bound.wrapping_neg() % bound {
+                return (product >> 64) as u64;
+            }
+        }
+    }
+}
+
+/// An index that is not below the length it indexes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IndexOutOfRange;
+
+impl fmt::Display for IndexOutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an index is out of range")
+    }
+}
+
+impl std::error::Error for IndexOutOfRange {}
+
+/// `out[i] = x[perm[i]]`; `out` and `perm` have the same length.
+///
+/// # Errors
+///
+/// [`IndexOutOfRange`] where an element of `perm` is no index of `x`; `out` is then left alone.
+pub fn gather(out: &mut [u64], x: &[u64], perm: &[u32]) -> Result<(), IndexOutOfRange> {
+    assert_eq!(out.len(), perm.len());
+    if perm
+        .iter()
+        .copied()
+        .max()
+        .is_some_and(|max| max as usize >= x.len())
+    {
+        return Err(IndexOutOfRange);
+    }
+    for (out, index) in out.iter_mut().zip(perm) {
+        *out = x[*index as usize];
+    }
+    Ok(())
+}

@@ -46,9 +46,7 @@ class Cause(IntEnum):
         return f"TRANSPORT-{self.value:03d}"
 
 
-def transport_error(
-    cause: Cause, what: str, *, expected: str = "", party: str | None = None
-) -> TransportError:
+def transport_error(cause: Cause, what: str, *, expected: str = "", party: str | None = None) -> TransportError:
     """The error for a fault seen at `party`. `what` and `expected` name lengths and steps, never contents."""
     subject = what if party is None else f"{party}: {what}"
     return TransportError(cause.code, subject, expected=expected, party=party, next=_NEXT[cause])

@@ -91,9 +91,7 @@ class MemoryTransport:
                 raise self._failed(Cause.TIMEOUT, peer, f"no message for step {step}", f"{size} bytes")
             sent, message = queue.popleft()
             if sent != step:
-                raise self._failed(
-                    Cause.STEP, peer, f"a message for step {sent}", f"a message for step {step}"
-                )
+                raise self._failed(Cause.STEP, peer, f"a message for step {sent}", f"a message for step {step}")
             if len(message) != size:
                 what = f"a message of {len(message)} bytes for step {step}"
                 raise self._failed(Cause.LENGTH, peer, what, f"{size} bytes")

@@ -219,9 +219,7 @@ class SimulatedNetwork:
             link.cut = True
         elif kind is FaultKind.DROP:
             link.cut = True
-            self.at(
-                self.clock.silence_s, lambda: self._nodes[receiver].lose(sender, Cause.SILENT, self.silent())
-            )
+            self.at(self.clock.silence_s, lambda: self._nodes[receiver].lose(sender, Cause.SILENT, self.silent()))
 
     def silent(self) -> str:
         """The words for a silent peer."""
@@ -256,9 +254,7 @@ class SimulatedNetwork:
             if kind is FaultKind.FREEZE:
                 self.at(self.clock.silence_s, partial(lose, party, Cause.SILENT, self.silent()))
             elif not self._links[party, peer].cut:
-                self._arrive(
-                    self._links[party, peer], partial(lose, party, Cause.CLOSED, "closed the connection")
-                )
+                self._arrive(self._links[party, peer], partial(lose, party, Cause.CLOSED, "closed the connection"))
 
 
 @dataclass

@@ -444,9 +444,7 @@ def connect_mesh(
     for peer in peers:
         host, port = addresses[peer]
         with _named(called[peer]):
-            native = _native.connect(
-                host, port, identity._native, pins[peer], max(0.0, deadline - time.monotonic())
-            )
+            native = _native.connect(host, port, identity._native, pins[peer], max(0.0, deadline - time.monotonic()))
             outgoing[peer] = Connection(native)
             outgoing[peer].send(Kind.CONTROL, session, 0, _hello(me))
     while len(incoming) < len(peers):

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a plan will cost: exact rounds and bytes from the protocols' declarations, and an estimate of the time.
+
+The plan runs on `protocols/dry.py`, which pays what the real protocol declares; so the numbers are exact, the merging
+of independent rounds included. Seconds are a model: latency, bandwidth and a measured rate of local work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tacit.engine.drive import dry_run
+from tacit.engine.execute import execute
+from tacit.engine.keys import HELLO_BYTES, PROTOCOLS
+from tacit.errors import PlanError
+from tacit.plan import Plan
+from tacit.protocols.dry import Dry
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network between the computing parties: one-way latency in seconds, bytes per second that each party sends."""
+
+    name: str
+    latency_s: float
+    bytes_per_s: float
+
+
+NETWORKS: Final[dict[str, Network]] = {
+    "loopback": Network("loopback", 80e-6, 0.5e9),
+    "lan": Network("lan", 0.5e-3, 125e6),
+    "wan": Network("wan", 20e-3, 12.5e6),
+}
+"""`lan` is 1 ms round trip at 1 Gbit/s, `wan` is 40 ms at 100 Mbit/s; on `loopback` three parties share the machine."""
+
+WORK_S_PER_BYTE: Final = 2.5e-9
+"""Local work per byte that all parties send, on one core per party: measured over the bench tasks."""
+WORK_S_PER_ROUND: Final = 60e-6
+"""Work per round that does not depend on sizes: dispatch and framing."""
+
+
+@dataclass(frozen=True)
+class OpCost:
+    """What one kind of operation costs on its own in a plan: number of runs, rounds if nothing merged, bytes."""
+
+    op: str
+    runs: int
+    rounds: int
+    bytes_total: int
+
+
+@dataclass(frozen=True)
+class CostReport:
+    """Exact `rounds` and payload `bytes_total` over all parties, start of the run included; estimated `seconds`."""
+
+    rounds: int
+    bytes_total: int
+    seconds: float
+    network: str
+    by_op: tuple[OpCost, ...]
+
+
+def estimate(plan: Plan, network: str = "loopback") -> CostReport:
+    """The cost of a plan under its own protocol.
+
+    Raises PlanError PLAN-904 for an unknown protocol or network.
+    """
+    if plan.protocol not in PROTOCOLS or network not in NETWORKS:
+        raise PlanError(
+            "PLAN-904",
+            f"there is no protocol {plan.protocol!r} or no network {network!r}",
+            expected=f"a protocol of {sorted(PROTOCOLS)} and a network of {sorted(NETWORKS)}",
+        )
+    parties = plan.computing
+    meter = _Meter(PROTOCOLS[plan.protocol], parties)
+    total = dry_run(execute(plan, meter, {}))
+    hello = parties * (parties - 1) * HELLO_BYTES
+    rounds, size = total.rounds + (parties > 1), total.bytes_total + hello
+    net = NETWORKS[network]
+    seconds = (
+        rounds * (net.latency_s + WORK_S_PER_ROUND) + size / max(parties, 1) / net.bytes_per_s + size * WORK_S_PER_BYTE
+    )
+    return CostReport(rounds, size, seconds, network, meter.by_op())
+
+
+class _Meter(Dry):
+    """A dry protocol at no party in particular, which also adds up what each primitive cost."""
+
+    def __init__(self, protocol: Any, parties: int) -> None:
+        super().__init__(protocol, parties)
+        self.me = -1
+
+    def by_op(self) -> tuple[OpCost, ...]:
+        totals: dict[str, list[int]] = {}
+        for primitive, cost in self.calls:
+            entry = totals.setdefault(primitive, [0, 0, 0])
+            entry[0] += 1
+            entry[1] += cost.rounds
+            entry[2] += cost.bytes_total
+        ordered = sorted(totals.items(), key=lambda item: -item[1][2])
+        return tuple(OpCost(name, *entry) for name, entry in ordered)

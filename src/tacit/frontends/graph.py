@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The graph that a front end records while the user writes: the nodes of plans to be, freed when nobody needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacit.frontends.encoding import encode
+from tacit.plan import (
+    OPS,
+    Attr,
+    Attrs,
+    DType,
+    PlanBuilder,
+    Private,
+    Public,
+    RegionBuilder,
+    Secret,
+    TensorType,
+    constant_array,
+    infer,
+    join,
+)
+
+_serials: Final = count()
+
+
+class Record:
+    """One recorded operation: like `plan.Node`, but it refers to its inputs themselves, so that what nobody uses any
+    more is freed. Immutable; compared by identity. `serial` rises with creation, so inputs have lower ones.
+    """
+
+    __slots__ = ("attrs", "inputs", "op", "serial", "type")
+
+    def __init__(self, op: str, inputs: tuple[Record, ...], attrs: Mapping[str, Any], type: TensorType) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.attrs = attrs
+        self.type = type
+        self.serial = next(_serials)
+
+    def __repr__(self) -> str:
+        return f"Record({self.op}: {self.type})"
+
+
+class Loop:
+    """A recorded loop: `params` and then `outer` stand for the operands inside the body, `outputs` are the next carried
+    values. A `repeat` record has it as its attribute `loop`.
+    """
+
+    __slots__ = ("bounds", "outer", "outputs", "params", "trips")
+
+    def __init__(
+        self, trips: int, params: Sequence[Record], outer: Sequence[Record], outputs: Sequence[Record]
+    ) -> None:
+        self.trips = trips
+        self.params = tuple(params)
+        self.outer = tuple(outer)
+        self.outputs = tuple(outputs)
+
+
+def record(op: str, *inputs: Record, **attrs: Attr) -> Record:
+    """Record one operation of the plan language; `exact` and `strategy` are left to the plan builder.
+
+    Raises `PlanError` as the plan's typing rules do: where the user's line is, not when the plan is built.
+    """
+    schema = OPS[op].schema
+    full = Attrs({**attrs, **{k: v for k, v in _DEFAULTS.items() if k in schema}})
+    types: Iterable[TensorType] = [i.type for i in inputs]
+    if join(t.home for t in types) == Secret():
+        # The builder will put a `share` in front of these.
+        types = [_at(t, Secret()) if isinstance(t.home, Private) else t for t in types]
+    return Record(op, inputs, attrs, infer(op, list(types), full))
+
+
+def constant(values: NDArray[Any], dtype: DType) -> Record:
+    """A public array; pre-condition: `values` comes from `encoding.as_public`. Raises `InputError` INPUT-101, -103."""
+    return raw_constant(encode(values, dtype), dtype)
+
+
+def raw_constant(raw: NDArray[np.int64], dtype: DType) -> Record:
+    """A public array given by its raw values."""
+    raw = np.asarray(raw, dtype="<i8")
+    return record("constant", dtype=dtype, shape=raw.shape, data=raw.tobytes())
+
+
+def constant_values(x: Record) -> NDArray[np.int64] | None:
+    """The raw values of a constant, or None if `x` is none."""
+    return constant_array(Attrs(x.attrs)) if x.op == "constant" else None
+
+
+def is_public(x: Record) -> bool:
+    """Whether everyone may read the value."""
+    return x.type.home == Public()
+
+
+def needed(outputs: Iterable[Record], stop: Iterable[Record] = ()) -> list[Record]:
+    """All records that the outputs depend on, inputs first, in the order of creation; nothing beyond `stop`."""
+    seen = set(stop)
+    out: list[Record] = []
+    stack = list(outputs)
+    while stack:
+        item = stack.pop()
+        if item not in seen:
+            seen.add(item)
+            out.append(item)
+            stack.extend(item.inputs)
+    return sorted(out, key=lambda r: r.serial)
+
+
+def close(trips: int, params: Sequence[Record], outputs: Sequence[Record]) -> tuple[Loop, list[Record]]:
+    """The loop with these parameters and outputs, and the values that its body uses from outside.
+
+    What does not depend on a parameter stays outside, constants included: it is computed once.
+    """
+    inside = set(params)
+    body = needed(outputs, stop=params)
+    for item in body:
+        if any(i in inside for i in item.inputs):
+            inside.add(item)
+    used = {i for item in body if item in inside for i in item.inputs} | set(outputs)
+    outer = sorted(used - inside, key=lambda r: r.serial)
+    return Loop(trips, params, outer, outputs), outer
+
+
+def loop_results(loop: Loop, operands: Sequence[Record]) -> list[Record]:
+    """The carried values after the last trip, given the operands: initial values, then values from outside."""
+    repeat = Record("repeat", tuple(operands), {"loop": loop}, loop.params[0].type)
+    return [Record("result", (repeat,), {"index": k}, param.type) for k, param in enumerate(loop.params)]
+
+
+def write(scope: PlanBuilder | RegionBuilder, outputs: Sequence[Record]) -> list[int]:
+    """Write what the outputs need into a builder and return their ids there."""
+    return _write(scope, outputs, {})
+
+
+def _write(scope: PlanBuilder | RegionBuilder, outputs: Sequence[Record], ids: dict[Record, list[int]]) -> list[int]:
+    """As `write`, where `ids` holds what is written already: of each record its values, several for a loop."""
+    for item in needed(outputs, stop=ids):
+        if item.op == "repeat":
+            ids[item] = _write_loop(scope, item, [ids[i][0] for i in item.inputs])
+        elif item.op == "result":
+            ids[item] = [ids[item.inputs[0]][item.attrs["index"]]]
+        else:
+            ids[item] = [scope.add(item.op, [ids[i][0] for i in item.inputs], **item.attrs)]
+    return [ids[o][0] for o in outputs]
+
+
+def _write_loop(scope: PlanBuilder | RegionBuilder, item: Record, operands: list[int]) -> list[int]:
+    loop: Loop = item.attrs["loop"]
+    carried, outer = operands[: len(loop.params)], operands[len(loop.params) :]
+    if any(p.type.home == Secret() for p in loop.params):
+        # What the body shares is better shared outside, once.
+        outer = [scope.at_home(i, Secret()) if isinstance(scope.type(i).home, Private) else i for i in outer]
+
+    def body(region: RegionBuilder, values: list[int]) -> list[int]:
+        inner = {param: [value] for param, value in zip(loop.params, values, strict=True)}
+        inner.update((o, [region.capture(i)]) for o, i in zip(loop.outer, outer, strict=True))
+        return _write(region, loop.outputs, inner)
+
+    return scope.repeat(loop.trips, carried, body, [p.type.interval for p in loop.params])
+
+
+def _at(t: TensorType, home: Secret | Public | Private) -> TensorType:
+    return TensorType(t.dtype, t.shape, home, t.interval)
+
+
+_DEFAULTS: Final[dict[str, Attr]] = {"exact": True, "strategy": "network"}

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arithmetic on buffers, in Rust: pseudorandom streams, Z_2^64, bit planes, matrices, permutations.
+
+Each function is one pass over its operands, without the GIL, and returns a fresh NumPy array. None of them
+communicates. `tests/reference/kernels.py` defines every bit of every result; all CPU paths give the same bits.
+
+- Elements are uint64, C-contiguous. Elementwise functions take any shape and return that shape; masks are drawn in
+  row-major order.
+- Packed data is flat uint8: `bits` bits per element, least significant first, no gaps, zero padding at the end.
+- Bit planes are uint64 `[planes, words]`: bit i mod 64 of word i // 64 of plane j is bit j of element i.
+- In replicated sharing x = x0 + x1 + x2 (or XOR), party p holds components p and p + 1 and shares one key with each
+  neighbour: the arguments `x0, x1` and `ka, kb` are those pairs.
+- A mask is named by its key and `step`: reusing a step for two masks breaks the secrecy of both.
+
+A wrong dtype raises `TypeError`; a wrong shape, length, range or memory order raises `ValueError`; both name the
+argument. Time and memory accesses depend on shapes and public arguments only; `prg_permutation` and `gather` alone
+access memory at places given by the permutation, which their caller knows.
+"""
+
+from tacit._native import (
+    PrgKey,
+    add_prg,
+    carry_combine,
+    carry_hot,
+    cpu_features,
+    force_path,
+    from_planes,
+    gather,
+    lut_combine,
+    matmul,
+    one_hot,
+    pack,
+    prg_permutation,
+    prg_words,
+    rep3_and,
+    rep3_matmul,
+    rep3_mul,
+    sub_prg,
+    to_planes,
+    trunc_0,
+    trunc_1,
+    trunc_2,
+    trunc_finish,
+    unpack,
+    xor_prg,
+)
+
+__all__ = [
+    "PrgKey",
+    "add_prg",
+    "carry_combine",
+    "carry_hot",
+    "cpu_features",
+    "force_path",
+    "from_planes",
+    "gather",
+    "lut_combine",
+    "matmul",
+    "one_hot",
+    "pack",
+    "prg_permutation",
+    "prg_words",
+    "rep3_and",
+    "rep3_matmul",
+    "rep3_mul",
+    "sub_prg",
+    "to_planes",
+    "trunc_0",
+    "trunc_1",
+    "trunc_2",
+    "trunc_finish",
+    "unpack",
+    "xor_prg",
+]

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan: a typed, serialisable dataflow graph with a digest that all parties read, verify, sign and run."""
+
+from tacit.plan.attributes import AttrKind
+from tacit.plan.disclosure import Assumption, Disclosure
+from tacit.plan.functions import FUNCTION_BOUNDS, FunctionBound
+from tacit.plan.graph import Plan, PlanBuilder, RegionBuilder
+from tacit.plan.indexing import normalise_index, numpy_index
+from tacit.plan.nodes import Attr, Attrs, Graph, Node, Region
+from tacit.plan.ops import OPS, OpSpec, constant_array, infer, truncates
+from tacit.plan.types import (
+    BOOL,
+    FIXED,
+    INT8,
+    INT16,
+    INT32,
+    INT64,
+    UINT8,
+    UINT16,
+    UINT32,
+    DType,
+    Home,
+    Interval,
+    Private,
+    Public,
+    Secret,
+    TensorType,
+    default_interval,
+    fixed,
+    join,
+)
+from tacit.plan.verify import PROTOCOLS, verify, verify_matches
+
+__all__ = [
+    "BOOL",
+    "FIXED",
+    "FUNCTION_BOUNDS",
+    "INT8",
+    "INT16",
+    "INT32",
+    "INT64",
+    "OPS",
+    "PROTOCOLS",
+    "UINT8",
+    "UINT16",
+    "UINT32",
+    "Assumption",
+    "Attr",
+    "AttrKind",
+    "Attrs",
+    "DType",
+    "Disclosure",
+    "FunctionBound",
+    "Graph",
+    "Home",
+    "Interval",
+    "Node",
+    "OpSpec",
+    "Plan",
+    "PlanBuilder",
+    "Private",
+    "Public",
+    "Region",
+    "RegionBuilder",
+    "Secret",
+    "TensorType",
+    "constant_array",
+    "default_interval",
+    "fixed",
+    "infer",
+    "join",
+    "normalise_index",
+    "numpy_index",
+    "truncates",
+    "verify",
+    "verify_matches",
+]

@@ -1,0 +1,865 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operations of a plan: for each its attributes, its typing rule, and what it does in plain words.
+
+A typing rule gives the result's element type, shape (NumPy's broadcasting) and interval. Three rules hold for every
+operation and are applied here once:
+
+- Home. Operands are all public or private to one party (then the operation runs there, in the clear), or all public
+  or secret. A `share` node stands wherever a private value becomes secret.
+- Range. Integers stay in the signed 64-bit range, fixed-point values within 2^61 raw, and fixed-point products before
+  truncation, summed over the inner dimension, within 2^62: so no result ever wraps.
+- Exactness. A secret fixed-point product is truncated to the floor or to floor + 1, and which of the two depends on the
+  low bits of the secret (Li et al. 2023, ePrint 2023/909). `exact=True` costs more and gives the floor always.
+
+Arithmetic on integers of any width gives int64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacit.errors import PlanError
+from tacit.plan.attributes import AttrKind, check_attrs
+from tacit.plan.functions import FUNCTION_BOUNDS, quotient
+from tacit.plan.indexing import indexed_shape
+from tacit.plan.nodes import Attrs, Node, Region
+from tacit.plan.types import (
+    BOOL,
+    FIXED_MAX,
+    INT64,
+    PRODUCT_MAX,
+    RING_HI,
+    RING_LO,
+    DType,
+    Interval,
+    Private,
+    Public,
+    Secret,
+    TensorType,
+    join,
+    power_of_two,
+    promote,
+)
+
+TRIPS_MAX: Final = 2**31
+
+Types: TypeAlias = Sequence[TensorType]
+Result: TypeAlias = tuple[DType, tuple[int, ...], Interval]
+"""What a typing rule gives; the home follows from the operands'."""
+
+
+@dataclass(frozen=True)
+class OpSpec:
+    """One operation.
+
+    `arity` is the number of operands, None for one or more. `words` describes the result, with `{0}`, `{1}`, ... for
+    the operands and `{all}` for their list. `scope` says where it may stand. `low_bits` says when the low bits of an
+    operand can be read off the result, see exactness.py.
+    """
+
+    name: str
+    arity: int | None
+    doc: str
+    words: str
+    rule: Callable[[Types, Attrs], Result]
+    schema: Mapping[str, AttrKind] = field(default_factory=dict)
+    scope: Literal["top", "body", "both"] = "both"
+    low_bits: Literal["kept", "linear", "hidden"] = "kept"
+
+
+def spec_of(op: str) -> OpSpec:
+    """The operation of that name. Raises `PlanError` PLAN-007."""
+    if op not in OPS:
+        raise PlanError(
+            "PLAN-007", f"there is no operation named {str(op)[:40]!r}", expected=f"one of {', '.join(sorted(OPS))}"
+        )
+    return OPS[op]
+
+
+def infer(op: str, types: Types, attrs: Attrs) -> TensorType:
+    """The type of the result of one operation with a single result (all but `repeat` and `result`).
+
+    Raises `PlanError`: PLAN-004 element types, PLAN-005 shapes, PLAN-006 attributes, PLAN-007 unknown operation,
+    PLAN-008 number of operands, PLAN-009 range, PLAN-010 homes, PLAN-011 domain, PLAN-012 index.
+    """
+    spec = spec_of(op)
+    check_attrs(op, spec.schema, attrs)
+    if len(types) != spec.arity and not (spec.arity is None and types):
+        raise PlanError(
+            "PLAN-008",
+            f"`{op}` got {len(types)} operands",
+            expected="one or more operands" if spec.arity is None else f"{spec.arity} operands",
+        )
+    if op == "param":
+        param: TensorType = attrs["type"]
+        return param
+    dtype, shape, interval = spec.rule(types, attrs)
+    _check_range(op, dtype, interval)
+    home = _home(op, types, attrs)
+    result = TensorType(dtype, shape, home, interval)
+    if "exact" in spec.schema and not attrs["exact"] and not truncates(op, types, attrs):
+        raise PlanError(
+            "PLAN-006", f"`{op}` is marked inexact, yet it truncates no secret", expected="exact=True in this place"
+        )
+    return result
+
+
+def infer_node(op: str, inputs: Sequence[Node], attrs: Attrs) -> tuple[TensorType, ...]:
+    """The types of the results of an operation on the given nodes: of one result, or of each carried value.
+
+    Raises `PlanError` as `infer` and `infer_repeat` do.
+    """
+    if op == "result":
+        check_attrs(op, OPS[op].schema, attrs)
+        if len(inputs) != 1 or inputs[0].op != "repeat" or not 0 <= attrs["index"] < len(inputs[0].types):
+            raise _region("`result` names no carried value", "a `repeat` node and the position of a carried value")
+        return (inputs[0].types[attrs["index"]],)
+    if any(node.op == "repeat" for node in inputs):
+        raise _region(f"`{op}` uses a loop directly", "a `result` node for each carried value that is used")
+    types = [node.type for node in inputs]
+    return infer_repeat(types, attrs) if op == "repeat" else (infer(op, types, attrs),)
+
+
+def infer_repeat(types: Types, attrs: Attrs) -> tuple[TensorType, ...]:
+    """The types of the carried values of a `repeat` whose body is already checked in itself.
+
+    Raises `PlanError` PLAN-013 where the body does not fit the operands, or the carried values do not keep their type.
+    """
+    check_attrs("repeat", OPS["repeat"].schema, attrs)
+    body: Region = attrs["body"]
+    if not 1 <= attrs["trips"] <= TRIPS_MAX:
+        raise _region("the number of trips is out of range", "1 to 2^31 trips")
+    params = sorted((n for n in body.nodes if n.op == "param"), key=lambda n: int(n.attrs["index"]))
+    carried = len(body.outputs)
+    if [n.attrs["index"] for n in params] != list(range(len(types))) or not 1 <= carried <= len(types):
+        raise _region(
+            f"the body has {len(params)} parameters and {carried} outputs for {len(types)} operands",
+            "one parameter for each operand, numbered from 0, and one output for each carried value",
+        )
+    by_id = {n.id: n for n in body.nodes}
+    for k, (param, given) in enumerate(zip(params, types, strict=True)):
+        want = param.type
+        if k >= carried:
+            if given != want:
+                raise _region(f"captured value {k - carried} is {given} outside and {want} inside", "the same type")
+            continue
+        out = by_id[body.outputs[k]].type
+        for where, t in (("starts", given), ("ends", out)):
+            if (t.dtype, t.shape) != (want.dtype, want.shape):
+                raise _region(
+                    f"carried value {k} {where} as {t.dtype}{list(t.shape)}, but is {want.dtype}{list(want.shape)}",
+                    "the same element type and shape in every trip",
+                )
+            # Public values may start a private computation as they are; secrets take a `share`, which costs a round.
+            if t.home != want.home and not (t.home == Public() and want.home != Secret()):
+                raise _region(f"carried value {k} {where} {t.home}, but is {want.home}", "one home in every trip")
+            if t.interval not in want.interval:
+                raise _region(
+                    f"carried value {k} {where} with |x| up to 2^{power_of_two(t.interval.magnitude)} raw, beyond its "
+                    f"declared 2^{power_of_two(want.interval.magnitude)}",
+                    "a range that every trip keeps",
+                    "declare a wider range for it, or end the body with `clip` (checked) or `assume` (listed)",
+                )
+    return tuple(p.type for p in params[:carried])
+
+
+def truncates(op: str, types: Types, attrs: Attrs) -> bool:
+    """Whether the operation has a choice between exact and cheaper truncation: a secret fixed-point result that was
+    scaled down. Pre-condition: the operands pass the typing rule.
+    """
+    if "exact" not in OPS[op].schema or join(t.home for t in types) != Secret():
+        return False
+    if op == "scale":
+        return bool(attrs["shift"] > 0)
+    return all(t.dtype.is_fixed for t in types)
+
+
+def keeps_low_bits(op: str, types: Types, attrs: Attrs) -> bool:
+    """Whether the low bits of the operands can be read off the result; see exactness.py."""
+    low_bits = OPS[op].low_bits
+    if low_bits == "linear" and truncates(op, types, attrs):
+        return any(t.home != Secret() for t in types)
+    return low_bits != "hidden"
+
+
+def constant_array(attrs: Attrs) -> NDArray[np.int64]:
+    """The payload of a `constant` node: raw values, little endian in the plan, of the node's shape.
+
+    Raises `PlanError` PLAN-014 if the payload does not fit the shape.
+    """
+    shape: tuple[int, ...] = attrs["shape"]
+    data: bytes = attrs["data"]
+    if len(data) != 8 * prod(shape):
+        raise PlanError("PLAN-014", "a constant's payload does not fit its shape", expected="8 bytes per element")
+    return np.frombuffer(data, dtype="<i8").reshape(shape).astype(np.int64, copy=False)
+
+
+# --- rules that hold for every operation -----------------------------------------------------------------------
+
+
+def _home(op: str, types: Types, attrs: Attrs) -> Public | Private | Secret:
+    if op == "input":
+        return Private(attrs["party"])
+    if op == "share":
+        if types[0].home == Secret():
+            raise PlanError("PLAN-010", "`share` got a value that is already secret", next="use the value as it is")
+        return Secret()
+    if op == "reveal":
+        to = attrs["to"]
+        home = types[0].home
+        target = Public() if to is None else Private(to)
+        if home in (Public(), target):
+            raise PlanError(
+                "PLAN-010",
+                f"`reveal` got a value that is already {home}",
+                expected="a value that the recipient cannot read yet",
+                next="use the value as it is",
+            )
+        return target
+    homes = [t.home for t in types]
+    home = join(homes)
+    if home == Secret() and any(isinstance(h, Private) for h in homes):
+        raise PlanError(
+            "PLAN-010",
+            f"`{op}` mixes values that live at {', '.join(map(str, homes))}",
+            expected="operands that are public or private to one party, or public or secret",
+            next="put a `share` node before each private operand",
+        )
+    return home
+
+
+def _check_range(op: str, dtype: DType, interval: Interval) -> None:
+    if dtype.is_fixed:
+        limit = Interval(-FIXED_MAX, FIXED_MAX)
+        words = f"2^61 raw, that is 2^{61 - dtype.f}"
+        reach = f"2^{power_of_two(interval.magnitude)} raw, that is 2^{power_of_two(interval.magnitude) - dtype.f}"
+    else:
+        limit, words = Interval(RING_LO, RING_HI), "-2^63 to 2^63 - 1"
+        reach = f"2^{power_of_two(interval.magnitude)}"
+    if interval not in limit:
+        raise _range_error(op, reach, words)
+
+
+def _range_error(op: str, reach: str, limit: str) -> PlanError:
+    return PlanError(
+        "PLAN-009",
+        f"`{op}` could reach {reach}, and a result that wraps around would be garbage",
+        expected=f"results within {limit}",
+        next="declare a smaller range= on the inputs, rescale, narrow an operand with `clip`, `maximum` or `minimum`,"
+        " or state what you know with `assume`",
+    )
+
+
+def _check_product(op: str, dtype: DType, product: Interval) -> None:
+    if product.magnitude >= PRODUCT_MAX:
+        raise _range_error(
+            op,
+            f"2^{power_of_two(product.magnitude)} raw before truncation",
+            f"2^62 raw before truncation, that is 2^{62 - 2 * dtype.f} for {dtype} operands",
+        )
+
+
+def _type_error(op: str, types: Types, expected: str, next: str = "add a `cast` first") -> PlanError:
+    got = ", ".join(str(t.dtype) for t in types)
+    return PlanError("PLAN-004", f"`{op}` got operands of types {got}", expected=expected, next=next)
+
+
+def _shape_error(op: str, what: str, expected: str) -> PlanError:
+    return PlanError("PLAN-005", f"`{op}` {what}", expected=expected)
+
+
+def _region(what: str, expected: str, next: str = "") -> PlanError:
+    return PlanError("PLAN-013", f"`repeat`: {what}", expected=expected, next=next)
+
+
+def _broadcast(op: str, types: Types) -> tuple[int, ...]:
+    # Not numpy.broadcast_shapes: it fails on sizes that NumPy cannot index, and its messages name no operation.
+    shape: list[int] = []
+    for k in range(1, max((len(t.shape) for t in types), default=0) + 1):
+        sizes = {t.shape[-k] for t in types if len(t.shape) >= k} - {1}
+        if len(sizes) > 1:
+            shapes = ", ".join(str(list(t.shape)) for t in types)
+            raise _shape_error(op, f"got shapes {shapes}", "sizes that are equal or 1 along each axis")
+        shape.append(sizes.pop() if sizes else 1)
+    return tuple(reversed(shape))
+
+
+def _short(values: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, values[:8]))}{', …' if len(values) > 8 else ''}]"
+
+
+def _axis(op: str, axis: int, ndim: int) -> int:
+    if not 0 <= axis < ndim:
+        raise _shape_error(op, f"got axis {axis} for {ndim} dimensions", "an axis from 0 to the last one")
+    return axis
+
+
+def _axes(op: str, axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    for axis in axes:
+        _axis(op, axis, ndim)
+    if list(axes) != sorted(set(axes)):
+        raise _shape_error(op, f"got axes {_short(axes)}", "different axes in rising order")
+    return axes
+
+
+def _numeric(op: str, types: Types) -> DType:
+    """The element type of arithmetic without products: int64, or the operands' common fixed type."""
+    if all(t.dtype.is_int for t in types):
+        return INT64
+    if all(t.dtype.is_fixed and t.dtype == types[0].dtype for t in types):
+        return types[0].dtype
+    raise _type_error(op, types, "integers, or fixed with the same f")
+
+
+def _hull(intervals: Sequence[Interval]) -> Interval:
+    out = intervals[0]
+    for interval in intervals[1:]:
+        out = out | interval
+    return out
+
+
+# --- typing rules: leaves and homes ----------------------------------------------------------------------------
+
+
+def _input(_: Types, attrs: Attrs) -> Result:
+    return attrs["dtype"], attrs["shape"], Interval(attrs["lo"], attrs["hi"])
+
+
+def _constant(_: Types, attrs: Attrs) -> Result:
+    values = constant_array(attrs)
+    bounds = Interval(int(values.min()), int(values.max())) if values.size else Interval(0, 0)
+    return attrs["dtype"], attrs["shape"], bounds
+
+
+def _same(types: Types, _: Attrs) -> Result:
+    return types[0].dtype, types[0].shape, types[0].interval
+
+
+def _assume(types: Types, attrs: Attrs) -> Result:
+    x, told = types[0], Interval(attrs["lo"], attrs["hi"])
+    if told.hi < x.interval.lo or told.lo > x.interval.hi:
+        raise PlanError(
+            "PLAN-009",
+            "`assume` states a range that the value cannot have",
+            expected="a range that meets the known one",
+            next="compare it with the ranges of the inputs; bounds are raw, that is times 2^f",
+        )
+    return x.dtype, x.shape, Interval(max(told.lo, x.interval.lo), min(told.hi, x.interval.hi))
+
+
+# --- typing rules: arithmetic ----------------------------------------------------------------------------------
+
+
+def _linear(op: str, bounds: Callable[[Interval, Interval], Interval]) -> Callable[[Types, Attrs], Result]:
+    def rule(types: Types, _: Attrs) -> Result:
+        x, y = types
+        return _numeric(op, types), _broadcast(op, types), bounds(x.interval, y.interval)
+
+    return rule
+
+
+def _unary(op: str, bounds: Callable[[Interval], Interval]) -> Callable[[Types, Attrs], Result]:
+    def rule(types: Types, _: Attrs) -> Result:
+        return _numeric(op, types), types[0].shape, bounds(types[0].interval)
+
+    return rule
+
+
+def _product(op: str, types: Types, product: Interval) -> tuple[DType, Interval]:
+    """Element type and bounds of a product whose raw value, before any truncation, is within `product`."""
+    dtypes = [t.dtype for t in types]
+    if all(d.is_int for d in dtypes):
+        return INT64, product
+    if all(d.is_int or d.is_fixed for d in dtypes):
+        wide = next(d for d in dtypes if d.is_fixed)
+        if any(d.is_int for d in dtypes):
+            return wide, product
+        if all(d == wide for d in dtypes):
+            _check_product(op, wide, product)
+            return wide, product.truncate(wide.f)
+    raise _type_error(op, types, "integers, or fixed with the same f, or one of each")
+
+
+def _mul(types: Types, _: Attrs) -> Result:
+    x, y = types
+    dtype, interval = _product("mul", types, x.interval * y.interval)
+    return dtype, _broadcast("mul", types), interval
+
+
+def _square(types: Types, _: Attrs) -> Result:
+    dtype, interval = _product("square", types, types[0].interval.square())
+    return dtype, types[0].shape, interval
+
+
+def _matmul(types: Types, _: Attrs) -> Result:
+    x, y = types
+    if not x.shape or not y.shape or x.shape[-1] != y.shape[-2 if len(y.shape) > 1 else 0]:
+        raise _shape_error(
+            "matmul",
+            f"got shapes {list(x.shape)} and {list(y.shape)}",
+            "at least one dimension each, and as many columns as the other has rows",
+        )
+    batch = _broadcast("matmul", [_with_shape(t, t.shape[:-2]) for t in types])
+    shape = (*batch, *x.shape[-2:-1], *(y.shape[-1:] if len(y.shape) > 1 else ()))
+    dtype, interval = _product("matmul", types, (x.interval * y.interval).sum_of(x.shape[-1]))
+    return dtype, shape, interval
+
+
+def _conv2d(types: Types, attrs: Attrs) -> Result:
+    x, w = types
+    stride, padding = attrs["stride"], attrs["padding"]
+    if len(x.shape) != 4 or len(w.shape) != 4 or x.shape[1] != w.shape[1]:
+        raise _shape_error(
+            "conv2d", f"got shapes {list(x.shape)} and {list(w.shape)}", "[N, C, H, W] and [O, C, KH, KW], same C"
+        )
+    if len(stride) != 2 or len(padding) != 2 or min(stride) < 1 or min(padding) < 0:
+        raise _shape_error("conv2d", "got a wrong stride or padding", "two strides >= 1 and two paddings >= 0")
+    spare = [x.shape[k + 2] + 2 * padding[k] - w.shape[k + 2] for k in (0, 1)]
+    if min(spare) < 0 or min(w.shape[2:]) < 1:
+        raise _shape_error("conv2d", "has a kernel that does not fit the padded image", "1 <= kernel <= image")
+    shape = (x.shape[0], w.shape[0], spare[0] // stride[0] + 1, spare[1] // stride[1] + 1)
+    # Padding puts zeros in the place of some products.
+    term = (x.interval * w.interval) | Interval(0, 0)
+    dtype, interval = _product("conv2d", types, term.sum_of(prod(w.shape[1:])))
+    return dtype, shape, interval
+
+
+def _scale(types: Types, attrs: Attrs) -> Result:
+    x, shift = types[0], attrs["shift"]
+    if not x.dtype.is_fixed:
+        raise _type_error("scale", types, "a fixed-point value", "use `mul` for integers")
+    if not 0 <= shift <= 62:
+        raise PlanError("PLAN-006", "attribute `shift` of `scale` is out of range", expected="0 to 62")
+    product = x.interval.scale(attrs["numerator"])
+    if shift:
+        _check_product("scale", x.dtype, product)
+    return x.dtype, x.shape, product.truncate(shift)
+
+
+def _div(types: Types, _: Attrs) -> Result:
+    x, y = types
+    dtype = _numeric("div", types)
+    if not dtype.is_fixed:
+        raise _type_error("div", types, "fixed with the same f")
+    interval = quotient(x.interval, y.interval, dtype.f)
+    if interval.magnitude > FIXED_MAX:
+        raise PlanError(
+            "PLAN-009",
+            f"`div` could reach 2^{power_of_two(interval.magnitude) - dtype.f}, because its divisor can come so close"
+            " to zero",
+            expected=f"quotients within 2^{61 - dtype.f}",
+            next="keep the divisor away from zero with `maximum`, or state a bound with `assume`",
+        )
+    return dtype, _broadcast("div", types), interval
+
+
+def _function(name: str) -> Callable[[Types, Attrs], Result]:
+    def rule(types: Types, _: Attrs) -> Result:
+        x = types[0]
+        if not x.dtype.is_fixed:
+            raise _type_error(name, types, "a fixed-point value")
+        return x.dtype, x.shape, FUNCTION_BOUNDS[name].result(name, x.interval, x.dtype.f)
+
+    return rule
+
+
+# --- typing rules: comparison, logic, choice -------------------------------------------------------------------
+
+_BIT: Final = Interval(0, 1)
+
+
+def _compare(op: str) -> Callable[[Types, Attrs], Result]:
+    def rule(types: Types, _: Attrs) -> Result:
+        _numeric(op, types)
+        return BOOL, _broadcast(op, types), _BIT
+
+    return rule
+
+
+def _logic(op: str) -> Callable[[Types, Attrs], Result]:
+    def rule(types: Types, _: Attrs) -> Result:
+        if any(t.dtype != BOOL for t in types):
+            raise _type_error(op, types, "bool", "compare first, for example with `ne`")
+        return BOOL, _broadcast(op, types), _BIT
+
+    return rule
+
+
+def _where(types: Types, _: Attrs) -> Result:
+    cond, x, y = types
+    if cond.dtype != BOOL:
+        raise _type_error("where", types, "a bool condition", "compare first, for example with `ne`")
+    return promote([x.dtype, y.dtype], "where"), _broadcast("where", types), x.interval | y.interval
+
+
+def _choice(op: str, bounds: Callable[[Interval, Interval], Interval]) -> Callable[[Types, Attrs], Result]:
+    def rule(types: Types, _: Attrs) -> Result:
+        _numeric(op, types)
+        x, y = types
+        return promote([x.dtype, y.dtype], op), _broadcast(op, types), bounds(x.interval, y.interval)
+
+    return rule
+
+
+def _clip(types: Types, attrs: Attrs) -> Result:
+    _numeric("clip", types)
+    x = types[0]
+    return x.dtype, x.shape, x.interval.clip(Interval(attrs["lo"], attrs["hi"]))
+
+
+# --- typing rules: reductions ----------------------------------------------------------------------------------
+
+
+def _reduced(op: str, x: TensorType, attrs: Attrs) -> tuple[tuple[int, ...], int]:
+    """The shape after reducing over `axis`, and the number of elements in each reduction."""
+    axes = _axes(op, attrs["axis"], len(x.shape))
+    if attrs["keepdims"]:
+        shape = tuple(1 if k in axes else d for k, d in enumerate(x.shape))
+    else:
+        shape = tuple(d for k, d in enumerate(x.shape) if k not in axes)
+    return shape, prod(x.shape[k] for k in axes)
+
+
+def _sum(types: Types, attrs: Attrs) -> Result:
+    dtype = _numeric("sum", types)
+    shape, n = _reduced("sum", types[0], attrs)
+    return dtype, shape, types[0].interval.sum_of(n)
+
+
+def _cumsum(types: Types, attrs: Attrs) -> Result:
+    x = types[0]
+    n = x.shape[_axis("cumsum", attrs["axis"], len(x.shape))]
+    return _numeric("cumsum", types), x.shape, x.interval | x.interval.sum_of(n)
+
+
+def _extreme(op: str) -> Callable[[Types, Attrs], Result]:
+    def rule(types: Types, attrs: Attrs) -> Result:
+        _numeric(op, types)
+        shape, n = _reduced(op, types[0], attrs)
+        if n == 0:
+            raise _shape_error(op, "reduces over no elements", "at least one element")
+        return types[0].dtype, shape, types[0].interval
+
+    return rule
+
+
+def _quantifier(op: str) -> Callable[[Types, Attrs], Result]:
+    logic = _logic(op)
+
+    def rule(types: Types, attrs: Attrs) -> Result:
+        logic(types, attrs)
+        return BOOL, _reduced(op, types[0], attrs)[0], _BIT
+
+    return rule
+
+
+# --- typing rules: types and shapes ----------------------------------------------------------------------------
+
+
+def _cast(types: Types, attrs: Attrs) -> Result:
+    x, to = types[0], attrs["dtype"]
+    if x.dtype == to or (to.is_int and (x.dtype.is_int or x.dtype == BOOL)):
+        interval = x.interval
+    elif to.is_fixed and x.dtype.is_int:
+        interval = x.interval.scale(2**to.f)
+    elif to.is_int and x.dtype.is_fixed:
+        interval = Interval(x.interval.lo >> x.dtype.f, x.interval.hi >> x.dtype.f)
+    else:
+        raise _type_error(
+            "cast",
+            types,
+            f"a type that can become {to}: bool and fixed to integers, integers to fixed",
+            "go through int64, or compare with `ne` to get a bool",
+        )
+    if interval not in to.range:
+        raise _range_error(
+            "cast", f"2^{power_of_two(interval.magnitude)} raw", f"{to}: raw {to.range.lo} to {to.range.hi}"
+        )
+    return to, x.shape, interval
+
+
+def _with_shape(x: TensorType, shape: tuple[int, ...]) -> TensorType:
+    return TensorType(x.dtype, shape, x.home, x.interval)
+
+
+def _reshape(types: Types, attrs: Attrs) -> Result:
+    x, shape = types[0], attrs["shape"]
+    if prod(shape) != x.size:
+        raise _shape_error("reshape", f"goes from {list(x.shape)} to {list(shape)}", "as many elements as before")
+    return x.dtype, shape, x.interval
+
+
+def _broadcast_to(types: Types, attrs: Attrs) -> Result:
+    x, shape = types[0], attrs["shape"]
+    if _broadcast("broadcast_to", [x, _with_shape(x, shape)]) != shape:
+        raise _shape_error("broadcast_to", f"goes from {list(x.shape)} to {list(shape)}", "axes that grow from 1")
+    return x.dtype, shape, x.interval
+
+
+def _transpose(types: Types, attrs: Attrs) -> Result:
+    x, axes = types[0], attrs["axes"]
+    if sorted(axes) != list(range(len(x.shape))):
+        raise _shape_error("transpose", f"got axes {_short(axes)} for {len(x.shape)} dimensions", "each axis once")
+    return x.dtype, tuple(x.shape[k] for k in axes), x.interval
+
+
+def _getitem(types: Types, attrs: Attrs) -> Result:
+    x = types[0]
+    return x.dtype, indexed_shape(attrs["index"], x.shape), x.interval
+
+
+def _take(types: Types, attrs: Attrs) -> Result:
+    x, indices = types[0], attrs["indices"]
+    axis = _axis("take", attrs["axis"], len(x.shape))
+    if indices and not 0 <= min(indices) <= max(indices) < x.shape[axis]:
+        raise _shape_error("take", f"has positions outside axis {axis}", f"positions 0 to {x.shape[axis] - 1}")
+    return x.dtype, (*x.shape[:axis], len(indices), *x.shape[axis + 1 :]), x.interval
+
+
+def _joined(op: str, types: Types) -> tuple[DType, Interval]:
+    return promote([t.dtype for t in types], op), _hull([t.interval for t in types])
+
+
+def _concat(types: Types, attrs: Attrs) -> Result:
+    dtype, interval = _joined("concat", types)
+    axis = _axis("concat", attrs["axis"], len(types[0].shape))
+    others = {(len(t.shape), t.shape[:axis], t.shape[axis + 1 :]) for t in types}
+    if len(others) > 1:
+        shapes = ", ".join(str(list(t.shape)) for t in types)
+        raise _shape_error("concat", f"got shapes {shapes}", f"equal sizes along every axis but {axis}")
+    first = types[0].shape
+    return dtype, (*first[:axis], sum(t.shape[axis] for t in types), *first[axis + 1 :]), interval
+
+
+def _stack(types: Types, attrs: Attrs) -> Result:
+    dtype, interval = _joined("stack", types)
+    first = types[0].shape
+    axis = _axis("stack", attrs["axis"], len(first) + 1)
+    if any(t.shape != first for t in types):
+        raise _shape_error("stack", "got different shapes", "equal shapes")
+    return dtype, (*first[:axis], len(types), *first[axis:]), interval
+
+
+def _flip(types: Types, attrs: Attrs) -> Result:
+    _axis("flip", attrs["axis"], len(types[0].shape))
+    return _same(types, attrs)
+
+
+def _ordered(op: str, types: Types, attrs: Attrs) -> int:
+    _numeric(op, types)
+    if attrs["strategy"] not in SORT_STRATEGIES:
+        raise PlanError(
+            "PLAN-006",
+            f"attribute `strategy` of `{op}` is unknown",
+            expected=", ".join(f"{name} ({what})" for name, what in SORT_STRATEGIES.items()),
+        )
+    return types[0].shape[_axis(op, attrs["axis"], len(types[0].shape))]
+
+
+def _sort(types: Types, attrs: Attrs) -> Result:
+    _ordered("sort", types, attrs)
+    return _same(types, attrs)
+
+
+def _argsort(types: Types, attrs: Attrs) -> Result:
+    n = _ordered("argsort", types, attrs)
+    return INT64, types[0].shape, Interval(0, max(n - 1, 0))
+
+
+def _structural(_: Types, __: Attrs) -> Result:
+    raise PlanError("PLAN-007", "`param`, `repeat` and `result` have no typing rule of their own")
+
+
+# --- the table -------------------------------------------------------------------------------------------------
+
+SORT_STRATEGIES: Final[dict[str, str]] = {"network": "opens nothing"}
+"""Ways to sort, with what each opens: a choice that discloses more must be in the plan before it is signed."""
+
+_ORDER: Final[dict[str, AttrKind]] = {"axis": "int", "descending": "bool", "strategy": "str"}
+_REDUCE: Final[dict[str, AttrKind]] = {"axis": "ints", "keepdims": "bool"}
+_EXACT: Final[dict[str, AttrKind]] = {"exact": "bool"}
+
+_SPECS: Final = (
+    # leaves and homes
+    OpSpec(
+        "input",
+        0,
+        "An array that one party brings, checked by that party against type, shape and range.",
+        "`{name}` of {party}",
+        _input,
+        {
+            "party": "int",
+            "name": "text",
+            "source": "str",
+            "dtype": "dtype",
+            "shape": "shape",
+            "lo": "int",
+            "hi": "int",
+        },
+        scope="top",
+    ),
+    OpSpec(
+        "constant",
+        0,
+        "A public array written in the plan.",
+        "a constant",
+        _constant,
+        {"dtype": "dtype", "shape": "shape", "data": "bytes"},
+    ),
+    OpSpec("share", 1, "Share a value among the computing parties, so that nobody can read it.", "{0}", _same),
+    OpSpec(
+        "reveal",
+        1,
+        "Disclose a value to one party, or to everyone: the only way to a wider home.",
+        "{0}",
+        _same,
+        {"to": "party", "purpose": "text"},
+        scope="top",
+    ),
+    OpSpec(
+        "assume",
+        1,
+        "Narrow the known range of a value without checking it; listed as an assumption of the plan.",
+        "{0}",
+        _assume,
+        {"lo": "int", "hi": "int"},
+    ),
+    # arithmetic
+    OpSpec("add", 2, "x + y.", "{0} plus {1}", _linear("add", lambda x, y: x + y)),
+    OpSpec("sub", 2, "x - y.", "{0} minus {1}", _linear("sub", lambda x, y: x - y)),
+    OpSpec("neg", 1, "-x.", "minus {0}", _unary("neg", lambda x: -x)),
+    OpSpec("mul", 2, "x * y, elementwise.", "{0} times {1}", _mul, _EXACT, low_bits="linear"),
+    OpSpec("square", 1, "x * x.", "the square of {0}", _square, _EXACT, low_bits="linear"),
+    OpSpec(
+        "matmul",
+        2,
+        "The matrix product, with one truncation.",
+        "{0} matrix-times {1}",
+        _matmul,
+        _EXACT,
+        low_bits="linear",
+    ),
+    OpSpec(
+        "conv2d",
+        2,
+        "Two-dimensional cross-correlation of images [N, C, H, W] with kernels [O, C, KH, KW].",
+        "{0} convolved with {1}",
+        _conv2d,
+        {"stride": "ints", "padding": "ints", "exact": "bool"},
+        low_bits="linear",
+    ),
+    OpSpec(
+        "scale",
+        1,
+        "x * numerator / 2^shift for a fixed-point x: a product with a public real constant.",
+        "a multiple of {0}",
+        _scale,
+        {"numerator": "int", "shift": "int", "exact": "bool"},
+    ),
+    OpSpec("div", 2, "x / y, fixed point.", "{0} divided by {1}", _div, _EXACT, low_bits="linear"),
+    *(
+        OpSpec(
+            name,
+            1,
+            f"{name}(x), fixed point, for {FUNCTION_BOUNDS[name].words}.",
+            words,
+            _function(name),
+            _EXACT,
+            low_bits="hidden",
+        )
+        for name, words in (
+            ("reciprocal", "1 divided by {0}"),
+            ("sqrt", "the square root of {0}"),
+            ("rsqrt", "1 divided by the square root of {0}"),
+            ("exp", "the exponential of {0}"),
+            ("log", "the logarithm of {0}"),
+            ("sigmoid", "the sigmoid of {0}"),
+            ("tanh", "the hyperbolic tangent of {0}"),
+        )
+    ),
+    OpSpec("abs", 1, "|x|.", "the absolute value of {0}", _unary("abs", abs)),
+    # comparison, logic, choice: right for any two values of the type, also where x - y would wrap
+    *(
+        OpSpec(name, 2, f"x {sign} y.", f"whether {{0}} {words} {{1}}", _compare(name), low_bits="hidden")
+        for name, sign, words in (
+            ("lt", "<", "is less than"),
+            ("le", "<=", "is at most"),
+            ("gt", ">", "is greater than"),
+            ("ge", ">=", "is at least"),
+            ("eq", "==", "equals"),
+            ("ne", "!=", "differs from"),
+        )
+    ),
+    OpSpec("logical_and", 2, "x and y.", "{0} and {1}", _logic("logical_and")),
+    OpSpec("logical_or", 2, "x or y.", "{0} or {1}", _logic("logical_or")),
+    OpSpec("logical_xor", 2, "x or y, not both.", "either {0} or {1}", _logic("logical_xor")),
+    OpSpec("logical_not", 1, "not x.", "not {0}", _logic("logical_not")),
+    OpSpec("where", 3, "x where the condition holds, y elsewhere.", "{1} where {0}, else {2}", _where),
+    OpSpec("minimum", 2, "The smaller of x and y.", "the smaller of {0} and {1}", _choice("minimum", Interval.minimum)),
+    OpSpec("maximum", 2, "The larger of x and y.", "the larger of {0} and {1}", _choice("maximum", Interval.maximum)),
+    OpSpec("clip", 1, "min(max(x, lo), hi) for raw lo and hi.", "{0} clipped", _clip, {"lo": "int", "hi": "int"}),
+    # reductions
+    OpSpec("sum", 1, "The sum over some axes.", "the sum of {0}", _sum, _REDUCE),
+    OpSpec("cumsum", 1, "The running sum along one axis.", "the running sum of {0}", _cumsum, {"axis": "int"}),
+    OpSpec("max", 1, "The largest element over some axes.", "the maximum of {0}", _extreme("max"), _REDUCE),
+    OpSpec("min", 1, "The smallest element over some axes.", "the minimum of {0}", _extreme("min"), _REDUCE),
+    OpSpec("any", 1, "Whether any element holds, over some axes.", "whether any of {0}", _quantifier("any"), _REDUCE),
+    OpSpec("all", 1, "Whether all elements hold, over some axes.", "whether all of {0}", _quantifier("all"), _REDUCE),
+    # types and shapes
+    OpSpec(
+        "cast",
+        1,
+        "Change the element type: bool and integers keep their value, integers become fixed exactly, fixed becomes an "
+        "integer by an exact floor.",
+        "{0}",
+        _cast,
+        {"dtype": "dtype"},
+    ),
+    OpSpec("reshape", 1, "The same elements in another shape.", "{0}", _reshape, {"shape": "shape"}),
+    OpSpec("broadcast_to", 1, "Repeat along axes of length 1.", "{0}", _broadcast_to, {"shape": "shape"}),
+    OpSpec("transpose", 1, "Reorder the axes.", "{0}", _transpose, {"axes": "ints"}),
+    OpSpec("getitem", 1, "Elements at a public index.", "part of {0}", _getitem, {"index": "index"}),
+    OpSpec(
+        "take",
+        1,
+        "Elements at public positions along one axis.",
+        "part of {0}",
+        _take,
+        {"indices": "ints", "axis": "int"},
+    ),
+    OpSpec("concat", None, "Join along an axis.", "{all} together", _concat, {"axis": "int"}),
+    OpSpec("stack", None, "Join along a new axis.", "{all} together", _stack, {"axis": "int"}),
+    OpSpec("flip", 1, "Reverse along one axis.", "{0}", _flip, {"axis": "int"}),
+    OpSpec("sort", 1, "Sort along one axis.", "{0} sorted", _sort, _ORDER),
+    OpSpec(
+        "argsort", 1, "The positions that sort along one axis.", "the order of {0}", _argsort, _ORDER, low_bits="hidden"
+    ),
+    # regions
+    OpSpec(
+        "repeat",
+        None,
+        "Run a body a public number of times; operands are the carried values, then the captured ones.",
+        "the outcome of a loop over {all}",
+        _structural,
+        {"trips": "int", "body": "region"},
+    ),
+    OpSpec("result", 1, "One carried value after the last trip of a `repeat`.", "{0}", _structural, {"index": "int"}),
+    OpSpec(
+        "param",
+        0,
+        "An operand of the `repeat`, inside its body.",
+        "a loop value",
+        _structural,
+        {"index": "int", "type": "type"},
+        scope="body",
+    ),
+)
+
+OPS: Final[dict[str, OpSpec]] = {spec.name: spec for spec in _SPECS}
+"""Every operation, by name."""

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The black box: the small set of primitives on which `library/` writes everything else once.
+
+A protocol implements the primitives marked abstract and overrides the others where it can do them faster. Methods
+that communicate are coroutines (see exchange.py) and declare their cost with `@declared`; a test measures real
+traffic and asserts that it equals the declaration. All values are elements of Z_2^64 (`Arith`, read as two's
+complement where a sign matters) or bit vectors (`Bits`); shapes are public, values are not.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+import numpy as np
+
+from tacit import kernels
+from tacit.protocols.shares import Arith, Bits, U64Array
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Communication of one primitive: rounds, and payload bytes sent by all parties together."""
+
+    rounds: int = 0
+    bytes_total: int = 0
+
+
+CostFormula: TypeAlias = Callable[..., Cost]
+
+
+def declared(formula: CostFormula) -> Callable[[T], T]:
+    """Attach to a primitive its cost as a function of the same arguments (of which only shapes are read)."""
+
+    def attach(primitive: T) -> T:
+        primitive.cost = formula  # type: ignore[attr-defined]
+        return primitive
+
+    return attach
+
+
+FREE: CostFormula = lambda *_, **__: Cost()  # noqa: E731 - a formula among formulas
+
+
+@dataclass(frozen=True)
+class Bilinear:
+    """A map that is linear in each of two ring arrays: elementwise product or matrix product."""
+
+    name: str
+    apply: Callable[[U64Array, U64Array], U64Array]
+    shape: Callable[[tuple[int, ...], tuple[int, ...]], tuple[int, ...]]
+
+
+def _matmul(x: U64Array, y: U64Array) -> U64Array:
+    if x.ndim == 2 and y.ndim == 2:
+        return kernels.matmul(np.ascontiguousarray(x), np.ascontiguousarray(y))
+    return np.asarray(np.matmul(x, y))
+
+
+def _matmul_shape(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
+    batch = np.broadcast_shapes(x[:-2], y[:-2])
+    return (*batch, *x[-2:-1], *(y[-1:] if len(y) > 1 else ()))
+
+
+MUL = Bilinear("mul", lambda x, y: np.asarray(x * y), lambda x, y: x if x == y else np.broadcast_shapes(x, y))
+MATMUL = Bilinear("matmul", _matmul, _matmul_shape)
+
+
+class BlackBox(ABC):
+    """One party's end of a protocol. Runs are single-threaded per party; every party runs the same program."""
+
+    name: ClassVar[str]
+    secure: ClassVar[bool]
+
+    me: int
+    parties: int
+
+    # --- local -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def add_public(self, x: Arith, c: U64Array | int) -> Arith:
+        """x + c for public ring elements; broadcasts to the larger shape."""
+
+    @abstractmethod
+    def xor_public(self, x: Bits, planes: U64Array) -> Bits:
+        """x ^ c for public planes `[width, words]`, or `[1, words]`, or `[width, 1]`."""
+
+    @abstractmethod
+    def constant(self, c: U64Array) -> Arith:
+        """A public array as shares."""
+
+    @abstractmethod
+    def constant_bits(self, c: U64Array, width: int) -> Bits:
+        """A public array of `width`-bit words as Boolean shares."""
+
+    @abstractmethod
+    def random_bits(self, shape: tuple[int, ...], width: int) -> Bits:
+        """Uniform secret bits that no party knows. No communication where the protocol has common randomness."""
+
+    def invert(self, x: Bits) -> Bits:
+        """Bitwise NOT."""
+        return self.xor_public(x, np.full((1, 1), 2**64 - 1, dtype=np.uint64))
+
+    # --- input and output --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def input(self, owner: int, values: U64Array | None, shape: tuple[int, ...]) -> Arith:
+        """Share an array that party `owner` holds; the others pass None."""
+
+    @abstractmethod
+    async def input_bits(self, owner: int, values: U64Array | None, shape: tuple[int, ...], width: int) -> Bits:
+        """Share `width`-bit words that party `owner` holds as Boolean shares; the others pass None."""
+
+    @abstractmethod
+    async def reveal(self, x: Arith | Bits, to: int | None = None) -> U64Array | None:
+        """Open to every party, or to party `to` alone (the others get None). Bits open as u64 words."""
+
+    @abstractmethod
+    def for_client(self, x: Arith | Bits) -> U64Array:
+        """This party's freshly masked share of x for a client that is no computing party; see `combine`."""
+
+    @staticmethod
+    @abstractmethod
+    def combine(shares: Sequence[U64Array]) -> U64Array:
+        """What a client makes of the `for_client` shares of an `Arith` from all parties: the values."""
+
+    @staticmethod
+    @abstractmethod
+    def deal(values: U64Array, seeds: Sequence[bytes]) -> list[bytes]:
+        """A client's shares of u64 values, one message per computing party; `seeds` are fresh 16-byte secrets."""
+
+    @abstractmethod
+    def receive(self, message: bytes, shape: tuple[int, ...]) -> Arith:
+        """What this party makes of its message from `deal`. Raises ValueError on a wrong length."""
+
+    # --- products ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def bilinear(self, op: Bilinear, x: Arith, y: Arith) -> Arith:
+        """op(x, y) mod 2^64."""
+
+    async def mul(self, x: Arith, y: Arith) -> Arith:
+        """Elementwise x*y mod 2^64, broadcasting."""
+        return await self.bilinear(MUL, x, y)
+
+    async def bilinear_truncate(self, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool = False) -> Arith:
+        """truncate(op(x, y), f), fused where the protocol can."""
+        return await self.truncate(await self.bilinear(op, x, y), f, exact)
+
+    @abstractmethod
+    async def and_(self, x: Bits, y: Bits) -> Bits:
+        """Bitwise AND of equal widths."""
+
+    # --- conversions -------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def truncate(self, x: Arith, f: int, exact: bool = False) -> Arith:
+        """x / 2^f for signed |x| < 2^62, 1 <= f <= 61; with exact=True, |x| + 2^(f-1) < 2^62.
+
+        exact=False gives floor or floor+1 with mean x / 2^f (so a multiple of 2^f is exact), and may let one party
+        relate the rounding to low bits of x once the result is opened (Li et al. 2023, ePrint 2023/909), so it is for
+        values that stay inside. exact=True gives floor(x / 2^f + 1/2).
+        """
+
+    @abstractmethod
+    async def a2b(self, x: Arith, width: int = 64) -> Bits:
+        """The low `width` bits of x."""
+
+    @abstractmethod
+    async def b2a(self, b: Bits) -> Arith:
+        """The unsigned value of words of at most 64 bits as a ring element."""
+
+    async def msb(self, x: Arith) -> Bits:
+        """The sign bit of x: 1 where x < 0."""
+        return (await self.a2b(x))[63]
+
+    async def is_zero(self, x: Arith) -> Bits:
+        """1 where x == 0."""
+        return await self.all_bits(self.invert(await self.a2b(x)))
+
+    async def all_bits(self, b: Bits) -> Bits:
+        """The AND of all bits of each word: ceil(log2(width)) rounds."""
+        while b.width > 1:
+            half = b.width // 2
+            rest = b[2 * half :]
+            b = await self.and_(b[:half], b[half : 2 * half])
+            if rest.width:
+                b = Bits.concat_bits([b, rest])
+        return b
+
+    async def inject(self, b: Bits, x: Arith) -> Arith:
+        """b*x for single bits b of the shape of x."""
+        return await self.mul(await self.b2a(b), x)
+
+    @abstractmethod
+    async def lut(self, index: Bits, table: U64Array, out_bits: int) -> Bits:
+        """table[index] for a public table of 2^width entries of `out_bits` bits, 1 <= width <= 8."""
+
+    # --- order and checks --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def shuffle(self, rows: Arith) -> Arith:
+        """The rows (axis 0) in a uniformly random order that no party knows."""
+
+    async def check(self) -> None:  # noqa: B027 - a no-op is the right default for semi-honest protocols
+        """Verify everything computed so far; called before any opening. Semi-honest protocols have nothing to check."""

@@ -1,0 +1,870 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Three-party replicated secret sharing over Z_2^64 and Z_2, semi-honest, one corruption.
+
+Source  : Araki, Furukawa, Lindell, Nof, Ohara 2016 (ePrint 2016/768): sharing and multiplication; Laur, Willemson,
+          Zhang 2011 (ISC): shuffle. The two-sided view below follows from the sharing itself.
+Model   : semi-honest, honest majority (one of three), private authenticated channels.
+Sharing : x = x0 + x1 + x2. Party p holds (x_p, x_{p+1}); part 0 is `a` = x_p, part 1 is `b` = x_{p+1}.
+Keys    : one AES key per component: K_j is known to the two parties that hold x_j, that is j and j-1.
+Reveals : nothing, except through `reveal` and `for_client`.
+
+The two-sided view. For any x, c = x0 + x1 is known to party 0 and r = x2 to parties 1 and 2. So a function h(c, r) can
+be had by letting party 0 hand over masked facts about c that parties 1 and 2 combine with r on their own; the result,
+additively shared between 1 and 2, is reshared with one exchange between them. The roles 0, 1, 2 rotate over thirds
+of each vector (`sections`), so that links and work stay balanced. In role-relative terms a party in role q holds
+(x_q, x_{q+1}) and keys (K_q, K_{q+1}), whatever the rotation.
+
+Bytes are totals over the three parties; n elements; W = ceil(n/64) words of 8 bytes per bit plane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacit import kernels
+from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox, Cost, declared
+from tacit.protocols.exchange import Buffer, Exchange, gather
+from tacit.protocols.shares import Arith, Bits, U64Array, words_of
+
+ONE = np.uint64(1)
+TWO = np.uint64(2)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One third of a vector, aligned to words of 64 elements. `turn` says which party plays role 0 in it."""
+
+    turn: int
+    elements: slice
+    words: slice
+
+    @property
+    def n(self) -> int:
+        """Number of elements."""
+        return int(self.elements.stop - self.elements.start)
+
+    @property
+    def w(self) -> int:
+        """Number of 64-bit words of a bit plane."""
+        return int(self.words.stop - self.words.start)
+
+
+def sections(n: int) -> Iterator[Section]:
+    """The non-empty thirds of a vector of n elements."""
+    words = words_of(n)
+    for turn in range(3):
+        lo, hi = words * turn // 3, words * (turn + 1) // 3
+        if hi > lo:
+            yield Section(turn, slice(64 * lo, min(n, 64 * hi)), slice(lo, hi))
+
+
+def packed(n: int, bits: int) -> int:
+    """Bytes of n values of `bits` bits."""
+    return -(-n * bits // 8)
+
+
+def digits_of(bits: int) -> tuple[int, int]:
+    """Number of 3-bit digits of a `bits`-bit word, and number of planes of their one-hot forms."""
+    full, rest = divmod(bits, 3)
+    return full + (rest > 0), 7 * full + (2**rest - 1 if rest else 0)
+
+
+def prefix_pairs(n: int) -> list[tuple[list[int], list[int], list[int]]]:
+    """Sklansky's prefix network on n positions: per level the positions combined, with what, and those that keep P.
+
+    Source: Sklansky 1960 (IRE Trans. EC-9). ceil(log2(n)) levels; fan-out is free in secret sharing. Positions of the
+    lowest block are finished once combined, so only the third list, a subset of the first, needs a new propagate.
+    """
+    levels = []
+    span = 1
+    while span < n:
+        upper = [i for i in range(n) if i // span % 2 == 1]
+        levels.append((upper, [i // span * span - 1 for i in upper], [i for i in upper if i >= 2 * span]))
+        span *= 2
+    return levels
+
+
+class _Mail:
+    """The messages of one round: queue what goes out, state what comes in, swap, and read it in that order."""
+
+    def __init__(self) -> None:
+        self._sends: dict[int, list[Buffer]] = {}
+        self._expects: dict[int, int] = {}
+        self._inbox: dict[int, memoryview] = {}
+        self._at: dict[int, int] = {}
+
+    def send(self, peer: int, *buffers: NDArray[np.generic]) -> None:
+        self._sends.setdefault(peer, []).extend(buffers)
+
+    def expect(self, peer: int, size: int) -> None:
+        self._expects[peer] = self._expects.get(peer, 0) + size
+
+    async def swap(self) -> None:
+        self._inbox = dict(await Exchange(self._sends, self._expects))
+
+    def bytes(self, peer: int, size: int) -> NDArray[np.uint8]:
+        at = self._at.get(peer, 0)
+        self._at[peer] = at + size
+        return np.frombuffer(self._inbox[peer][at : at + size], dtype=np.uint8)
+
+    def words(self, peer: int, n: int) -> U64Array:
+        return _words(self.bytes(peer, 8 * n).data)
+
+
+def _words(raw: memoryview) -> U64Array:
+    """A received message as u64, without a copy where it is aligned (a packed message before it may shift it)."""
+    words = np.frombuffer(raw, dtype=np.uint64)
+    return words if words.flags.aligned else words.copy()
+
+
+def _flat(x: U64Array) -> U64Array:
+    return np.ascontiguousarray(x).reshape(-1)
+
+
+def _trunc_cost(n: int, f: int) -> Cost:
+    return Cost(2, 8 * n + 3 * packed(n, f)) if n else Cost()
+
+
+def _carry_tree(digits: int) -> tuple[int, int]:
+    """Levels and AND planes of the carry tree over `digits` digits."""
+    levels = ands = 0
+    while digits > 1:
+        pairs = digits // 2
+        ands += 2 * pairs - 1
+        digits -= pairs
+        levels += 1
+    return levels, ands
+
+
+def _carry_cost(n: int, bits: int, top: bool) -> Cost:
+    digits, hot = digits_of(bits)
+    levels, ands = _carry_tree(digits)
+    planes = hot + top + 2 * (2 * digits - 1) + 3 * ands
+    return Cost(2 + levels, 8 * words_of(n) * planes) if n else Cost()
+
+
+def _b2a_cost(n: int, width: int) -> Cost:
+    return Cost(2, sum(packed(n, 64 - i) for i in range(width)) + 16 * n) if n and width else Cost()
+
+
+def _exact_cost(n: int, f: int) -> Cost:
+    carry, bit, trunc = _carry_cost(n, f, False), _b2a_cost(n, 1), _trunc_cost(n, f)
+    rounds = max(trunc.rounds, carry.rounds + bit.rounds)
+    return Cost(rounds, trunc.bytes_total + carry.bytes_total + bit.bytes_total) if n else Cost()
+
+
+def _a2b_cost(n: int, width: int) -> Cost:
+    w = words_of(n)
+    levels = prefix_pairs(width - 1)
+    ands = sum(len(upper) + len(keep) for upper, _, keep in levels)
+    planes = width + 2 * (width - 1) + 3 * ands
+    return Cost(1 + (width > 1) + len(levels), 8 * w * planes) if n else Cost()
+
+
+def _and_cost(b: Bits) -> Cost:
+    planes = b.width * words_of(b.size)
+    return Cost(1, 24 * planes) if planes else Cost()
+
+
+def _bilinear_truncate_cost(op: Bilinear, x: Arith, y: Arith, f: int, exact: bool) -> Cost:
+    n = prod(op.shape(x.shape, y.shape))
+    if not n:
+        return Cost()
+    if exact:
+        t = _exact_cost(n, f)
+        return Cost(1 + t.rounds, 24 * n + t.bytes_total)
+    return Cost(3, 24 * n + 3 * packed(n, f))
+
+
+def _lut_cost(n: int, width: int, out_bits: int) -> Cost:
+    return Cost(2, 8 * words_of(n) * (2**width - 1 + 2 * out_bits)) if n else Cost()
+
+
+class Rep3(BlackBox):
+    """One of three parties. `own` is K_me, `following` is K_{me+1}: fresh keys for every run."""
+
+    name: ClassVar[str] = "rep3"
+    secure: ClassVar[bool] = True
+
+    def __init__(self, me: int, own: kernels.PrgKey, following: kernels.PrgKey) -> None:
+        self.me = me
+        self.parties = 3
+        self._own = own
+        self._following = following
+        self._stream = 0
+
+    def _streams(self, count: int) -> int:
+        """Reserve `count` consecutive stream numbers; every party reserves the same ones at the same point."""
+        first = self._stream
+        self._stream += count
+        return first
+
+    @property
+    def _prev(self) -> int:
+        return (self.me - 1) % 3
+
+    @property
+    def _next(self) -> int:
+        return (self.me + 1) % 3
+
+    def _role(self, section: Section) -> int:
+        return (self.me - section.turn) % 3
+
+    # --- local -------------------------------------------------------------------------------------------------
+
+    def _at_zero(self, c: U64Array) -> tuple[U64Array, U64Array]:
+        """The sharing of public c whose component 0 is c."""
+        zero = np.broadcast_to(np.uint64(0), c.shape)
+        return (c if self.me == 0 else zero), (c if self.me == 2 else zero)
+
+    def add_public(self, x: Arith, c: U64Array | int) -> Arith:
+        """x + c: added to component 0."""
+        c = np.asarray(c if not isinstance(c, int) else np.uint64(c & (2**64 - 1)), dtype=np.uint64)
+        return x + Arith(*self._at_zero(c))
+
+    def xor_public(self, x: Bits, planes: U64Array) -> Bits:
+        """x ^ c: on component 0."""
+        a, b = x.parts
+        return Bits(x.shape, a ^ planes if self.me == 0 else a, b ^ planes if self.me == 2 else b)
+
+    def constant(self, c: U64Array) -> Arith:
+        """(c, 0, 0)."""
+        return Arith(*self._at_zero(np.asarray(c, dtype=np.uint64)))
+
+    def constant_bits(self, c: U64Array, width: int) -> Bits:
+        """(c, 0, 0)."""
+        c = np.asarray(c, dtype=np.uint64)
+        return Bits(c.shape, *self._at_zero(kernels.to_planes(_flat(c), width)))
+
+    def random_bits(self, shape: tuple[int, ...], width: int) -> Bits:
+        """Component j is a stream of K_j: no communication."""
+        step, words = self._streams(1), words_of(prod(shape))
+        a, b = (kernels.prg_words(k, step, width * words) for k in (self._own, self._following))
+        return Bits(shape, a.reshape(width, words), b.reshape(width, words))
+
+    # --- input and output --------------------------------------------------------------------------------------
+
+    async def _input(self, owner: int, values: U64Array | None, n: int, boolean: bool) -> tuple[U64Array, U64Array]:
+        step = self._streams(1)
+        zero = np.zeros(n, dtype=np.uint64)
+        if self.me == owner:
+            if values is None:
+                raise ValueError("the owner of an input must give its values")
+            mask = kernels.xor_prg if boolean else kernels.sub_prg
+            rest = mask(_flat(values), self._own, step)
+            await Exchange({self._next: [rest]}, {})
+            return kernels.prg_words(self._own, step, n), rest
+        if self.me == (owner + 1) % 3:
+            inbox = await Exchange({}, {owner: 8 * n})
+            return _words(inbox[owner]), zero
+        await Exchange({}, {})
+        return zero, kernels.prg_words(self._following, step, n)
+
+    @declared(lambda self, owner, values, shape: Cost(1, 8 * prod(shape)) if prod(shape) else Cost())
+    async def input(self, owner: int, values: U64Array | None, shape: tuple[int, ...]) -> Arith:
+        """1 round, 8n bytes in total. The owner's message is masked with a stream its receiver does not know."""
+        n = prod(shape)
+        if n == 0:
+            return self.constant(np.zeros(shape, np.uint64))
+        a, b = await self._input(owner, values, n, boolean=False)
+        return Arith(a.reshape(shape), b.reshape(shape))
+
+    @declared(
+        lambda self, owner, values, shape, width: (
+            Cost(1, 8 * width * words_of(prod(shape))) if prod(shape) and width else Cost()
+        )
+    )
+    async def input_bits(self, owner: int, values: U64Array | None, shape: tuple[int, ...], width: int) -> Bits:
+        """1 round, 8*width*W bytes in total."""
+        words = words_of(prod(shape))
+        if words * width == 0:
+            empty = np.zeros((width, words), np.uint64)
+            return Bits(shape, empty, empty)
+        planes = None if values is None else kernels.to_planes(_flat(values), width)
+        a, b = await self._input(owner, planes, width * words, boolean=True)
+        return Bits(shape, a.reshape(width, words), b.reshape(width, words))
+
+    @declared(
+        lambda self, x, to=None: (
+            Cost(
+                1,
+                (3 if to is None else 1) * 8 * (x.width * words_of(x.size) if isinstance(x, Bits) else x.size),
+            )
+            if x.size
+            else Cost()
+        )
+    )
+    async def reveal(self, x: Arith | Bits, to: int | None = None) -> U64Array | None:
+        """1 round; every party (or only the one before the receiver) sends the component that the next one lacks."""
+        await self.check()
+        a, b = x.parts
+        if x.size == 0:
+            return np.zeros(x.shape, np.uint64)
+        sends = {self._next: [_flat(a)]} if to in (None, self._next) else {}
+        expects = {self._prev: a.nbytes} if to in (None, self.me) else {}
+        inbox = await Exchange(sends, expects)
+        if not expects:
+            return None
+        missing = _words(inbox[self._prev]).reshape(a.shape)
+        if isinstance(x, Bits):
+            return kernels.from_planes(np.ascontiguousarray(a ^ b ^ missing), x.size).reshape(x.shape)
+        return np.asarray(a + b + missing)
+
+    def for_client(self, x: Arith | Bits) -> U64Array:
+        """Component `me` plus a fresh zero share, so that the three messages tell the client only their sum."""
+        if isinstance(x, Bits):
+            raise ValueError("convert bits with b2a before sending them to a client")
+        step = self._streams(1)
+        masked = kernels.add_prg(kernels.sub_prg(_flat(x.parts[0]), self._following, step), self._own, step)
+        return masked.reshape(x.shape)
+
+    @staticmethod
+    def combine(shares: Sequence[U64Array]) -> U64Array:
+        """The sum of the three messages."""
+        return np.asarray(shares[0] + shares[1] + shares[2])
+
+    @staticmethod
+    def deal(values: U64Array, seeds: Sequence[bytes]) -> list[bytes]:
+        """x0 and x1 are streams of two seeds, x2 is explicit: 16n + 64 bytes in total.
+
+        Party 0 gets both seeds; party 1 the seed of x1 and x2; party 2 x2 and the seed of x0. Only two of the three
+        seeds are used.
+        """
+        x = _flat(values)
+        s0, s1 = seeds[0], seeds[1]
+        rest = kernels.sub_prg(kernels.sub_prg(x, kernels.PrgKey(s0), 0), kernels.PrgKey(s1), 0).tobytes()
+        return [s0 + s1, s1 + rest, s0 + rest]
+
+    def receive(self, message: bytes, shape: tuple[int, ...]) -> Arith:
+        """The inverse of `deal` at this party."""
+        n = prod(shape)
+        if len(message) != (32 if self.me == 0 else 16 + 8 * n):
+            raise ValueError("wrong length of a client's message")
+        first = kernels.prg_words(kernels.PrgKey(message[:16]), 0, n).reshape(shape)
+        if self.me == 0:
+            return Arith(first, kernels.prg_words(kernels.PrgKey(message[16:]), 0, n).reshape(shape))
+        rest = np.frombuffer(message[16:], dtype=np.uint64).reshape(shape)
+        return Arith(first, rest) if self.me == 1 else Arith(rest, first)
+
+    # --- products ----------------------------------------------------------------------------------------------
+
+    def _cross(self, op: Bilinear, x: Arith, y: Arith) -> U64Array:
+        """z_me = x_p*y_p + x_p*y_{p+1} + x_{p+1}*y_p + a zero share: this party's summand of op(x, y), flat."""
+        step = self._streams(1)
+        (x0, x1), (y0, y1) = x.parts, y.parts
+        keys = (self._own, self._following, step)
+        if op is MUL:
+            shape = op.shape(x.shape, y.shape)
+            flat = [_flat(p if p.shape == shape else np.broadcast_to(p, shape)) for p in (x0, x1, y0, y1)]
+            return kernels.rep3_mul(flat[0], flat[1], flat[2], flat[3], *keys)
+        if op is MATMUL and x0.ndim == 2 and y0.ndim == 2:
+            c0, c1, d0, d1 = (np.ascontiguousarray(p) for p in (x0, x1, y0, y1))
+            return kernels.rep3_matmul(c0, c1, d0, d1, *keys).reshape(-1)
+        z = _flat(op.apply(x0, np.asarray(y0 + y1)) + op.apply(x1, y0))
+        return kernels.sub_prg(kernels.add_prg(z, self._own, step), self._following, step)
+
+    @declared(
+        lambda self, op, x, y: (
+            Cost(1, 24 * prod(op.shape(x.shape, y.shape))) if prod(op.shape(x.shape, y.shape)) else Cost()
+        )
+    )
+    async def bilinear(self, op: Bilinear, x: Arith, y: Arith) -> Arith:
+        """Araki et al. 2016, protocol 3.1: 1 round, 24 bytes in total per element of the result."""
+        shape = op.shape(x.shape, y.shape)
+        if prod(shape) == 0:
+            return self.constant(np.zeros(shape, np.uint64))
+        z = self._cross(op, x, y)
+        inbox = await Exchange({self._prev: [z]}, {self._next: z.nbytes})
+        following = _words(inbox[self._next])
+        return Arith(z.reshape(shape), following.reshape(shape))
+
+    @declared(lambda self, op, x, y, f, exact=False: _bilinear_truncate_cost(op, x, y, f, exact))
+    async def bilinear_truncate(self, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool = False) -> Arith:
+        """Product with truncation: 3 rounds, 24 + 3f/8 bytes per element (exact: `truncate` after a product).
+
+        Role 0 needs only z0 + z1 and roles 1, 2 only z2, so the message that would complete the sharing is skipped.
+        """
+        if exact:
+            return await self.truncate(await self.bilinear(op, x, y), f, exact=True)
+        shape = op.shape(x.shape, y.shape)
+        n = prod(shape)
+        if n == 0:
+            return self.constant(np.zeros(shape, np.uint64))
+        z = self._cross(op, x, y)
+        mail = _Mail()
+        for s in sections(n):
+            if self._role(s) != 0:
+                mail.send(self._prev, z[s.elements])
+            if self._role(s) != 2:
+                mail.expect(self._next, 8 * s.n)
+        await mail.swap()
+        following = np.zeros(n, dtype=np.uint64)
+        for s in sections(n):
+            if self._role(s) != 2:
+                following[s.elements] = mail.words(self._next, s.n)
+        a, b = await self._truncate(z, following, f)
+        return Arith(a.reshape(shape), b.reshape(shape))
+
+    @declared(lambda self, x, y: _and_cost(x))
+    async def and_(self, x: Bits, y: Bits) -> Bits:
+        """Araki et al. 2016 over Z_2: 1 round, 3 bits in total per bit."""
+        if x.width == 0 or x.size == 0:
+            return x
+        step = self._streams(1)
+        parts = (np.ascontiguousarray(p) for p in (*x.parts, *y.parts))
+        x0, x1, y0, y1 = parts
+        z = kernels.rep3_and(x0, x1, y0, y1, self._own, self._following, step)
+        inbox = await Exchange({self._prev: [z]}, {self._next: z.nbytes})
+        return Bits(x.shape, z, _words(inbox[self._next]).reshape(z.shape))
+
+    # --- truncation --------------------------------------------------------------------------------------------
+
+    async def _truncate(self, a: U64Array, b: U64Array, f: int, less: int = 1) -> tuple[U64Array, U64Array]:
+        """T1 on flat parts. Role 0 reads a and b, role 1 only b, role 2 only a. 2 rounds, 8 + 3f/8 bytes/element.
+
+        With x' = x - less + 2^62 in [0, 2^63): floor(x'/2^f) = (c >> f) + (r >> f) + carry - w*2^(64-f), where the wrap
+        w is the OR of the top bits of c and r. Putting 1 for the carry rounds up with probability (x' mod 2^f + 1)/2^f.
+        So less=1 gives the mean x/2^f, and multiples of 2^f exactly; less=0 gives floor(x/2^f) + 1 - carry.
+        """
+        n = a.size
+        step = self._streams(9)
+        ya, yb = np.empty(n, np.uint64), np.empty(n, np.uint64)
+        mail = _Mail()
+        for s in sections(n):
+            e, role = s.elements, self._role(s)
+            if role == 0:
+                low = a[e] - np.uint64(less)
+                a1, t, ya[e], yb[e] = kernels.trunc_0(low, b[e], f, self._own, self._following, step + 3 * s.turn)
+                mail.send(self._next, a1, t)
+            elif role == 1:
+                mail.expect(self._prev, 8 * s.n + packed(s.n, f))
+        await mail.swap()
+        last = _Mail()
+        sent: dict[int, NDArray[np.uint8]] = {}
+        for s in sections(n):
+            e, role = s.elements, self._role(s)
+            if role == 1:
+                a1, t = mail.words(self._prev, s.n), mail.bytes(self._prev, packed(s.n, f))
+                sent[s.turn], ya[e] = kernels.trunc_1(b[e], a1, t, f, self._own, step + 3 * s.turn)
+                last.send(self._next, sent[s.turn])
+                last.expect(self._next, packed(s.n, f))
+            elif role == 2:
+                sent[s.turn], yb[e] = kernels.trunc_2(a[e], f, self._following, step + 3 * s.turn)
+                last.send(self._prev, sent[s.turn])
+                last.expect(self._prev, packed(s.n, f))
+        await last.swap()
+        for s in sections(n):
+            e, role = s.elements, self._role(s)
+            if role == 1:
+                yb[e] = kernels.trunc_finish(b[e], sent[s.turn], last.bytes(self._next, packed(s.n, f)), f)
+            elif role == 2:
+                ya[e] = kernels.trunc_finish(a[e], sent[s.turn], last.bytes(self._prev, packed(s.n, f)), f)
+        return ya, yb
+
+    @declared(lambda self, x, f, exact=False: _exact_cost(x.size, f) if exact else _trunc_cost(x.size, f))
+    async def truncate(self, x: Arith, f: int, exact: bool = False) -> Arith:
+        """T1: 2 rounds, 8 + 3f/8 bytes per element. Exact: the carry of the low f bits replaces the constant 1."""
+        if x.size == 0:
+            return x
+        if exact:
+            x = self.add_public(x, 1 << (f - 1))
+            rounded, carry = await gather(self._truncated(x, f, 0), self._carry_arith(x, f))
+            return self.add_public(rounded + carry, -1)
+        return await self._truncated(x, f, 1)
+
+    async def _truncated(self, x: Arith, f: int, less: int) -> Arith:
+        a, b = await self._truncate(_flat(x.parts[0]), _flat(x.parts[1]), f, less)
+        return Arith(a.reshape(x.shape), b.reshape(x.shape))
+
+    async def _carry_arith(self, x: Arith, bits: int) -> Arith:
+        return await self.b2a(await self._carry(x, bits, top=False))
+
+    # --- resharing from two parties to three -------------------------------------------------------------------
+
+    async def _reshare(self, n: int, mine: dict[int, U64Array]) -> tuple[U64Array, U64Array]:
+        """Arithmetic values split between roles 1 and 2 (`mine[turn]` per section) become replicated.
+
+        y0 and y1 are streams of K0 and K1; roles 1 and 2 exchange T - y1 and S - y0, whose sum is y2. 1 round and
+        16n bytes.
+        """
+        step = self._streams(3)
+        ya, yb = np.empty(n, np.uint64), np.empty(n, np.uint64)
+        mail = _Mail()
+        masked: dict[int, U64Array] = {}
+        for s in sections(n):
+            e, role, at = s.elements, self._role(s), step + s.turn
+            if role == 0:
+                ya[e] = kernels.prg_words(self._own, at, s.n)
+                yb[e] = kernels.prg_words(self._following, at, s.n)
+            else:
+                peer = self._next if role == 1 else self._prev
+                key = self._own if role == 1 else self._following
+                masked[s.turn] = kernels.sub_prg(mine[s.turn], key, at)
+                (ya if role == 1 else yb)[e] = kernels.prg_words(key, at, s.n)
+                mail.send(peer, masked[s.turn])
+                mail.expect(peer, 8 * s.n)
+        await mail.swap()
+        for s in sections(n):
+            role = self._role(s)
+            if role:
+                peer = self._next if role == 1 else self._prev
+                (yb if role == 1 else ya)[s.elements] = masked[s.turn] + mail.words(peer, s.n)
+        return ya, yb
+
+    async def _reshare_bits(self, n: int, planes: int, mine: dict[int, U64Array]) -> tuple[U64Array, U64Array]:
+        """As `_reshare` over Z_2: `mine[turn]` is `[planes, section words]`. 1 round, 16*planes*W bytes."""
+        step, words = self._streams(3), words_of(n)
+        ya, yb = np.empty((planes, words), np.uint64), np.empty((planes, words), np.uint64)
+        mail = _Mail()
+        masked: dict[int, U64Array] = {}
+        for s in sections(n):
+            e, role, at = s.words, self._role(s), step + s.turn
+            shape = (planes, s.w)
+            if role == 0:
+                ya[:, e] = kernels.prg_words(self._own, at, planes * s.w).reshape(shape)
+                yb[:, e] = kernels.prg_words(self._following, at, planes * s.w).reshape(shape)
+            else:
+                peer = self._next if role == 1 else self._prev
+                key = self._own if role == 1 else self._following
+                masked[s.turn] = kernels.xor_prg(mine[s.turn], key, at)
+                (ya if role == 1 else yb)[:, e] = kernels.prg_words(key, at, planes * s.w).reshape(shape)
+                mail.send(peer, masked[s.turn])
+                mail.expect(peer, 8 * planes * s.w)
+        await mail.swap()
+        for s in sections(n):
+            role = self._role(s)
+            if role:
+                peer = self._next if role == 1 else self._prev
+                other = mail.words(peer, planes * s.w).reshape(planes, s.w)
+                (yb if role == 1 else ya)[:, s.words] = masked[s.turn] ^ other
+        return ya, yb
+
+    async def _hand_over(self, n: int, planes: int, facts: dict[int, U64Array]) -> dict[int, U64Array]:
+        """Role 0 splits Boolean facts `[planes, section words]` between roles 1 and 2. 1 round, 8*planes*W bytes.
+
+        Role 2's part is a stream of K0, role 1 is sent the rest. Gives each party its part per section; role 0 gets
+        role 1's too, which with its knowledge of the stream makes the pair a replicated sharing with component 2 zero.
+        """
+        step = self._streams(3)
+        mail = _Mail()
+        parts: dict[int, U64Array] = {}
+        for s in sections(n):
+            role, at = self._role(s), step + s.turn
+            if role == 0:
+                parts[s.turn] = kernels.xor_prg(facts[s.turn], self._own, at)
+                mail.send(self._next, parts[s.turn])
+            elif role == 1:
+                mail.expect(self._prev, 8 * planes * s.w)
+            else:
+                stream = kernels.prg_words(self._following, at, planes * s.w)
+                parts[s.turn] = stream.reshape(planes, s.w)
+        await mail.swap()
+        for s in sections(n):
+            if self._role(s) == 1:
+                parts[s.turn] = mail.words(self._prev, planes * s.w).reshape(planes, s.w)
+        return parts
+
+    def _known_to_0(self, facts: U64Array, part: U64Array, role: int) -> tuple[U64Array, U64Array]:
+        """The replicated parts of a fact that role 0 handed over: components (stream, rest, 0)."""
+        zero = np.zeros_like(part)
+        return ((facts ^ part, part), (part, zero), (zero, part))[role]
+
+    # --- comparison and bits -----------------------------------------------------------------------------------
+
+    async def _carry(self, x: Arith, bits: int, top: bool) -> Bits:
+        """The carry of (c mod 2^bits) + (r mod 2^bits); with `top`, XORed with bit `bits` of c and of r: a bit of x.
+
+        Role 0 hands over the one-hot form of each 3-bit digit of c; roles 1 and 2 pick generate and propagate with
+        their digit of r; a binary tree combines them. 2 + ceil(log2(digits)) rounds; for the sign bit of 64-bit values
+        335 bits in total per element.
+        """
+        n = x.size
+        digits, hot_planes = digits_of(bits)
+        planes = hot_planes + top
+        a, b = _flat(x.parts[0]), _flat(x.parts[1])
+        facts: dict[int, U64Array] = {}
+        for s in sections(n):
+            if self._role(s) == 0:
+                c = kernels.to_planes(a[s.elements] + b[s.elements], bits + top)
+                hot = kernels.carry_hot(c[:bits])
+                facts[s.turn] = np.concatenate([hot, c[bits:]]) if top else hot
+        parts = await self._hand_over(n, planes, facts)
+
+        words = words_of(n)
+        sign = [np.zeros((1, words), np.uint64), np.zeros((1, words), np.uint64)]
+        mine: dict[int, U64Array] = {}
+        for s in sections(n):
+            role, part = self._role(s), parts[s.turn]
+            if role == 0:
+                known = facts[s.turn][hot_planes:]
+            else:
+                r = kernels.to_planes((b if role == 1 else a)[s.elements], bits + top)
+                known = r[bits:]
+                mine[s.turn] = kernels.carry_combine(part[:hot_planes], r[:bits], role == 1)
+            if top:
+                pa, pb = self._known_to_0(known, part[hot_planes:], role)
+                sign[0][:, s.words] = pa ^ known if role == 2 else pa
+                sign[1][:, s.words] = pb ^ known if role == 1 else pb
+        ga, gb = await self._reshare_bits(n, 2 * digits - 1, mine)
+        gp = Bits(x.shape, ga, gb)
+        carry = await self._carry_up(gp[:digits], gp[digits:])
+        return carry ^ Bits(x.shape, *sign) if top else carry
+
+    async def _carry_up(self, g: Bits, p: Bits) -> Bits:
+        """Combine per-digit generate (all digits) and propagate (all but the lowest) into the final carry."""
+        while g.width > 1:
+            pairs = g.width // 2
+            odd = g.width % 2
+            # Digit d of p is the propagate of digit d+1; pair i joins digits 2i (low) and 2i+1 (high).
+            p_high = p[0 : 2 * pairs : 2]
+            left = Bits.concat_bits([p_high, p_high[1:]])
+            right = Bits.concat_bits([g[0 : 2 * pairs : 2], p[1 : 2 * pairs - 1 : 2]])
+            both = await self.and_(left, right)
+            joined = g[1 : 2 * pairs : 2] ^ both[:pairs]
+            if odd:
+                g, p = Bits.concat_bits([joined, g[-1]]), Bits.concat_bits([both[pairs:], p[-1]])
+            else:
+                g, p = joined, both[pairs:]
+        return g
+
+    @declared(lambda self, x: _carry_cost(x.size, 63, True))
+    async def msb(self, x: Arith) -> Bits:
+        """The sign bit: 7 rounds, 335 bits in total per element."""
+        return await self._carry(x, 63, top=True) if x.size else self._no_bits(x.shape, 1)
+
+    def _no_bits(self, shape: tuple[int, ...], width: int) -> Bits:
+        empty = np.zeros((width, 0), np.uint64)
+        return Bits(shape, empty, empty)
+
+    async def _share_c(self, x: Arith, width: int, offset: int) -> Bits:
+        """Replicated bits: components 0 and 1 XOR to c, component 2 is r + offset. 1 round, 8*width*W bytes."""
+        n = x.size
+        a, b = _flat(x.parts[0]), _flat(x.parts[1])
+        facts = {
+            s.turn: kernels.to_planes(a[s.elements] + b[s.elements], width) for s in sections(n) if self._role(s) == 0
+        }
+        parts = await self._hand_over(n, width, facts)
+        ya, yb = np.empty((width, words_of(n)), np.uint64), np.empty((width, words_of(n)), np.uint64)
+        for s in sections(n):
+            role, part = self._role(s), parts[s.turn]
+            if role == 0:
+                pa, pb = facts[s.turn] ^ part, part
+            else:
+                values = (b if role == 1 else a)[s.elements] + np.uint64(offset & (2**64 - 1))
+                r = kernels.to_planes(values, width)
+                pa, pb = (part, r) if role == 1 else (r, part)
+            ya[:, s.words], yb[:, s.words] = pa, pb
+        return Bits(x.shape, ya, yb)
+
+    @declared(lambda self, x: Cost(7, 8 * words_of(x.size) * (64 + 3 * 63)) if x.size else Cost())
+    async def is_zero(self, x: Arith) -> Bits:
+        """x == 0 exactly when c == -r, that is when c ^ (r - 1) has all bits set: 7 rounds, 253 bits per element."""
+        if x.size == 0:
+            return self._no_bits(x.shape, 1)
+        return await self.all_bits(await self._share_c(x, 64, -1))
+
+    @declared(lambda self, x, width=64: _a2b_cost(x.size, width))
+    async def a2b(self, x: Arith, width: int = 64) -> Bits:
+        """Add c and r in a Sklansky adder: 8 rounds and about 1150 bits in total per element for 64 bits."""
+        n = x.size
+        if n == 0:
+            return self._no_bits(x.shape, width)
+        p = await self._share_c(x, width, 0)
+        if width == 1:
+            return p
+        mine: dict[int, U64Array] = {}
+        for s in sections(n):
+            role = self._role(s)
+            if role:
+                # <c & r> between roles 1 and 2: each ANDs its part of c with r, which both know.
+                c, r = p.parts if role == 1 else p.parts[::-1]
+                mine[s.turn] = np.ascontiguousarray(c[: width - 1, s.words] & r[: width - 1, s.words])
+        ga, gb = await self._reshare_bits(n, width - 1, mine)
+        g = [ga.copy(), gb.copy()]
+        q = [part[: width - 1].copy() for part in p.parts]
+        for upper, lower, keep in prefix_pairs(width - 1):
+            left = Bits(x.shape, *(np.concatenate([part[upper], part[keep]]) for part in q))
+            low_of = dict(zip(upper, lower, strict=True))
+            right = Bits(
+                x.shape,
+                *(np.concatenate([gg[lower], qq[[low_of[i] for i in keep]]]) for gg, qq in zip(g, q, strict=True)),
+            )
+            both = await self.and_(left, right)
+            for gg, qq, part in zip(g, q, both.parts, strict=True):
+                gg[upper] ^= part[: len(upper)]
+                qq[keep] = part[len(upper) :]
+        carries = Bits(x.shape, *g)
+        return Bits.concat_bits([p[0], p[1:] ^ carries])
+
+    @declared(lambda self, b: _b2a_cost(b.size, b.width))
+    async def b2a(self, b: Bits) -> Arith:
+        """Words of w bits to ring elements: 2 rounds, (sum over bits i of 64 - i) + 128 bits in total per element.
+
+        Bit i is beta ^ b2 = beta*(1 - 2*b2) + b2 with beta known to role 0 and b2 to roles 1 and 2. Role 0 splits beta
+        modulo 2^(64-i), since it will be multiplied by 2^i.
+        """
+        n, width = b.size, b.width
+        if n == 0 or width == 0:
+            return self.constant(np.zeros(b.shape, np.uint64))
+        step = self._streams(3 * width)
+        pa, pb = b.parts
+        mail = _Mail()
+        for s in sections(n):
+            role = self._role(s)
+            if role == 0:
+                beta = np.ascontiguousarray(pa[:, s.words] ^ pb[:, s.words])
+                for i in range(width):
+                    bit = kernels.from_planes(beta[i : i + 1], s.n)
+                    rest = kernels.sub_prg(bit, self._own, step + 3 * i + s.turn)
+                    mail.send(self._next, kernels.pack(rest, 64 - i))
+            elif role == 1:
+                mail.expect(self._prev, sum(packed(s.n, 64 - i) for i in range(width)))
+        await mail.swap()
+        mine: dict[int, U64Array] = {}
+        for s in sections(n):
+            role = self._role(s)
+            if role == 0:
+                continue
+            b2 = np.ascontiguousarray((pb if role == 1 else pa)[:, s.words])
+            total = kernels.from_planes(b2, s.n) if role == 1 else np.zeros(s.n, np.uint64)
+            for i in range(width):
+                if role == 1:
+                    u = kernels.unpack(mail.bytes(self._prev, packed(s.n, 64 - i)), s.n, 64 - i)
+                else:
+                    u = kernels.prg_words(self._following, step + 3 * i + s.turn, s.n)
+                sign = ONE - TWO * kernels.from_planes(b2[i : i + 1], s.n)
+                total += (u * sign) << np.uint64(i)
+            mine[s.turn] = total
+        a, c = await self._reshare(n, mine)
+        return Arith(a.reshape(b.shape), c.reshape(b.shape))
+
+    @declared(lambda self, b, x: Cost(2, 32 * x.size) if x.size else Cost())
+    async def inject(self, b: Bits, x: Arith) -> Arith:
+        """b*x: 2 rounds, 32 bytes in total per element.
+
+        b*x = (b2 + k*beta)(c + r) with k = 1 - 2*b2. Role 0 splits beta*c and beta between roles 1 and 2; all else is
+        local to them.
+        """
+        n = x.size
+        if n == 0:
+            return x
+        step = self._streams(6)
+        a, c = _flat(x.parts[0]), _flat(x.parts[1])
+        pa, pb = b.parts
+        mail = _Mail()
+        for s in sections(n):
+            e, role = s.elements, self._role(s)
+            if role == 0:
+                beta = kernels.from_planes(np.ascontiguousarray(pa[:, s.words] ^ pb[:, s.words]), s.n)
+                product = beta * (a[e] + c[e])
+                mail.send(self._next, kernels.sub_prg(product, self._own, step + 2 * s.turn))
+                mail.send(self._next, kernels.sub_prg(beta, self._own, step + 2 * s.turn + 1))
+            elif role == 1:
+                mail.expect(self._prev, 16 * s.n)
+        await mail.swap()
+        mine: dict[int, U64Array] = {}
+        for s in sections(n):
+            e, role = s.elements, self._role(s)
+            if role == 0:
+                continue
+            plane = (pb if role == 1 else pa)[:, s.words]
+            b2 = kernels.from_planes(np.ascontiguousarray(plane), s.n)
+            k = ONE - TWO * b2
+            if role == 1:
+                u, v = mail.words(self._prev, s.n), mail.words(self._prev, s.n)
+                r, own = c[e], a[e]
+                mine[s.turn] = k * (u + r * v) + b2 * (own + r)
+            else:
+                u = kernels.prg_words(self._following, step + 2 * s.turn, s.n)
+                v = kernels.prg_words(self._following, step + 2 * s.turn + 1, s.n)
+                r, own = a[e], c[e]
+                mine[s.turn] = k * (u + r * v) + b2 * own
+        ya, yb = await self._reshare(n, mine)
+        return Arith(ya.reshape(x.shape), yb.reshape(x.shape))
+
+    @declared(lambda self, index, table, out_bits: _lut_cost(index.size, index.width, out_bits))
+    async def lut(self, index: Bits, table: U64Array, out_bits: int) -> Bits:
+        """2 rounds, 2^width - 1 + 2*out_bits bits in total per element.
+
+        Role 0 hands over the one-hot form of its share delta of the index; roles 1 and 2 permute it by theirs.
+        """
+        n, width = index.size, index.width
+        if n == 0:
+            return self._no_bits(index.shape, out_bits)
+        pa, pb = index.parts
+        facts = {
+            s.turn: kernels.one_hot(np.ascontiguousarray(pa[:, s.words] ^ pb[:, s.words]))
+            for s in sections(n)
+            if self._role(s) == 0
+        }
+        parts = await self._hand_over(n, 2**width - 1, facts)
+        mine: dict[int, U64Array] = {}
+        for s in sections(n):
+            role = self._role(s)
+            if role:
+                digit = np.ascontiguousarray((pb if role == 1 else pa)[:, s.words])
+                mine[s.turn] = kernels.lut_combine(parts[s.turn], digit, table, out_bits, role == 1)
+        return Bits(index.shape, *await self._reshare_bits(n, out_bits, mine))
+
+    # --- shuffle -----------------------------------------------------------------------------------------------
+
+    @declared(lambda self, rows: Cost(2, 32 * rows.size) if rows.size else Cost())
+    async def shuffle(self, rows: Arith) -> Arith:
+        """Laur, Willemson, Zhang 2011: three permutations, each unknown to one party. 2 rounds, 32 bytes per element.
+
+        pi_j comes from K_j. With c = x0 + x1, r = x2, masks alpha from K0 and beta from K1:
+        P0 sends P2 d = pi_1(pi_0(c) - alpha) - beta; P2 sends P1 g = pi_0(r) + alpha; then P1 holds
+        T = pi_2(pi_1(g) + beta) and P2 holds S = pi_2(d), and they reshare. Roles do not rotate.
+        """
+        n, size = rows.shape[0], rows.size
+        if size == 0:
+            return rows
+        step = self._streams(3)
+        width = size // n
+        a, b = (_flat(p).reshape(n, width) for p in rows.parts)
+
+        def permutation(component: int) -> NDArray[np.uint32]:
+            key = self._own if component == self.me else self._following
+            return kernels.prg_permutation(key, step, n)
+
+        def place(x: U64Array, component: int) -> U64Array:
+            return np.ascontiguousarray(x[permutation(component)])
+
+        mail = _Mail()
+        if self.me == 0:
+            first = kernels.sub_prg(_flat(place(a + b, 0)), self._own, step + 1).reshape(n, width)
+            mail.send(2, kernels.sub_prg(_flat(place(first, 1)), self._following, step + 2))
+        elif self.me == 2:
+            mail.send(1, kernels.add_prg(_flat(place(a, 0)), self._following, step + 1))
+            mail.expect(0, 8 * size)
+        else:
+            mail.expect(2, 8 * size)
+        await mail.swap()
+        mine: U64Array | None = None
+        if self.me == 1:
+            g = place(mail.words(2, size).reshape(n, width), 1)
+            mine = place(kernels.add_prg(_flat(g), self._own, step + 2).reshape(n, width), 2)
+        elif self.me == 2:
+            mine = place(mail.words(0, size).reshape(n, width), 2)
+        ya, yb = await self._reshare_whole(size, mine)
+        return Arith(ya.reshape(rows.shape), yb.reshape(rows.shape))
+
+    async def _reshare_whole(self, size: int, mine: U64Array | None) -> tuple[U64Array, U64Array]:
+        """`_reshare` without rotation: party 0 has role 0 throughout."""
+        step = self._streams(1)
+        if self.me == 0:
+            await Exchange({}, {})
+            return kernels.prg_words(self._own, step, size), kernels.prg_words(self._following, step, size)
+        assert mine is not None
+        key, peer = (self._own, 2) if self.me == 1 else (self._following, 1)
+        masked = kernels.sub_prg(_flat(mine), key, step)
+        inbox = await Exchange({peer: [masked]}, {peer: masked.nbytes})
+        stream = kernels.prg_words(key, step, size)
+        y2 = masked + _words(inbox[peer])
+        return (stream, y2) if self.me == 1 else (y2, stream)

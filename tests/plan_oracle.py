@@ -1,0 +1,162 @@
+"""An interpreter of plans in NumPy, independent of engine, library and protocols: what a plan means.
+
+It works on raw values in int64 and checks on the way that every value lies within its declared interval, so that it
+also tests the intervals. Truncation is the floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tacit.frontends.encoding import as_public, encode, natural_dtype, raw_bounds
+from tacit.frontends.program import Program
+from tacit.plan import Node, Plan, Public, constant_array, numpy_index
+
+COMPARE = {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
+COMPARE |= {"eq": np.equal, "ne": np.not_equal, "logical_xor": np.not_equal}
+SIMPLE: dict[str, Any] = {
+    **COMPARE,
+    "add": np.add,
+    "sub": np.subtract,
+    "neg": np.negative,
+    "abs": np.abs,
+    "minimum": np.minimum,
+    "maximum": np.maximum,
+    "logical_and": np.bitwise_and,
+    "logical_or": np.bitwise_or,
+    "logical_not": lambda x: 1 - x,
+    "where": lambda c, x, y: np.where(c != 0, x, y),
+    "share": lambda x: x,
+    "reveal": lambda x: x,
+    "assume": lambda x: x,
+}
+PRODUCTS: dict[str, Any] = {"mul": np.multiply, "square": np.square, "matmul": np.matmul}
+REDUCE = {"sum": np.sum, "max": np.max, "min": np.min, "any": np.any, "all": np.all}
+FUNCTIONS: dict[str, Any] = {
+    "exp": lambda x, f: np.exp(np.clip(x, -f * np.log(2), min(20, (59 - f) * np.log(2)))),
+    "log": lambda x, f: np.log(np.maximum(x, 2.0**-f)),
+    "sqrt": lambda x, f: np.sqrt(np.maximum(x, 0)),
+    "rsqrt": lambda x, f: 1 / np.sqrt(np.maximum(x, 2.0**-f)),
+    "sigmoid": lambda x, f: 1 / (1 + np.exp(-np.clip(x, -40, 40))),
+    "tanh": lambda x, f: np.tanh(x),
+    "reciprocal": lambda x, f: 1 / x,
+}
+
+
+class Oracle:
+    """Runs plans with inputs bound by name, and keeps the last plan."""
+
+    def __init__(self, parties: int = 3) -> None:
+        self.program: Program[np.ndarray] = Program([f"p{k}" for k in range(parties)], parties, "rep3", self.run)
+        self.plan: Plan | None = None
+
+    def input(
+        self, values: Any, party: int = 0, range: tuple[float, float] | None = None, name: str | None = None
+    ) -> Any:
+        """An input array as a session makes it."""
+        array = as_public(values)
+        dtype = natural_dtype(array)
+        interval = None if range is None else raw_bounds(*range, dtype)
+        return self.program.input(array.shape, dtype, party, encode(array, dtype), interval=interval, name=name)
+
+    def run(self, plan: Plan, bindings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.plan = Plan.from_bytes(plan.to_bytes())
+        values: dict[int, Any] = {}
+        for node in self.plan.nodes:
+            values[node.id] = evaluate(node, values, self.plan.nodes, bindings)
+        return {label: values[i].view(np.uint64) for label, i in plan.outputs}
+
+
+def evaluate(node: Node, values: Mapping[int, Any], nodes: tuple[Node, ...], bindings: Mapping[str, np.ndarray]) -> Any:
+    args = [values[i] for i in node.inputs]
+    if node.op == "repeat":
+        return repeat(node, args)
+    if node.op == "result":
+        out = args[0][node.attrs["index"]]
+    elif node.op == "input":
+        out = bindings[node.attrs["name"]]
+    elif node.op == "constant":
+        out = constant_array(node.attrs)
+    else:
+        out = compute(node, args, [nodes[i].type for i in node.inputs])
+    out = np.asarray(out, dtype=np.int64)
+    assert out.shape == node.type.shape, (node, out.shape)
+    interval = node.type.interval
+    assert out.size == 0 or interval.lo <= out.min() <= out.max() <= interval.hi, (node, out)
+    return out
+
+
+def repeat(node: Node, args: list[Any]) -> list[Any]:
+    body = node.attrs["body"]
+    carried = args[: len(body.outputs)]
+    for _ in range(node.attrs["trips"]):
+        values: dict[int, Any] = {}
+        given = [*carried, *args[len(body.outputs) :]]
+        for inner in body.nodes:
+            if inner.op == "param":
+                values[inner.id] = given[inner.attrs["index"]]
+            else:
+                values[inner.id] = evaluate(inner, values, body.nodes, {})
+        carried = [values[k] for k in body.outputs]
+    return carried
+
+
+def compute(node: Node, args: list[Any], types: list[Any]) -> Any:
+    op, attrs, f = node.op, node.attrs, node.type.dtype.f
+    if op in SIMPLE:
+        return SIMPLE[op](*args)
+    if op in PRODUCTS:
+        product = PRODUCTS[op](*args)
+        return product >> f if all(t.dtype.is_fixed for t in types) else product
+    if op == "scale":
+        return (args[0] * np.int64(attrs["numerator"])) >> attrs["shift"]
+    if op == "div":
+        return np.rint(args[0] / args[1] * 2**f)
+    if op in FUNCTIONS:
+        return np.rint(FUNCTIONS[op](args[0] / 2**f, f) * 2**f)
+    if op in REDUCE:
+        return REDUCE[op](args[0], axis=attrs["axis"], keepdims=attrs["keepdims"])
+    if op == "cast":
+        x, old, new = args[0], types[0].dtype, attrs["dtype"]
+        return x << new.f if new.is_fixed else x >> old.f
+    if op in ("sort", "argsort"):
+        x = -args[0] if attrs["descending"] else args[0]
+        if op == "argsort":
+            return np.argsort(x, axis=attrs["axis"], kind="stable")
+        return np.sort(x, axis=attrs["axis"]) * (-1 if attrs["descending"] else 1)
+    return rearrange(op, attrs, args)
+
+
+def rearrange(op: str, attrs: Any, args: list[Any]) -> Any:
+    x = args[0]
+    match op:
+        case "clip":
+            return np.clip(x, attrs["lo"], attrs["hi"])
+        case "cumsum":
+            return np.cumsum(x, axis=attrs["axis"])
+        case "reshape":
+            return x.reshape(attrs["shape"])
+        case "broadcast_to":
+            return np.broadcast_to(x, attrs["shape"])
+        case "transpose":
+            return x.transpose(attrs["axes"])
+        case "getitem":
+            return x[numpy_index(attrs["index"])]
+        case "take":
+            return np.take(x, np.array(attrs["indices"], np.int64), axis=attrs["axis"])
+        case "concat":
+            return np.concatenate(args, axis=attrs["axis"])
+        case "stack":
+            return np.stack(args, axis=attrs["axis"])
+        case "flip":
+            return np.flip(x, axis=attrs["axis"])
+    raise AssertionError(op)
+
+
+def multiplications(plan: Plan) -> list[Node]:
+    """The nodes that multiply two secrets, which is what costs."""
+    secret = [n for n in plan.nodes if n.op in (*PRODUCTS, "conv2d", "div")]
+    return [n for n in secret if all(plan.nodes[i].type.home != Public() for i in n.inputs)]
