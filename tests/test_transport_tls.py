@@ -564,6 +564,45 @@ def test_a_peer_that_leaves_after_it_finished_is_no_fault():
         assert together(*(lambda end=end: run(end) for end in ends)) == ["done"] * 3
 
 
+def test_a_party_that_crashes_after_its_last_message_takes_no_result_away():
+    with villain() as (honest, to):
+        for connection in to.values():
+            connection.send(Kind.DATA, SESSION, 0, bytes(8))
+        received = threading.Barrier(3)
+
+        def run(end):
+            end.exchange(0, {p: [bytes(8)] for p in range(3) if p != end.me}, {p: 8 for p in range(3) if p != end.me})
+            received.wait()
+            if end.me == 1:
+                time.sleep(0.3)
+            end.finish()
+            return "done"
+
+        def crash():
+            received.wait()
+            for connection in to.values():
+                connection.close()
+
+        assert together(*(lambda end=end: run(end) for end in honest), crash) == ["done", "done", None]
+
+
+def test_an_abort_is_heard_behind_messages_that_nobody_reads():
+    limits = Limits(silence_s=2.0, step_timeout_s=5.0, grace_s=1.0, early_bytes_max=1000)
+    with meshes(3, limits) as ends:
+
+        def run(end):
+            if end.me == 0:
+                for step in range(1, 6):
+                    end.exchange(step, {1: [bytes(900)]}, {})
+                return end.abort(InputError("INPUT-002", "no such file", party="alice"))
+            return end.exchange(0, {}, {2: 8} if end.me == 1 else {0: 8})
+
+        begin = time.monotonic()
+        results = together(*(lambda end=end: run(end) for end in ends))
+
+        raised_by_all(results, "INPUT-002", "alice", within=0.9, since=begin)
+
+
 def test_a_message_over_the_limit_is_refused_at_its_sender():
     with meshes(2, Limits(silence_s=1.0, grace_s=0.3, frame_bytes_max=1000)) as ends:
         results = together(

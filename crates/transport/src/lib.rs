@@ -13,6 +13,8 @@ mod channel;
 mod connection;
 mod fault;
 mod frame;
+mod inbox;
+mod link;
 mod listener;
 mod mesh;
 mod tls;

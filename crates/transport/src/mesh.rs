@@ -17,10 +17,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::channel::Channel;
 use crate::connection::{Connection, deadline};
 use crate::fault::{Cause, Fault};
 use crate::frame::{HEADER_BYTES, Header, Kind, SessionId};
+use crate::inbox::{Inbox, Messages, Shared};
+use crate::link::{Link, Queue, Tx};
 use crate::{SLICE, contained, lock};
 
 /// An emulated network: every party has one uplink of this rate, and every frame arrives this much later.
@@ -73,424 +74,12 @@ pub enum Event {
     Lost(usize),
 }
 
-/// ABORT frames are short and few: a record is relayed at most once for each party that is heard or lost.
-const ABORT_BYTES_MAX: u64 = 64 * 1024;
-const ABORTS_MAX: usize = 256;
-/// Frames without payload that a peer may send at once, and per second.
-const IDLE_BURST: f64 = 256.0;
-const IDLE_PER_SECOND: f64 = 64.0;
 /// From this size on, messages to several peers are written by several threads.
 const PARALLEL_BYTES: usize = 256 * 1024;
 /// A broken write usually has its reason on the way: the peer's abort, or the end of its stream.
 const SETTLE: Duration = Duration::from_millis(250);
-/// How many slices of `SLICE` a closing transport waits for a peer that does not read.
-const CLOSE_SLICES: u32 = 20;
 
 type Poll<'a> = &'a mut dyn FnMut() -> Result<(), Fault>;
-
-/// What has come from one peer.
-struct Mailbox {
-    session: SessionId,
-    ended: bool,
-    draining: bool,
-    last_step: Option<u64>,
-    posted: Option<u64>,
-    frames: VecDeque<(u64, Vec<u8>)>,
-    frame_bytes: u64,
-    aborts: VecDeque<(SessionId, Vec<u8>)>,
-    aborts_seen: usize,
-    fault: Option<Fault>,
-    lost_reported: bool,
-    idle_tokens: f64,
-    idle_at: Instant,
-}
-
-struct Inbox {
-    session: SessionId,
-    step: Option<u64>,
-    cancelled: bool,
-    boxes: BTreeMap<usize, Mailbox>,
-}
-
-struct Shared {
-    inbox: Mutex<Inbox>,
-    arrived: Condvar,
-    space: Condvar,
-    closed: AtomicBool,
-    limits: Limits,
-}
-
-/// What a reader does with a frame whose header was admitted.
-enum Verdict {
-    Keep,
-    Drop,
-}
-
-impl Shared {
-    /// Judges a header; waits while the peer is too far ahead.
-    fn admit(&self, peer: usize, header: &Header) -> Result<Verdict, Fault> {
-        let limits = &self.limits;
-        let max = match header.kind {
-            Kind::Data => limits.frame_bytes_max,
-            Kind::Abort => ABORT_BYTES_MAX,
-            Kind::Heartbeat | Kind::Bye => 0,
-            Kind::Control => {
-                return Err(Fault::new(
-                    Cause::Malformed,
-                    "a CONTROL frame within a session",
-                ));
-            }
-        };
-        if header.length > max {
-            return Err(
-                Fault::new(Cause::Flood, format!("a frame of {} bytes", header.length))
-                    .expected(format!("at most {max} bytes")),
-            );
-        }
-        let mut inbox = lock(&self.inbox);
-        let ours = inbox.session;
-        let Some(mailbox) = inbox.boxes.get_mut(&peer) else {
-            return Err(Fault::new(Cause::Misuse, "a frame of an unknown peer"));
-        };
-        if header.kind == Kind::Heartbeat {
-            mailbox.tick()?;
-            return Ok(Verdict::Drop);
-        }
-        if header.session != mailbox.session {
-            // A peer enters its next session only after it has ended this one, and only if we may follow it there.
-            if !mailbox.ended
-                || mailbox.draining
-                || mailbox.session != ours
-                || !mailbox.frames.is_empty()
-            {
-                return Err(Fault::new(Cause::Session, "a frame of another session"));
-            }
-            mailbox.enter(header.session);
-        } else if mailbox.ended {
-            return Err(Fault::new(
-                Cause::Session,
-                "a frame of a session that it has ended",
-            ));
-        }
-        if mailbox.draining {
-            if header.kind == Kind::Bye {
-                mailbox.draining = false;
-                mailbox.enter(ours);
-            }
-            return Ok(Verdict::Drop);
-        }
-        match header.kind {
-            Kind::Bye => {
-                mailbox.ended = true;
-                self.arrived.notify_all();
-                return Ok(Verdict::Drop);
-            }
-            Kind::Abort => {
-                mailbox.aborts_seen += 1;
-                if mailbox.aborts_seen > ABORTS_MAX {
-                    return Err(Fault::new(Cause::Flood, "ABORT frames without end"));
-                }
-                return Ok(Verdict::Keep);
-            }
-            Kind::Data | Kind::Heartbeat | Kind::Control => {}
-        }
-        if mailbox.last_step.is_some_and(|last| header.step <= last) {
-            return Err(Fault::new(
-                Cause::Step,
-                format!("a second message for step {}", header.step),
-            )
-            .expected("one message per step, in order"));
-        }
-        mailbox.last_step = Some(header.step);
-        loop {
-            let (now, current) = (inbox.step, inbox.session);
-            let Some(mailbox) = inbox.boxes.get_mut(&peer) else {
-                return Err(Fault::new(Cause::Misuse, "a frame of an unknown peer"));
-            };
-            if mailbox.session != header.session || mailbox.draining {
-                return Ok(Verdict::Drop);
-            }
-            if mailbox.session == current
-                && let Some(now) = now
-                && header.step <= now
-            {
-                return mailbox
-                    .due(header.step, header.length, now)
-                    .map(|()| Verdict::Keep);
-            }
-            if header.length == 0 {
-                return Err(Fault::new(
-                    Cause::Length,
-                    format!("an empty message for step {}", header.step),
-                ));
-            }
-            if mailbox.frames.len() >= limits.early_frames_max {
-                return Err(Fault::new(
-                    Cause::Flood,
-                    format!("more than {} unread messages", limits.early_frames_max),
-                ));
-            }
-            if mailbox.frames.is_empty()
-                || mailbox.frame_bytes + header.length <= limits.early_bytes_max
-            {
-                return Ok(Verdict::Keep);
-            }
-            if self.closed.load(Ordering::Acquire) {
-                return Err(Fault::interrupted());
-            }
-            // The back-pressure: not reading fills the peer's socket, and it waits.
-            inbox = self
-                .space
-                .wait(inbox)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
-    }
-
-    fn file(&self, peer: usize, header: &Header, payload: Vec<u8>) -> Result<(), Fault> {
-        let mut inbox = lock(&self.inbox);
-        let (now, current) = (inbox.step, inbox.session);
-        let Some(mailbox) = inbox.boxes.get_mut(&peer) else {
-            return Ok(());
-        };
-        if header.kind == Kind::Abort {
-            mailbox.aborts.push_back((header.session, payload));
-        } else if mailbox.session == header.session && !mailbox.draining {
-            // The step may have been announced while the payload was on its way.
-            if mailbox.session == current
-                && let Some(now) = now
-                && header.step <= now
-            {
-                mailbox.due(header.step, header.length, now)?;
-            }
-            mailbox.frame_bytes += header.length;
-            mailbox.frames.push_back((header.step, payload));
-        }
-        self.arrived.notify_all();
-        Ok(())
-    }
-
-    fn fail(&self, peer: usize, fault: Fault) {
-        let mut inbox = lock(&self.inbox);
-        if let Some(mailbox) = inbox.boxes.get_mut(&peer) {
-            mailbox.fault.get_or_insert(fault.at(peer));
-        }
-        self.arrived.notify_all();
-    }
-
-    fn read_loop(&self, peer: usize, channel: &mut Channel) -> Fault {
-        let silence = self.limits.silence;
-        let mut poll = |idle: Duration| {
-            if self.closed.load(Ordering::Acquire) {
-                return Err(Fault::interrupted());
-            }
-            if idle > silence {
-                let what = format!(
-                    "silent for {} s, not even a heartbeat",
-                    silence.as_secs_f64()
-                );
-                return Err(Fault::new(Cause::Silent, what));
-            }
-            Ok(())
-        };
-        loop {
-            let step = channel.header(&mut poll).and_then(|header| {
-                let verdict = self.admit(peer, &header)?;
-                channel.refresh();
-                let payload = channel.payload(header.length, &mut poll)?;
-                match verdict {
-                    Verdict::Keep => self.file(peer, &header, payload),
-                    Verdict::Drop => Ok(()),
-                }
-            });
-            if let Err(fault) = step {
-                return fault;
-            }
-        }
-    }
-}
-
-impl Mailbox {
-    fn new(session: SessionId) -> Self {
-        Mailbox {
-            session,
-            ended: false,
-            draining: false,
-            last_step: None,
-            posted: None,
-            frames: VecDeque::new(),
-            frame_bytes: 0,
-            aborts: VecDeque::new(),
-            aborts_seen: 0,
-            fault: None,
-            lost_reported: false,
-            idle_tokens: IDLE_BURST,
-            idle_at: Instant::now(),
-        }
-    }
-
-    fn enter(&mut self, session: SessionId) {
-        self.session = session;
-        self.ended = false;
-        self.last_step = None;
-        self.posted = None;
-        self.frames.clear();
-        self.frame_bytes = 0;
-        self.aborts_seen = 0;
-    }
-
-    /// Counts a frame that carries nothing.
-    fn tick(&mut self) -> Result<(), Fault> {
-        let now = Instant::now();
-        let earned = now.duration_since(self.idle_at).as_secs_f64() * IDLE_PER_SECOND;
-        self.idle_tokens = (self.idle_tokens + earned).min(IDLE_BURST) - 1.0;
-        self.idle_at = now;
-        if self.idle_tokens < 0.0 {
-            Err(Fault::new(Cause::Flood, "heartbeats without end"))
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Whether a message for `step` of `length` bytes is the one awaited at the announced step `now`.
-    fn due(&self, step: u64, length: u64, now: u64) -> Result<(), Fault> {
-        match self.posted {
-            Some(want) if step == now && want == length => Ok(()),
-            Some(want) if step == now => Err(Fault::new(
-                Cause::Length,
-                format!("a message of {length} bytes for step {step}"),
-            )
-            .expected(format!("{want} bytes"))),
-            Some(_) => Err(
-                Fault::new(Cause::Step, format!("a message for step {step}"))
-                    .expected(format!("a message for step {now}")),
-            ),
-            None => Err(
-                Fault::new(Cause::Step, format!("a message for step {step}"))
-                    .expected(format!("none from it at step {now}")),
-            ),
-        }
-    }
-
-    /// Whether the message awaited at `now` is here; an error if another one is first.
-    fn ready(&self, now: u64) -> Result<bool, Fault> {
-        let Some(want) = self.posted else {
-            return Ok(true);
-        };
-        match self.frames.front() {
-            None => Ok(false),
-            Some((step, payload)) if *step == now => {
-                self.due(now, payload.len() as u64, now).map(|()| true)
-            }
-            Some((step, _)) => Err(
-                Fault::new(Cause::Step, format!("a message for step {step}"))
-                    .expected(format!("{want} bytes for step {now} first")),
-            ),
-        }
-    }
-
-    /// Whether the end of its stream is no fault: it has ended our session, and went.
-    fn left(&self, session: SessionId) -> bool {
-        (self.ended && self.session == session) || (self.session != session && !self.draining)
-    }
-}
-
-/// The sending half towards one peer.
-struct Link {
-    tx: Mutex<Tx>,
-    queue: Mutex<Queue>,
-    wake: Condvar,
-    wire_bytes: AtomicU64,
-}
-
-struct Tx {
-    channel: Channel,
-    written: Instant,
-}
-
-struct Queue {
-    items: VecDeque<(Instant, Header, Vec<u8>)>,
-    stop: bool,
-}
-
-impl Link {
-    fn write(
-        &self,
-        header: &Header,
-        buffers: &[&[u8]],
-        poll: &mut dyn FnMut(Duration) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        let mut tx = lock(&self.tx);
-        let result = tx.channel.write(header, buffers, poll);
-        tx.written = Instant::now();
-        self.wire_bytes
-            .store(tx.channel.wire_bytes_sent(), Ordering::Relaxed);
-        result
-    }
-
-    /// Writes delayed frames when they are due, and heartbeats when nothing else was written.
-    fn pace(&self, heartbeat: Duration, shared: &Shared) {
-        let mut queue = lock(&self.queue);
-        loop {
-            if let Some((due, ..)) = queue.items.front() {
-                let left = due.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    if let Some((_, header, payload)) = queue.items.pop_front() {
-                        drop(queue);
-                        let mut patience = CLOSE_SLICES;
-                        let mut poll = |_: Duration| {
-                            patience -= u32::from(lock(&self.queue).stop);
-                            let give_up = patience == 0 || shared.closed.load(Ordering::Acquire);
-                            if give_up {
-                                Err(Fault::interrupted())
-                            } else {
-                                Ok(())
-                            }
-                        };
-                        // The reader of the same peer reports a broken connection.
-                        let _ = self.write(&header, &[&payload], &mut poll);
-                        queue = lock(&self.queue);
-                    }
-                    continue;
-                }
-                queue = self.wait(queue, left.min(heartbeat / 2));
-            } else if queue.stop {
-                return;
-            } else {
-                queue = self.wait(queue, heartbeat / 2);
-            }
-            // A transmitter that is busy, or has not got rid of its last bytes, needs no heartbeat.
-            if !queue.stop
-                && let Ok(mut tx) = self.tx.try_lock()
-                && !tx.channel.stalled()
-                && tx.written.elapsed() >= heartbeat
-            {
-                let beat = Header {
-                    kind: Kind::Heartbeat,
-                    session: SessionId::default(),
-                    step: 0,
-                    length: 0,
-                };
-                let _ = tx
-                    .channel
-                    .write(&beat, &[], &mut |_| Err(Fault::interrupted()));
-                tx.written = Instant::now();
-                self.wire_bytes
-                    .store(tx.channel.wire_bytes_sent(), Ordering::Relaxed);
-            }
-        }
-    }
-
-    fn wait<'a>(
-        &self,
-        queue: std::sync::MutexGuard<'a, Queue>,
-        time: Duration,
-    ) -> std::sync::MutexGuard<'a, Queue> {
-        self.wake
-            .wait_timeout(queue, time)
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .0
-    }
-}
 
 /// One party's end of the connections among all parties.
 pub struct Mesh {
@@ -521,17 +110,9 @@ impl Mesh {
         let broken = |e: std::io::Error| {
             Fault::new(Cause::Misuse, format!("no thread for a peer: {}", e.kind()))
         };
-        let boxes = incoming
-            .iter()
-            .map(|(peer, _)| (*peer, Mailbox::new(session)))
-            .collect();
+        let peers = incoming.iter().map(|(peer, _)| *peer);
         let shared = Arc::new(Shared {
-            inbox: Mutex::new(Inbox {
-                session,
-                step: None,
-                cancelled: false,
-                boxes,
-            }),
+            inbox: Mutex::new(Inbox::new(session, peers)),
             arrived: Condvar::new(),
             space: Condvar::new(),
             closed: AtomicBool::new(false),
@@ -593,9 +174,16 @@ impl Mesh {
         sends: &[(usize, Vec<&[u8]>)],
         expects: &[(usize, u64)],
         poll: Poll<'_>,
-    ) -> Result<Vec<(usize, Vec<u8>)>, Fault> {
+    ) -> Result<Messages, Fault> {
         let limit = deadline(self.shared.limits.step_timeout);
-        let session = self.announce(step, expects)?;
+        let session = {
+            let mut inbox = lock(&self.shared.inbox);
+            if self.shared.closed.load(Ordering::Acquire) {
+                return Err(Fault::new(Cause::Misuse, "the transport is closed"));
+            }
+            inbox.announce(step, expects, self.shared.limits.frame_bytes_max)?
+        };
+        self.shared.space.notify_all();
         let sends: Vec<(usize, &[&[u8]], usize)> = sends
             .iter()
             .map(|(peer, buffers)| {
@@ -631,14 +219,18 @@ impl Mesh {
             }
             // Prefer the reason that the peer gave, or is just giving, to the broken pipe it left.
             let settled = deadline(SETTLE).min(limit);
-            return match self.wait(settled, poll, |inbox| {
-                Ok(inbox.lost(fault.peer).then_some(()))
-            }) {
-                Err(reason) if reason.cause != Cause::Timeout => Err(reason),
-                _ => Err(fault),
+            return match self.wait(settled, poll, |inbox| inbox.reasons().map(|()| None::<()>)) {
+                Err(reason) => Err(reason),
+                Ok(_) => Err(fault),
             };
         }
-        let arrived = self.wait(limit, poll, |inbox| inbox.collect(step))?;
+        let arrived = self.wait(limit, poll, |inbox| match inbox.collect(step)? {
+            None => inbox.reasons().map(|()| None),
+            arrived => Ok(arrived),
+        })?;
+        let Some(arrived) = arrived else {
+            return Err(lock(&self.shared.inbox).late());
+        };
         let mut counts = lock(&self.counts);
         counts.rounds += u64::from(!(sends.is_empty() && arrived.is_empty()));
         counts.frames += sends.len() as u64;
@@ -653,55 +245,6 @@ impl Mesh {
         drop(counts);
         self.shared.space.notify_all();
         Ok(arrived)
-    }
-
-    /// Says what this step expects, so that readers check frames before they take them.
-    fn announce(&self, step: u64, expects: &[(usize, u64)]) -> Result<SessionId, Fault> {
-        let mut inbox = lock(&self.shared.inbox);
-        if self.shared.closed.load(Ordering::Acquire) {
-            return Err(Fault::new(Cause::Misuse, "the transport is closed"));
-        }
-        if inbox.step.is_some_and(|last| step <= last) {
-            return Err(Fault::new(Cause::Misuse, format!("step {step} is past")));
-        }
-        inbox.reasons()?;
-        for (peer, length) in expects {
-            if *length > self.shared.limits.frame_bytes_max {
-                return Err(Fault::new(
-                    Cause::Misuse,
-                    format!("a message of {length} bytes cannot be received"),
-                )
-                .expected(format!(
-                    "at most {} bytes",
-                    self.shared.limits.frame_bytes_max
-                )));
-            }
-            match inbox.boxes.get_mut(peer) {
-                Some(mailbox) => mailbox.posted = (*length > 0).then_some(*length),
-                None => {
-                    return Err(Fault::new(
-                        Cause::Misuse,
-                        format!("there is no party {peer} to hear from"),
-                    ));
-                }
-            }
-        }
-        inbox.step = Some(step);
-        let session = inbox.session;
-        for (peer, mailbox) in &inbox.boxes {
-            // What came early is judged now.
-            if mailbox.session == session
-                && let Some((early, payload)) = mailbox.frames.front()
-                && *early <= step
-            {
-                mailbox
-                    .due(*early, payload.len() as u64, step)
-                    .map_err(|f| f.at(*peer))?;
-            }
-        }
-        drop(inbox);
-        self.shared.space.notify_all();
-        Ok(session)
     }
 
     fn send_all(
@@ -806,22 +349,21 @@ impl Mesh {
         Ok(())
     }
 
-    /// Waits until `done` has something, a reason to stop appears, or the time is up.
+    /// Waits until `done` has something; None when the time is up.
     fn wait<T>(
         &self,
         limit: Instant,
         poll: Poll<'_>,
         mut done: impl FnMut(&mut Inbox) -> Result<Option<T>, Fault>,
-    ) -> Result<T, Fault> {
+    ) -> Result<Option<T>, Fault> {
         let mut inbox = lock(&self.shared.inbox);
         loop {
             if let Some(result) = done(&mut inbox)? {
-                return Ok(result);
+                return Ok(Some(result));
             }
-            inbox.reasons()?;
             let left = limit.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(inbox.late());
+                return Ok(None);
             }
             let (guard, timeout) = self
                 .shared
@@ -843,24 +385,11 @@ impl Mesh {
         // Twice: a peer that waits for its last message must be able to give up, and say so, before we leave.
         let limit = deadline(self.shared.limits.step_timeout.saturating_mul(2));
         self.bye(poll)?;
-        self.wait(limit, poll, |inbox| {
-            if let Some((&peer, _)) = inbox
-                .boxes
-                .iter()
-                .find(|(_, b)| b.aborts.iter().any(|a| a.0 == inbox.session))
-            {
-                return Err(Fault::new(Cause::Aborted, "it reported an abort").at(peer));
-            }
-            let gone = inbox
-                .boxes
-                .values()
-                .all(|b| b.left(inbox.session) || b.fault.is_some());
-            if gone { Ok(Some(())) } else { Ok(None) }
-        })
-        .or_else(|fault| match fault.cause {
-            Cause::Timeout => Ok(()),
-            _ => Err(fault),
-        })
+        let all_gone = |inbox: &mut Inbox| {
+            inbox.stopped()?;
+            Ok(inbox.all_gone().then_some(()))
+        };
+        self.wait(limit, poll, all_gone).map(|_| ())
     }
 
     /// Ends this session towards all peers without waiting for theirs.
@@ -878,7 +407,12 @@ impl Mesh {
 
     /// Sends an abort record to all peers that can still be reached.
     pub fn send_abort(&self, step: u64, record: &[u8], poll: Poll<'_>) -> Result<(), Fault> {
-        let session = lock(&self.shared.inbox).session;
+        let session = {
+            let mut inbox = lock(&self.shared.inbox);
+            inbox.give_up();
+            inbox.session
+        };
+        self.shared.space.notify_all();
         self.tell(
             Header {
                 kind: Kind::Abort,
@@ -914,69 +448,12 @@ impl Mesh {
 
     /// The next abort record or loss of a peer, or None when `timeout` is over.
     pub fn next_event(&self, timeout: Duration, poll: Poll<'_>) -> Result<Option<Event>, Fault> {
-        let limit = deadline(timeout);
-        let mut inbox = lock(&self.shared.inbox);
-        loop {
-            let session = inbox.session;
-            for (&peer, mailbox) in &mut inbox.boxes {
-                while let Some((of, record)) = mailbox.aborts.pop_front() {
-                    if of == session {
-                        return Ok(Some(Event::Abort(peer, record)));
-                    }
-                }
-                if (mailbox.fault.is_some() || mailbox.left(session)) && !mailbox.lost_reported {
-                    mailbox.lost_reported = true;
-                    return Ok(Some(Event::Lost(peer)));
-                }
-            }
-            let left = limit.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(None);
-            }
-            let (guard, timeout) = self
-                .shared
-                .arrived
-                .wait_timeout(inbox, left.min(SLICE))
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            inbox = guard;
-            if timeout.timed_out() {
-                drop(inbox);
-                poll()?;
-                inbox = lock(&self.shared.inbox);
-            }
-        }
+        self.wait(deadline(timeout), poll, |inbox| Ok(inbox.next_event()))
     }
 
     /// Enters the next session on the same connections; steps count from the beginning again.
     pub fn begin(&self, session: SessionId) -> Result<(), Fault> {
-        let mut inbox = lock(&self.shared.inbox);
-        let old = inbox.session;
-        if session == old {
-            return Err(Fault::new(Cause::Misuse, "this session has begun already"));
-        }
-        inbox.session = session;
-        inbox.step = None;
-        inbox.cancelled = false;
-        let mut result = Ok(());
-        for (&peer, mailbox) in &mut inbox.boxes {
-            mailbox.lost_reported = false;
-            if let Some(fault) = &mailbox.fault {
-                result = result.and(Err(fault.clone()));
-            } else if mailbox.session == old && mailbox.ended {
-                mailbox.enter(session);
-            } else if mailbox.session == old {
-                mailbox.draining = true;
-                mailbox.posted = None;
-                mailbox.frames.clear();
-                mailbox.frame_bytes = 0;
-            } else if mailbox.session != session {
-                let fault = Fault::new(Cause::Session, "a frame of another session").at(peer);
-                mailbox.fault = Some(fault.clone());
-                result = result.and(Err(fault));
-            }
-            mailbox.aborts.retain(|(of, _)| *of == session);
-        }
-        drop(inbox);
+        let result = lock(&self.shared.inbox).begin(session);
         self.shared.space.notify_all();
         result
     }
@@ -1027,76 +504,5 @@ impl Mesh {
 impl Drop for Mesh {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-impl Inbox {
-    /// A reason to stop: a peer's abort before a lost peer, because the loss may be its consequence.
-    fn reasons(&self) -> Result<(), Fault> {
-        if self.cancelled {
-            return Err(Fault::interrupted());
-        }
-        for (&peer, mailbox) in &self.boxes {
-            if mailbox.aborts.iter().any(|(of, _)| *of == self.session) {
-                return Err(Fault::new(Cause::Aborted, "it reported an abort").at(peer));
-            }
-        }
-        for mailbox in self.boxes.values() {
-            if let Some(fault) = &mailbox.fault
-                && !(fault.cause == Cause::Closed
-                    && mailbox.left(self.session)
-                    && mailbox.posted.is_none())
-            {
-                return Err(fault.clone());
-            }
-        }
-        Ok(())
-    }
-
-    /// The messages of this step, when all are here.
-    fn collect(&mut self, step: u64) -> Result<Option<Vec<(usize, Vec<u8>)>>, Fault> {
-        for (&peer, mailbox) in &self.boxes {
-            if mailbox.session == self.session
-                && !mailbox.ready(step).map_err(|fault| fault.at(peer))?
-            {
-                if mailbox.ended {
-                    let what = format!("it ended the session before its message of step {step}");
-                    return Err(Fault::new(Cause::Step, what).at(peer));
-                }
-                return Ok(None);
-            }
-        }
-        let mut out = Vec::new();
-        for (&peer, mailbox) in &mut self.boxes {
-            if mailbox.posted.take().is_some()
-                && let Some((_, payload)) = mailbox.frames.pop_front()
-            {
-                mailbox.frame_bytes -= payload.len() as u64;
-                out.push((peer, payload));
-            }
-        }
-        Ok(Some(out))
-    }
-
-    fn lost(&self, peer: Option<usize>) -> bool {
-        peer.and_then(|peer| self.boxes.get(&peer))
-            .is_some_and(|mailbox| mailbox.fault.is_some())
-    }
-
-    /// The fault of the first peer whose message is missing.
-    fn late(&self) -> Fault {
-        let missing = self
-            .boxes
-            .iter()
-            .find(|(_, mailbox)| mailbox.posted.is_some() && mailbox.frames.is_empty());
-        let step = self.step.unwrap_or(0);
-        let fault = Fault::new(
-            Cause::Timeout,
-            format!("alive, but no message for step {step} in time"),
-        );
-        match missing {
-            Some((&peer, _)) => fault.at(peer),
-            None => fault,
-        }
     }
 }

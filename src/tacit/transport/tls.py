@@ -291,7 +291,7 @@ class TlsTransport:
         self._step = step
         flat = {peer: [as_bytes(b) for b in buffers] for peer, buffers in sends.items()}
         try:
-            inbox = self._mesh.exchange(step, flat, expects)
+            inbox = self._mesh.exchange(step, flat, dict(expects))
         except _native.LinkFault as fault:
             raise self._fail(fault) from None
         if len(inbox) != len(expects):
