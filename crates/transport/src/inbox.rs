@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What has come from the peers, and the judgement on every frame before its payload is read.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::channel::Channel;
+use crate::fault::{Cause, Fault};
+use crate::frame::{Header, Kind, SessionId};
+use crate::lock;
+use crate::mesh::{Event, Limits};
+
+/// ABORT frames are short and few: a record is relayed at most once for each party that is heard or lost.
+const ABORT_BYTES_MAX: u64 = 64 * 1024;
+const ABORTS_MAX: usize = 256;
+/// Frames without payload that a peer may send at once, and per second.
+const IDLE_BURST: f64 = 256.0;
+const IDLE_PER_SECOND: f64 = 64.0;
+
+/// One message of each peer.
+pub(crate) type Messages = Vec<(usize, Vec<u8>)>;
+
+/// What has come from one peer.
+struct Mailbox {
+    session: SessionId,
+    ended: bool,
+    draining: bool,
+    last_step: Option<u64>,
+    posted: Option<u64>,
+    frames: VecDeque<(u64, Vec<u8>)>,
+    frame_bytes: u64,
+    aborts: VecDeque<(SessionId, Vec<u8>)>,
+    aborts_seen: usize,
+    fault: Option<Fault>,
+    lost_reported: bool,
+    idle_tokens: f64,
+    idle_at: Instant,
+}
+
+pub(crate) struct Inbox {
+    pub(crate) session: SessionId,
+    pub(crate) step: Option<u64>,
+    pub(crate) cancelled: bool,
+    aborting: bool,
+
+    boxes: BTreeMap<usize, Mailbox>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) inbox: Mutex<Inbox>,
+    pub(crate) arrived: Condvar,
+    pub(crate) space: Condvar,
+    pub(crate) closed: AtomicBool,
+    pub(crate) limits: Limits,
+}
+
+/// What a reader does with a frame whose header was admitted.
+enum Verdict {
+    Keep,
+    Drop,
+}
+
+impl Shared {
+    /// Judges a header; waits while the peer is too far ahead.
+    fn admit(&self, peer: usize, header: &Header) -> Result<Verdict, Fault> {
+        let limits = &self.limits;
+        let max = match header.kind {
+            Kind::Data => limits.frame_bytes_max,
+            Kind::Abort => ABORT_BYTES_MAX,
+            Kind::Heartbeat | Kind::Bye => 0,
+            Kind::Control => {
+                return Err(Fault::new(
+                    Cause::Malformed,
+                    "a CONTROL frame within a session",
+                ));
+            }
+        };
+        if header.length > max {
+            return Err(
+                Fault::new(Cause::Flood, format!("a frame of {} bytes", header.length))
+                    .expected(format!("at most {max} bytes")),
+            );
+        }
+        let mut inbox = lock(&self.inbox);
+        let (ours, aborting) = (inbox.session, inbox.aborting);
+        let Some(mailbox) = inbox.boxes.get_mut(&peer) else {
+            return Err(Fault::new(Cause::Misuse, "a frame of an unknown peer"));
+        };
+        if header.kind == Kind::Heartbeat {
+            mailbox.tick()?;
+            return Ok(Verdict::Drop);
+        }
+        if header.session != mailbox.session {
+            // A peer enters its next session only after it has ended this one, and only if we may follow it there.
+            if !mailbox.ended
+                || mailbox.draining
+                || mailbox.session != ours
+                || !mailbox.frames.is_empty()
+            {
+                return Err(Fault::new(Cause::Session, "a frame of another session"));
+            }
+            mailbox.enter(header.session);
+        } else if mailbox.ended {
+            return Err(Fault::new(
+                Cause::Session,
+                "a frame of a session that it has ended",
+            ));
+        }
+        if mailbox.draining {
+            if header.kind == Kind::Bye {
+                mailbox.draining = false;
+                mailbox.enter(ours);
+            }
+            return Ok(Verdict::Drop);
+        }
+        match header.kind {
+            Kind::Bye => {
+                mailbox.ended = true;
+                if mailbox.posted.is_some() && mailbox.frames.is_empty() && !aborting {
+                    return Err(Fault::new(Cause::Step, mailbox.early_end()));
+                }
+
+                self.arrived.notify_all();
+                return Ok(Verdict::Drop);
+            }
+            Kind::Abort => {
+                mailbox.aborts_seen += 1;
+                if mailbox.aborts_seen > ABORTS_MAX {
+                    return Err(Fault::new(Cause::Flood, "ABORT frames without end"));
+                }
+                return Ok(Verdict::Keep);
+            }
+            Kind::Data | Kind::Heartbeat | Kind::Control => {}
+        }
+        if mailbox.last_step.is_some_and(|last| header.step <= last) {
+            return Err(Fault::new(
+                Cause::Step,
+                format!("a second message for step {}", header.step),
+            )
+            .expected("one message per step, in order"));
+        }
+        mailbox.last_step = Some(header.step);
+        loop {
+            let (now, current, aborting) = (inbox.step, inbox.session, inbox.aborting);
+            let Some(mailbox) = inbox.boxes.get_mut(&peer) else {
+                return Err(Fault::new(Cause::Misuse, "a frame of an unknown peer"));
+            };
+            if mailbox.session != header.session || mailbox.draining || aborting {
+                return Ok(Verdict::Drop);
+            }
+            if mailbox.session == current
+                && let Some(now) = now
+                && header.step <= now
+            {
+                return mailbox
+                    .due(header.step, header.length, now)
+                    .map(|()| Verdict::Keep);
+            }
+            if header.length == 0 {
+                return Err(Fault::new(
+                    Cause::Length,
+                    format!("an empty message for step {}", header.step),
+                ));
+            }
+            if mailbox.frames.len() >= limits.early_frames_max {
+                return Err(Fault::new(
+                    Cause::Flood,
+                    format!("more than {} unread messages", limits.early_frames_max),
+                ));
+            }
+            if mailbox.frames.is_empty()
+                || mailbox.frame_bytes + header.length <= limits.early_bytes_max
+            {
+                return Ok(Verdict::Keep);
+            }
+            if self.closed.load(Ordering::Acquire) {
+                return Err(Fault::interrupted());
+            }
+            // The back-pressure: not reading fills the peer's socket, and it waits.
+            inbox = self
+                .space
+                .wait(inbox)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+
+    fn file(&self, peer: usize, header: &Header, payload: Vec<u8>) -> Result<(), Fault> {
+        let mut inbox = lock(&self.inbox);
+        let (now, current, aborting) = (inbox.step, inbox.session, inbox.aborting);
+        let Some(mailbox) = inbox.boxes.get_mut(&peer) else {
+            return Ok(());
+        };
+        if header.kind == Kind::Abort {
+            mailbox.aborts.push_back((header.session, payload));
+        } else if mailbox.session == header.session && !mailbox.draining && !aborting {
+            // The step may have been announced while the payload was on its way.
+            if mailbox.session == current
+                && let Some(now) = now
+                && header.step <= now
+            {
+                mailbox.due(header.step, header.length, now)?;
+            }
+            mailbox.frame_bytes += header.length;
+            mailbox.frames.push_back((header.step, payload));
+        }
+        self.arrived.notify_all();
+        Ok(())
+    }
+
+    /// Files the fault that ended a reader.
+    pub(crate) fn fail(&self, peer: usize, fault: Fault) {
+        let mut inbox = lock(&self.inbox);
+        if let Some(mailbox) = inbox.boxes.get_mut(&peer) {
+            mailbox.fault.get_or_insert(fault.at(peer));
+        }
+        self.arrived.notify_all();
+    }
+
+    /// Reads one peer's frames until its link fails; returns how.
+    pub(crate) fn read_loop(&self, peer: usize, channel: &mut Channel) -> Fault {
+        let silence = self.limits.silence;
+        let mut poll = |idle: Duration| {
+            if self.closed.load(Ordering::Acquire) {
+                return Err(Fault::interrupted());
+            }
+            if idle > silence {
+                let what = format!(
+                    "silent for {} s, not even a heartbeat",
+                    silence.as_secs_f64()
+                );
+                return Err(Fault::new(Cause::Silent, what));
+            }
+            Ok(())
+        };
+        loop {
+            let step = channel.header(&mut poll).and_then(|header| {
+                let verdict = self.admit(peer, &header)?;
+                channel.refresh();
+                let payload = channel.payload(header.length, &mut poll)?;
+                match verdict {
+                    Verdict::Keep => self.file(peer, &header, payload),
+                    Verdict::Drop => Ok(()),
+                }
+            });
+            if let Err(fault) = step {
+                return fault;
+            }
+        }
+    }
+}
+
+impl Mailbox {
+    fn new(session: SessionId) -> Self {
+        Mailbox {
+            session,
+            ended: false,
+            draining: false,
+            last_step: None,
+            posted: None,
+            frames: VecDeque::new(),
+            frame_bytes: 0,
+            aborts: VecDeque::new(),
+            aborts_seen: 0,
+            fault: None,
+            lost_reported: false,
+            idle_tokens: IDLE_BURST,
+            idle_at: Instant::now(),
+        }
+    }
+
+    fn enter(&mut self, session: SessionId) {
+        self.session = session;
+        self.ended = false;
+        self.last_step = None;
+        self.aborts_seen = 0;
+        self.forget();
+    }
+
+    /// Drops what has come and what is awaited.
+    fn forget(&mut self) {
+        self.posted = None;
+        self.frames.clear();
+        self.frame_bytes = 0;
+    }
+
+    fn early_end(&self) -> &'static str {
+        "it ended the session before its message"
+    }
+
+    /// Counts a frame that carries nothing.
+    fn tick(&mut self) -> Result<(), Fault> {
+        let now = Instant::now();
+        let earned = now.duration_since(self.idle_at).as_secs_f64() * IDLE_PER_SECOND;
+        self.idle_tokens = (self.idle_tokens + earned).min(IDLE_BURST) - 1.0;
+        self.idle_at = now;
+        if self.idle_tokens < 0.0 {
+            Err(Fault::new(Cause::Flood, "heartbeats without end"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether a message for `step` of `length` bytes is the one awaited at the announced step `now`.
+    fn due(&self, step: u64, length: u64, now: u64) -> Result<(), Fault> {
+        match self.posted {
+            Some(want) if step == now && want == length => Ok(()),
+            Some(want) if step == now => Err(Fault::new(
+                Cause::Length,
+                format!("a message of {length} bytes for step {step}"),
+            )
+            .expected(format!("{want} bytes"))),
+            Some(_) => Err(
+                Fault::new(Cause::Step, format!("a message for step {step}"))
+                    .expected(format!("a message for step {now}")),
+            ),
+            None => Err(
+                Fault::new(Cause::Step, format!("a message for step {step}"))
+                    .expected(format!("none from it at step {now}")),
+            ),
+        }
+    }
+
+    /// Whether the message awaited at `now` is here; an error if another one is first.
+    fn ready(&self, now: u64) -> Result<bool, Fault> {
+        let Some(want) = self.posted else {
+            return Ok(true);
+        };
+        match self.frames.front() {
+            None => Ok(false),
+            Some((step, payload)) if *step == now => {
+                self.due(now, payload.len() as u64, now).map(|()| true)
+            }
+            Some((step, _)) => Err(
+                Fault::new(Cause::Step, format!("a message for step {step}"))
+                    .expected(format!("{want} bytes for step {now} first")),
+            ),
+        }
+    }
+
+    /// Whether the end of its stream is no fault: it has ended our session, and went.
+    fn left(&self, session: SessionId) -> bool {
+        (self.ended && self.session == session) || (self.session != session && !self.draining)
+    }
+}
+
+impl Inbox {
+    /// Nothing heard yet of these peers.
+    pub(crate) fn new(session: SessionId, peers: impl Iterator<Item = usize>) -> Self {
+        Inbox {
+            session,
+            step: None,
+            cancelled: false,
+            aborting: false,
+            boxes: peers.map(|peer| (peer, Mailbox::new(session))).collect(),
+        }
+    }
+
+    /// Says what this step expects, so that readers check frames before they take them; judges what came early.
+    pub(crate) fn announce(
+        &mut self,
+        step: u64,
+        expects: &[(usize, u64)],
+        bytes_max: u64,
+    ) -> Result<SessionId, Fault> {
+        if self.step.is_some_and(|last| step <= last) {
+            return Err(Fault::new(Cause::Misuse, format!("step {step} is past")));
+        }
+        self.reasons()?;
+        let session = self.session;
+        for (peer, length) in expects {
+            if *length > bytes_max {
+                let what = format!("a message of {length} bytes cannot be received");
+                return Err(
+                    Fault::new(Cause::Misuse, what).expected(format!("at most {bytes_max} bytes"))
+                );
+            }
+            let Some(mailbox) = self.boxes.get_mut(peer) else {
+                let what = format!("there is no party {peer} to hear from");
+                return Err(Fault::new(Cause::Misuse, what));
+            };
+            mailbox.posted = (*length > 0).then_some(*length);
+        }
+        self.step = Some(step);
+        for (peer, mailbox) in &self.boxes {
+            let early = mailbox
+                .frames
+                .front()
+                .filter(|_| mailbox.session == session);
+            if let Some((early, payload)) = early
+                && *early <= step
+            {
+                mailbox
+                    .due(*early, payload.len() as u64, step)
+                    .map_err(|f| f.at(*peer))?;
+            }
+            if early.is_none() && mailbox.posted.is_some() && mailbox.left(session) {
+                return Err(Fault::new(Cause::Step, mailbox.early_end()).at(*peer));
+            }
+        }
+        Ok(session)
+    }
+
+    /// The caller's or a peer's wish to stop.
+    pub(crate) fn stopped(&self) -> Result<(), Fault> {
+        if self.cancelled {
+            return Err(Fault::interrupted());
+        }
+        for (&peer, mailbox) in &self.boxes {
+            if mailbox.aborts.iter().any(|(of, _)| *of == self.session) {
+                return Err(Fault::new(Cause::Aborted, "it reported an abort").at(peer));
+            }
+        }
+        Ok(())
+    }
+
+    /// A reason to stop: a peer's abort before a lost peer, because the loss may be its consequence.
+    pub(crate) fn reasons(&self) -> Result<(), Fault> {
+        self.stopped()?;
+        for mailbox in self.boxes.values() {
+            if let Some(fault) = &mailbox.fault
+                && !(fault.cause == Cause::Closed
+                    && mailbox.left(self.session)
+                    && mailbox.posted.is_none())
+            {
+                return Err(fault.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The messages of this step, when all are here.
+    pub(crate) fn collect(&mut self, step: u64) -> Result<Option<Messages>, Fault> {
+        for (&peer, mailbox) in &self.boxes {
+            if !mailbox.ready(step).map_err(|fault| fault.at(peer))? {
+                return Ok(None);
+            }
+        }
+        let mut out = Vec::new();
+        for (&peer, mailbox) in &mut self.boxes {
+            if mailbox.posted.take().is_some()
+                && let Some((_, payload)) = mailbox.frames.pop_front()
+            {
+                mailbox.frame_bytes -= payload.len() as u64;
+                out.push((peer, payload));
+            }
+        }
+        Ok(Some(out))
+    }
+
+    /// The fault of the first peer whose message is missing.
+    pub(crate) fn late(&self) -> Fault {
+        let step = self.step.unwrap_or(0);
+        let what = format!("alive, but no message for step {step} in time");
+        let fault = Fault::new(Cause::Timeout, what);
+        let missing = |mailbox: &Mailbox| mailbox.posted.is_some() && mailbox.frames.is_empty();
+        match self.boxes.iter().find(|(_, mailbox)| missing(mailbox)) {
+            Some((&peer, _)) => fault.at(peer),
+            None => fault,
+        }
+    }
+
+    /// Whether every peer has finished this session, or cannot be heard any more.
+    pub(crate) fn all_gone(&self) -> bool {
+        self.boxes
+            .values()
+            .all(|mailbox| mailbox.left(self.session) || mailbox.fault.is_some())
+    }
+
+    /// Takes no more messages of this session, so that no abort record waits behind one.
+    pub(crate) fn give_up(&mut self) {
+        self.aborting = true;
+        for mailbox in self.boxes.values_mut() {
+            if mailbox.session == self.session {
+                mailbox.forget();
+            }
+        }
+    }
+
+    /// The next abort record, or loss of a peer; each once.
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        let session = self.session;
+        for (&peer, mailbox) in &mut self.boxes {
+            while let Some((of, record)) = mailbox.aborts.pop_front() {
+                if of == session {
+                    return Some(Event::Abort(peer, record));
+                }
+            }
+            if (mailbox.fault.is_some() || mailbox.left(session)) && !mailbox.lost_reported {
+                mailbox.lost_reported = true;
+                return Some(Event::Lost(peer));
+            }
+        }
+        None
+    }
+
+    /// Enters the next session: what peers have sent for it already is kept, what they still send for the old one
+    /// is dropped until they end it.
+    pub(crate) fn begin(&mut self, session: SessionId) -> Result<(), Fault> {
+        let old = self.session;
+        if session == old {
+            return Err(Fault::new(Cause::Misuse, "this session has begun already"));
+        }
+        self.session = session;
+        self.step = None;
+        self.cancelled = false;
+        self.aborting = false;
+        let mut result = Ok(());
+        for (&peer, mailbox) in &mut self.boxes {
+            mailbox.lost_reported = false;
+            mailbox.aborts.retain(|(of, _)| *of == session);
+            if mailbox.session == old && mailbox.ended {
+                mailbox.enter(session);
+            } else if mailbox.session == old {
+                mailbox.draining = true;
+                mailbox.forget();
+            } else if mailbox.session != session {
+                let fault = Fault::new(Cause::Session, "a frame of another session").at(peer);
+                mailbox.fault.get_or_insert(fault);
+            }
+            if let Some(fault) = &mailbox.fault {
+                result = result.and(Err(fault.clone()));
+            }
+        }
+        result
+    }
+}

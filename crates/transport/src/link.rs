@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The sending half towards one peer, with the thread that keeps its pace.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::channel::{Channel, Poll};
+use crate::fault::Fault;
+use crate::frame::{Header, Kind, SessionId};
+use crate::inbox::Shared;
+use crate::lock;
+
+/// How many slices of `SLICE` a closing transport waits for a peer that does not read.
+const CLOSE_SLICES: u32 = 20;
+
+/// The sending half towards one peer.
+pub(crate) struct Link {
+    pub(crate) tx: Mutex<Tx>,
+    pub(crate) queue: Mutex<Queue>,
+    pub(crate) wake: Condvar,
+    pub(crate) wire_bytes: AtomicU64,
+}
+
+pub(crate) struct Tx {
+    pub(crate) channel: Channel,
+    pub(crate) written: Instant,
+}
+
+pub(crate) struct Queue {
+    pub(crate) items: VecDeque<(Instant, Header, Vec<u8>)>,
+    pub(crate) stop: bool,
+}
+
+impl Link {
+    /// Writes one frame in this thread.
+    pub(crate) fn write(
+        &self,
+        header: &Header,
+        buffers: &[&[u8]],
+        poll: Poll<'_>,
+    ) -> Result<(), Fault> {
+        let mut tx = lock(&self.tx);
+        let result = tx.channel.write(header, buffers, poll);
+        tx.written = Instant::now();
+        self.wire_bytes
+            .store(tx.channel.wire_bytes_sent(), Ordering::Relaxed);
+        result
+    }
+
+    /// Writes delayed frames when they are due, and heartbeats when nothing else was written.
+    pub(crate) fn pace(&self, heartbeat: Duration, shared: &Shared) {
+        let mut queue = lock(&self.queue);
+        loop {
+            if let Some((due, ..)) = queue.items.front() {
+                let left = due.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    if let Some((_, header, payload)) = queue.items.pop_front() {
+                        drop(queue);
+                        let mut patience = CLOSE_SLICES;
+                        let mut poll = |_: Duration| {
+                            patience -= u32::from(lock(&self.queue).stop);
+                            let give_up = patience == 0 || shared.closed.load(Ordering::Acquire);
+                            if give_up {
+                                Err(Fault::interrupted())
+                            } else {
+                                Ok(())
+                            }
+                        };
+                        // The reader of the same peer reports a broken connection.
+                        let _ = self.write(&header, &[&payload], &mut poll);
+                        queue = lock(&self.queue);
+                    }
+                    continue;
+                }
+                queue = self.wait(queue, left.min(heartbeat / 2));
+            } else if queue.stop {
+                return;
+            } else {
+                queue = self.wait(queue, heartbeat / 2);
+            }
+            // A transmitter that is busy, or has not got rid of its last bytes, needs no heartbeat.
+            if !queue.stop
+                && let Ok(mut tx) = self.tx.try_lock()
+                && !tx.channel.stalled()
+                && tx.written.elapsed() >= heartbeat
+            {
+                let beat = Header {
+                    kind: Kind::Heartbeat,
+                    session: SessionId::default(),
+                    step: 0,
+                    length: 0,
+                };
+                let _ = tx
+                    .channel
+                    .write(&beat, &[], &mut |_| Err(Fault::interrupted()));
+                tx.written = Instant::now();
+                self.wire_bytes
+                    .store(tx.channel.wire_bytes_sent(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn wait<'a>(&self, queue: MutexGuard<'a, Queue>, time: Duration) -> MutexGuard<'a, Queue> {
+        self.wake
+            .wait_timeout(queue, time)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+    }
+}

@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The lock-step rounds of all parties of a session, over one sending and one receiving connection per peer.
+//!
+//! Threads: per peer one reader (decrypts, checks and files frames) and one pacer (heartbeats, and frames that an
+//! emulated network delays). The caller's own thread encrypts and writes what it sends; messages to several peers
+//! that are large are written by scoped threads side by side, straight from the caller's buffers.
+//!
+//! Nothing can deadlock: a party announces what it expects before it sends, its readers take every frame that is
+//! expected now, and early frames are taken up to a bound. So of all parties the one at the earliest step can
+//! always finish its step.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::connection::{Connection, deadline};
+use crate::fault::{Cause, Fault};
+use crate::frame::{HEADER_BYTES, Header, Kind, SessionId};
+use crate::inbox::{Inbox, Messages, Shared};
+use crate::link::{Link, Queue, Tx};
+use crate::{SLICE, contained, lock};
+
+/// An emulated network: every party has one uplink of this rate, and every frame arrives this much later.
+#[derive(Clone, Copy, Debug)]
+pub struct Network {
+    /// One-way latency, half of the round-trip time.
+    pub latency: Duration,
+    /// Uplink of one party, shared by its peers.
+    pub bytes_per_second: f64,
+}
+
+/// Bounds of a mesh; the same at all parties.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest payload of one frame.
+    pub frame_bytes_max: u64,
+    /// Early frames of one peer that are taken before reading pauses, in bytes.
+    pub early_bytes_max: u64,
+    /// Early frames of one peer beyond which it floods.
+    pub early_frames_max: usize,
+    /// Longest silence of a live peer.
+    pub silence: Duration,
+    /// Longest wait for the messages of one step.
+    pub step_timeout: Duration,
+    /// Emulated network, if any.
+    pub network: Option<Network>,
+}
+
+/// Exact counts since the mesh was built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Exchanges in which this party sent or expected anything.
+    pub rounds: u64,
+    /// DATA frames sent.
+    pub frames: u64,
+    /// Payload bytes of DATA frames sent.
+    pub payload_bytes_sent: u64,
+    /// Payload bytes of DATA frames received by an exchange.
+    pub payload_bytes_received: u64,
+    /// Bytes given to TCP on the sending connections: payloads, headers, heartbeats, TLS.
+    pub wire_bytes_sent: u64,
+}
+
+/// What can happen while parties agree on the cause of an abort.
+#[derive(Debug)]
+pub enum Event {
+    /// A peer's record of the cause, as JSON.
+    Abort(usize, Vec<u8>),
+    /// Nothing more will come from this peer.
+    Lost(usize),
+}
+
+/// From this size on, messages to several peers are written by several threads.
+const PARALLEL_BYTES: usize = 256 * 1024;
+/// A broken write usually has its reason on the way: the peer's abort, or the end of its stream.
+const SETTLE: Duration = Duration::from_millis(250);
+
+type Poll<'a> = &'a mut dyn FnMut() -> Result<(), Fault>;
+
+/// One party's end of the connections among all parties.
+pub struct Mesh {
+    shared: Arc<Shared>,
+    links: BTreeMap<usize, Arc<Link>>,
+    sockets: Vec<TcpStream>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    pacers: Mutex<Vec<JoinHandle<()>>>,
+    uplink_free: Mutex<Instant>,
+    counts: Mutex<Stats>,
+}
+
+impl fmt::Debug for Mesh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mesh({} peers)", self.links.len())
+    }
+}
+
+impl Mesh {
+    /// Takes over the connections: on `outgoing` this party only sends, on `incoming` it only receives.
+    pub fn new(
+        session: SessionId,
+        outgoing: Vec<(usize, Connection)>,
+        incoming: Vec<(usize, Connection)>,
+        limits: Limits,
+    ) -> Result<Self, Fault> {
+        let heartbeat = Duration::from_secs(1).min(limits.silence / 4);
+        let broken = |e: std::io::Error| {
+            Fault::new(Cause::Misuse, format!("no thread for a peer: {}", e.kind()))
+        };
+        let peers = incoming.iter().map(|(peer, _)| *peer);
+        let shared = Arc::new(Shared {
+            inbox: Mutex::new(Inbox::new(session, peers)),
+            arrived: Condvar::new(),
+            space: Condvar::new(),
+            closed: AtomicBool::new(false),
+            limits,
+        });
+        let mut mesh = Mesh {
+            shared: shared.clone(),
+            links: BTreeMap::new(),
+            sockets: Vec::new(),
+            threads: Mutex::new(Vec::new()),
+            pacers: Mutex::new(Vec::new()),
+            uplink_free: Mutex::new(Instant::now()),
+            counts: Mutex::new(Stats::default()),
+        };
+        for (peer, connection) in outgoing {
+            let channel = connection.into_channel();
+            mesh.sockets.push(channel.socket()?);
+            let link = Arc::new(Link {
+                wire_bytes: AtomicU64::new(channel.wire_bytes_sent()),
+                tx: Mutex::new(Tx {
+                    channel,
+                    written: Instant::now(),
+                }),
+                queue: Mutex::new(Queue {
+                    items: VecDeque::new(),
+                    stop: false,
+                }),
+                wake: Condvar::new(),
+            });
+            mesh.links.insert(peer, link.clone());
+            let shared = shared.clone();
+            let pacer = std::thread::Builder::new().name(format!("tacit-pace-{peer}"));
+            lock(&mesh.pacers).push(
+                pacer
+                    .spawn(move || link.pace(heartbeat, &shared))
+                    .map_err(broken)?,
+            );
+        }
+        for (peer, connection) in incoming {
+            let mut channel = connection.into_channel();
+            channel.refresh();
+            mesh.sockets.push(channel.socket()?);
+            let shared = shared.clone();
+            let reader = std::thread::Builder::new().name(format!("tacit-read-{peer}"));
+            let run = move || {
+                let ended = contained(|| shared.read_loop(peer, &mut channel));
+                shared.fail(peer, ended.unwrap_or_else(|fault| fault));
+            };
+            lock(&mesh.threads).push(reader.spawn(run).map_err(broken)?);
+        }
+        Ok(mesh)
+    }
+
+    /// One round: sends to each peer the concatenation of its buffers, then returns one message from each peer
+    /// of `expects`, of exactly the length given there. Empty messages do not travel.
+    pub fn exchange(
+        &self,
+        step: u64,
+        sends: &[(usize, Vec<&[u8]>)],
+        expects: &[(usize, u64)],
+        poll: Poll<'_>,
+    ) -> Result<Messages, Fault> {
+        let limit = deadline(self.shared.limits.step_timeout);
+        let session = {
+            let mut inbox = lock(&self.shared.inbox);
+            if self.shared.closed.load(Ordering::Acquire) {
+                return Err(Fault::new(Cause::Misuse, "the transport is closed"));
+            }
+            inbox.announce(step, expects, self.shared.limits.frame_bytes_max)?
+        };
+        self.shared.space.notify_all();
+        let sends: Vec<(usize, &[&[u8]], usize)> = sends
+            .iter()
+            .map(|(peer, buffers)| {
+                (
+                    *peer,
+                    buffers.as_slice(),
+                    buffers.iter().map(|b| b.len()).sum(),
+                )
+            })
+            .filter(|(_, _, length)| *length > 0)
+            .collect();
+        for (peer, _, length) in &sends {
+            if *length as u64 > self.shared.limits.frame_bytes_max {
+                return Err(Fault::new(
+                    Cause::Misuse,
+                    format!("a message of {length} bytes cannot be sent"),
+                )
+                .expected(format!(
+                    "at most {} bytes",
+                    self.shared.limits.frame_bytes_max
+                )));
+            }
+            if !self.links.contains_key(peer) {
+                return Err(Fault::new(
+                    Cause::Misuse,
+                    format!("there is no party {peer} to send to"),
+                ));
+            }
+        }
+        if let Err(fault) = self.send_all(session, step, &sends, limit, poll) {
+            if fault.cause != Cause::Closed {
+                return Err(fault);
+            }
+            // Prefer the reason that the peer gave, or is just giving, to the broken pipe it left.
+            let settled = deadline(SETTLE).min(limit);
+            return match self.wait(settled, poll, |inbox| inbox.reasons().map(|()| None::<()>)) {
+                Err(reason) => Err(reason),
+                Ok(_) => Err(fault),
+            };
+        }
+        let arrived = self.wait(limit, poll, |inbox| match inbox.collect(step)? {
+            None => inbox.reasons().map(|()| None),
+            arrived => Ok(arrived),
+        })?;
+        let Some(arrived) = arrived else {
+            return Err(lock(&self.shared.inbox).late());
+        };
+        let mut counts = lock(&self.counts);
+        counts.rounds += u64::from(!(sends.is_empty() && arrived.is_empty()));
+        counts.frames += sends.len() as u64;
+        counts.payload_bytes_sent += sends
+            .iter()
+            .map(|(_, _, length)| *length as u64)
+            .sum::<u64>();
+        counts.payload_bytes_received += arrived
+            .iter()
+            .map(|(_, payload)| payload.len() as u64)
+            .sum::<u64>();
+        drop(counts);
+        self.shared.space.notify_all();
+        Ok(arrived)
+    }
+
+    fn send_all(
+        &self,
+        session: SessionId,
+        step: u64,
+        sends: &[(usize, &[&[u8]], usize)],
+        limit: Instant,
+        poll: Poll<'_>,
+    ) -> Result<(), Fault> {
+        let send = |peer: usize,
+                    buffers: &[&[u8]],
+                    length: usize,
+                    poll: &mut dyn FnMut() -> Result<(), Fault>| {
+            let header = Header {
+                kind: Kind::Data,
+                session,
+                step,
+                length: length as u64,
+            };
+            self.post(peer, header, buffers, &mut || {
+                poll()?;
+                if Instant::now() >= limit {
+                    let what = format!("it did not take the message of step {step} in time");
+                    return Err(Fault::new(Cause::Timeout, what).at(peer));
+                }
+                lock(&self.shared.inbox).reasons()
+            })
+            .map_err(|fault| fault.at(peer))
+        };
+        let large: usize = sends.iter().map(|(_, _, length)| length).sum();
+        let Some(((first, buffers, length), rest)) = sends.split_first() else {
+            return Ok(());
+        };
+        if rest.is_empty() || large < PARALLEL_BYTES || self.shared.limits.network.is_some() {
+            return sends
+                .iter()
+                .try_for_each(|(peer, buffers, length)| send(*peer, buffers, *length, poll));
+        }
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let others: Vec<_> = rest
+                .iter()
+                .map(|(peer, buffers, length)| {
+                    let (send, stop, caller) = (&send, &stop, std::thread::current());
+                    scope.spawn(move || {
+                        let result = send(*peer, buffers, *length, &mut || {
+                            if stop.load(Ordering::Acquire) {
+                                Err(Fault::interrupted())
+                            } else {
+                                Ok(())
+                            }
+                        });
+                        caller.unpark();
+                        result
+                    })
+                })
+                .collect();
+            let mut result = send(*first, buffers, *length, poll);
+            while result.is_ok() && !others.iter().all(|thread| thread.is_finished()) {
+                std::thread::park_timeout(SLICE);
+                result = poll();
+            }
+            stop.store(result.is_err(), Ordering::Release);
+            for thread in others {
+                let other = thread
+                    .join()
+                    .unwrap_or_else(|_| Err(Fault::new(Cause::Misuse, "a writer panicked")));
+                result = result.and(other);
+            }
+            result
+        })
+    }
+
+    /// Writes one frame now, or hands it to the emulated network.
+    fn post(
+        &self,
+        peer: usize,
+        header: Header,
+        buffers: &[&[u8]],
+        poll: Poll<'_>,
+    ) -> Result<(), Fault> {
+        let Some(link) = self.links.get(&peer) else {
+            return Err(Fault::new(
+                Cause::Misuse,
+                format!("there is no party {peer} to send to"),
+            ));
+        };
+        let Some(network) = self.shared.limits.network else {
+            return link.write(&header, buffers, &mut |_| poll());
+        };
+        let bytes = (HEADER_BYTES as u64 + header.length) as f64;
+        let mut free = lock(&self.uplink_free);
+        *free =
+            Instant::now().max(*free) + Duration::from_secs_f64(bytes / network.bytes_per_second);
+        let due = *free + network.latency;
+        lock(&link.queue)
+            .items
+            .push_back((due, header, buffers.concat()));
+        drop(free);
+        link.wake.notify_one();
+        Ok(())
+    }
+
+    /// Waits until `done` has something; None when the time is up.
+    fn wait<T>(
+        &self,
+        limit: Instant,
+        poll: Poll<'_>,
+        mut done: impl FnMut(&mut Inbox) -> Result<Option<T>, Fault>,
+    ) -> Result<Option<T>, Fault> {
+        let mut inbox = lock(&self.shared.inbox);
+        loop {
+            if let Some(result) = done(&mut inbox)? {
+                return Ok(Some(result));
+            }
+            let left = limit.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            let (guard, timeout) = self
+                .shared
+                .arrived
+                .wait_timeout(inbox, left.min(SLICE))
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            inbox = guard;
+            if timeout.timed_out() {
+                drop(inbox);
+                poll()?;
+                inbox = lock(&self.shared.inbox);
+            }
+        }
+    }
+
+    /// Tells all peers that this party has finished the session, and waits until all of them have. From here on a
+    /// peer that goes away takes nothing from us, so only an abort, or the caller, ends the wait with an error.
+    pub fn finish(&self, poll: Poll<'_>) -> Result<(), Fault> {
+        // Twice: a peer that waits for its last message must be able to give up, and say so, before we leave.
+        let limit = deadline(self.shared.limits.step_timeout.saturating_mul(2));
+        self.bye(poll)?;
+        let all_gone = |inbox: &mut Inbox| {
+            inbox.stopped()?;
+            Ok(inbox.all_gone().then_some(()))
+        };
+        self.wait(limit, poll, all_gone).map(|_| ())
+    }
+
+    /// Ends this session towards all peers without waiting for theirs.
+    pub fn bye(&self, poll: Poll<'_>) -> Result<(), Fault> {
+        let inbox = lock(&self.shared.inbox);
+        let header = Header {
+            kind: Kind::Bye,
+            session: inbox.session,
+            step: inbox.step.unwrap_or(0),
+            length: 0,
+        };
+        drop(inbox);
+        self.tell(header, &[], poll)
+    }
+
+    /// Sends an abort record to all peers that can still be reached.
+    pub fn send_abort(&self, step: u64, record: &[u8], poll: Poll<'_>) -> Result<(), Fault> {
+        let session = {
+            let mut inbox = lock(&self.shared.inbox);
+            inbox.give_up();
+            inbox.session
+        };
+        self.shared.space.notify_all();
+        self.tell(
+            Header {
+                kind: Kind::Abort,
+                session,
+                step,
+                length: record.len() as u64,
+            },
+            record,
+            poll,
+        )
+    }
+
+    /// Best effort to all peers: only an interrupt by the caller is an error.
+    fn tell(&self, header: Header, payload: &[u8], poll: Poll<'_>) -> Result<(), Fault> {
+        for &peer in self.links.keys() {
+            let patience = deadline(SETTLE);
+            let result = self.post(peer, header, &[payload], &mut || {
+                poll()?;
+                if Instant::now() >= patience {
+                    Err(Fault::new(Cause::Timeout, "busy").at(peer))
+                } else {
+                    Ok(())
+                }
+            });
+            if let Err(fault) = result
+                && fault.cause == Cause::Interrupted
+            {
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next abort record or loss of a peer, or None when `timeout` is over.
+    pub fn next_event(&self, timeout: Duration, poll: Poll<'_>) -> Result<Option<Event>, Fault> {
+        self.wait(deadline(timeout), poll, |inbox| Ok(inbox.next_event()))
+    }
+
+    /// Enters the next session on the same connections; steps count from the beginning again.
+    pub fn begin(&self, session: SessionId) -> Result<(), Fault> {
+        let result = lock(&self.shared.inbox).begin(session);
+        self.shared.space.notify_all();
+        result
+    }
+
+    /// Makes the exchange that another thread waits in return `Cause::Interrupted`.
+    pub fn cancel(&self) {
+        lock(&self.shared.inbox).cancelled = true;
+        self.shared.arrived.notify_all();
+    }
+
+    /// Exact counts so far.
+    pub fn stats(&self) -> Stats {
+        let mut stats = *lock(&self.counts);
+        stats.wire_bytes_sent = self
+            .links
+            .values()
+            .map(|link| link.wire_bytes.load(Ordering::Relaxed))
+            .sum();
+        stats
+    }
+
+    /// Sends what an emulated network still holds, closes all connections and joins all threads.
+    pub fn close(&self) {
+        for link in self.links.values() {
+            lock(&link.queue).stop = true;
+            link.wake.notify_all();
+        }
+        for thread in lock(&self.pacers).drain(..) {
+            let _ = thread.join();
+        }
+        if self.shared.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for link in self.links.values() {
+            lock(&link.tx).channel.close();
+        }
+        for socket in &self.sockets {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        self.shared.space.notify_all();
+        self.shared.arrived.notify_all();
+        for thread in lock(&self.threads).drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Mesh {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
