@@ -1,0 +1,134 @@
+"""Arrays on the real engine: what the interpreter of plans says is what the protocols compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from plan_oracle import Oracle
+from tacit.engine.drive import lockstep
+from tacit.engine.execute import execute
+from tacit.engine.keys import begin
+from tacit.frontends.array import SecretArray
+from tacit.frontends.loop import loop
+from tacit.plan import Plan
+
+RNG = np.random.default_rng(11)
+A, B = RNG.integers(-50, 50, (6, 4)), RNG.integers(-50, 50, (6, 4))
+X, Y = RNG.normal(size=(6, 4)), RNG.normal(size=(6, 4)) * 3
+M = RNG.random((6, 4)) < 0.5
+ULP = 2.0**-18
+
+
+class Parties(Oracle):
+    """Three parties in this thread."""
+
+    def __init__(self, protocol: str) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.program.protocol = protocol
+
+    def run(self, plan: Plan, bindings: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        owners = {n.attrs["name"]: n.attrs["party"] for n in plan.nodes if n.op == "input"}
+
+        async def party(me: int) -> dict[str, Any]:
+            mine = {name: raw.view(np.uint64) for name, raw in bindings.items() if owners[name] == me}
+            box = await begin(self.protocol, me, 3, bytes.fromhex(plan.digest), bytes(16), bytes([me]) * 32)
+            return await execute(plan, box, mine)
+
+        results = lockstep([party(me) for me in range(3)])
+        return {label: next(r[label] for r in results if r[label] is not None) for label, _ in plan.outputs}
+
+
+def integers(o: Oracle) -> list[SecretArray]:
+    """Exact under every protocol."""
+    xp = o.program.namespace
+    a, b, m = o.input(A, 0, (-64, 64)), o.input(B, 1, (-64, 64)), o.input(M, 2)
+    c = a + b
+    return [
+        c * 3 - A,
+        c * a,
+        c @ B.T,
+        a.T @ b,
+        c > b,
+        (c == a) | m & ~(b < 3),
+        xp.where(m, a, b),
+        xp.where(M, c, 7),
+        m * c,
+        m.sum(axis=0),
+        c.max(axis=1),
+        c.argmin(axis=0),
+        xp.sort(c, axis=0),
+        xp.argsort(c, axis=0, descending=True),
+        xp.concat([a, B, b])[[0, -1, 7]],
+        xp.roll(xp.flip(c, axis=0), 2, axis=1),
+        c // 7,
+        c % 7,
+        c.clip(-10, 20),
+        (c > 90).any(axis=1),
+        m.all(),
+        abs(c) + xp.sign(c),
+        xp.cumulative_sum(c, axis=1),
+        loop(3, lambda v: (v + b).clip(-200, 200), a * 1, ranges=[(-200, 200)]),
+    ]
+
+
+def numbers(o: Oracle) -> list[SecretArray]:
+    """Within a few units in the last place of the interpreter's floor."""
+    xp = o.program.namespace
+    x, y, a = o.input(X, 0, (-8, 8)), o.input(Y, 1, (-16, 16)), o.input(A, 2, (-64, 64))
+    z = x + y
+    return [
+        z * x,
+        z * 0.3,
+        z / 7,
+        a / 7 + z,
+        a * x,
+        z * Y,
+        z @ Y.T / 4,
+        x.T @ y,
+        xp.vecdot(x, y),
+        z.mean(),
+        a.mean(axis=0),
+        z.var(axis=0),
+        a.var(),
+        z.sum(axis=1) * 1e-3,
+        xp.maximum(z, 0.25),
+        xp.where(z > 0, x, a),
+        xp.floor(x + y),
+        z.clip(-1, 1.5),
+        loop(4, lambda w: w * 0.5 + x[0], z[0] * 1, ranges=[(-64, 64)]),
+    ]
+
+
+def curves(o: Oracle) -> list[SecretArray]:
+    """Within the errors that docs/numerics.md publishes."""
+    xp = o.program.namespace
+    x, a = o.input(np.abs(X) + 0.5, 0, (0.5, 8)) + o.input(np.abs(Y), 1, (0, 16)), o.input(A, 1, (-64, 64))
+    return [
+        x.std(axis=0),
+        a.std(),
+        xp.sqrt(x),
+        xp.rsqrt(x),
+        1 / x,
+        a / x,
+        xp.log(x),
+        xp.exp(-x),
+        xp.sigmoid(x - 3),
+        xp.tanh(x - 3),
+        x**-2,
+    ]
+
+
+@pytest.mark.parametrize("protocol", ["plain", "rep3"])
+@pytest.mark.parametrize(("program", "ulps"), [(integers, 0), (numbers, 4), (curves, 64)])
+def test_the_engine_computes_what_the_plan_means(
+    protocol: str, program: Callable[[Oracle], list[SecretArray]], ulps: int
+) -> None:
+    meant, computed = (o.program.reveal(program(o), None, "test") for o in (Oracle(), Parties(protocol)))
+    for k, (want, got) in enumerate(zip(meant, computed, strict=True)):
+        assert np.asarray(got).dtype == np.asarray(want).dtype
+        np.testing.assert_allclose(got, want, rtol=0, atol=ulps * ULP, err_msg=f"output {k}")
