@@ -86,7 +86,7 @@ def test_a_file_that_is_no_room_is_refused(tmp_path: Path, content: bytes | None
     if content is not None:
         (tmp_path / "room.toml").write_bytes(content)
 
-    with pytest.raises(RoomError, match="ROOM-00[12]"):
+    with pytest.raises(RoomError, match=r"ROOM-00[12]"):
         load(tmp_path / "room.toml")
 
 

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All parties of a session in this process and this thread, round by round: for tests and for looking inside.
+
+It runs the code that party processes run, on the same plans with the same checks; only processes and TLS are missing,
+so it protects nothing from whoever runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from tacit.engine.drive import Traffic, lockstep
+from tacit.engine.keys import PROTOCOLS
+from tacit.plan import Plan, Private
+from tacit.protocols.shares import U64Array
+from tacit.room import Client, Party, Room
+from tacit.session.client import OnProgress, Outcome, PartyFacts
+from tacit.session.datasets import Datasets, Description
+from tacit.session.local import CLIENT
+from tacit.session.party import Bound, Dealt, bind, check_room, run
+
+_NO_TLS: Final = {"version": "none", "group": "none", "cipher": "none"}
+
+
+class MemoryParties:
+    """The same methods as `Parties`, without connections."""
+
+    def __init__(self, names: Sequence[str], protocol: str, directories: Mapping[str, str | os.PathLike[str]]) -> None:
+        """Raises RoomError for a room that cannot be."""
+        self.client = CLIENT
+        # There are no certificates to pin; the numbers only have to differ.
+        pins = [f"{k:064x}" for k in range(len(names) + 1)]
+        self.room = Room(
+            "memory",
+            protocol,
+            tuple(Party(name, "127.0.0.1", k + 1, pins[k]) for k, name in enumerate(names)),
+            (Client(CLIENT, pins[-1], tuple(names)),),
+        ).check()
+        self._datasets = [Datasets(directories.get(name), name) for name in names]
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """This process, once for each party."""
+        return (os.getpid(),) * len(self._datasets)
+
+    def describe(self, party: int, file: str) -> Description:
+        """As `Parties.describe`."""
+        return self._datasets[party].describe(file)
+
+    def run(self, plan: Plan, values: dict[tuple[int, str], U64Array], on_progress: OnProgress | None) -> Outcome:
+        """As `Parties.run`. Seconds are those of all parties together."""
+        parties = range(plan.computing)
+        bounds = self._bind(plan, values)
+        session, traffic = os.urandom(16), Traffic()
+        wall, cpu = time.perf_counter(), time.process_time()
+        results = lockstep([run(plan, me, session, os.urandom(32), bounds[me]) for me in parties], traffic)
+        seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+        outputs: dict[str, U64Array | None] = {}
+        for label, node in plan.outputs:
+            home = plan.nodes[node].type.home
+            have = [r[label] for r in results]
+            given = [h for h in have if h is not None]
+            shares = isinstance(home, Private) and home.party >= plan.computing
+            outputs[label] = PROTOCOLS[plan.protocol].combine(given) if shares else given[0]
+        facts = [
+            PartyFacts(name, seconds, cpu_seconds / len(parties), traffic.bytes_sent.get(me, 0), os.getpid())
+            for me, name in enumerate(self.room.party_names)
+        ]
+        return Outcome(outputs, traffic.rounds, tuple(facts), dict(_NO_TLS))
+
+    def _bind(self, plan: Plan, values: dict[tuple[int, str], U64Array]) -> list[Bound]:
+        parties = range(plan.computing)
+        # As a party would receive it: from bytes, verified.
+        received = Plan.from_bytes(plan.to_bytes())
+        check_room(received, self.room)
+        dealt: list[dict[str, Dealt]] = [{} for _ in parties]
+        for (party, name), raw in values.items():
+            if party >= plan.computing:
+                messages = PROTOCOLS[plan.protocol].deal(raw, [os.urandom(16) for _ in parties])
+                for me, message in enumerate(messages):
+                    dealt[me][name] = Dealt(message, raw.shape)
+        put = [{name: raw for (party, name), raw in values.items() if party == me} for me in parties]
+        return [bind(received, me, self.client, self._datasets[me], put[me], dealt[me]) for me in parties]
+
+    def fetch(self, plan: Plan) -> dict[str, U64Array | None]:
+        """There is no other client whose runs could be asked for: nothing."""
+        return {label: None for label, _ in plan.outputs}
+
+    def close(self) -> None:
+        """Nothing to end."""

@@ -1,0 +1,385 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a party answers to clients that send the wrong thing, show the wrong certificate, or ask for too much."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tacit.errors import RoomError, RunError, TacitError, TransportError
+from tacit.node.service import Party as Service
+from tacit.plan import INT64, Plan, PlanBuilder
+from tacit.room import Client, Limits, Party, Room
+from tacit.session.client import Parties, PartyLine
+from tacit.session.datasets import Datasets
+from tacit.session.line import Line
+from tacit.session.messages import VERSION, Message, answer
+from tacit.session.session import Session
+from tacit.transport import Identity, Listener, connect, make_identity
+
+NAMES = ("a", "b", "c")
+LIMITS = Limits(silence_s=2.0, connect_timeout_s=5.0, frame_bytes_max=1 << 20)
+
+
+class House:
+    """Three parties in threads of this process, and the keys of everybody."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, Identity] = {name: make_identity(name) for name in (*NAMES, "owner", "guest", "stranger")}
+        listeners = {name: Listener.bind("127.0.0.1", 0, self.keys[name]) for name in NAMES}
+        self.room = Room(
+            "house",
+            "rep3",
+            tuple(Party(n, "127.0.0.1", listeners[n].port, self.keys[n].pin) for n in NAMES),
+            (Client("owner", self.keys["owner"].pin, ("a", "b")), Client("guest", self.keys["guest"].pin)),
+            limits=LIMITS,
+        ).check()
+        self.parties = [Service(self.room, n, self.keys[n], listeners[n], Datasets(None, n)) for n in NAMES]
+        self.threads = [threading.Thread(target=p.serve) for p in self.parties]
+        for thread in self.threads:
+            thread.start()
+
+    def dial(self, who: str, party: int = 0) -> Line:
+        entry = self.room.parties[party]
+        connection = connect(entry.host, entry.port, self.keys[who], entry.pin, 5.0)
+        return Line(connection, entry.name, 2.0, 1 << 20)
+
+    def close(self) -> None:
+        for party in self.parties:
+            party.stop()
+        for thread in self.threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    made = House()
+    yield made
+    made.close()
+
+
+def ask(line: Line, message: Message) -> Message:
+    line.send(message)
+    return line.recv(lambda: None, 5.0)
+
+
+def refusal(line: Line, message: Message) -> str:
+    reply = ask(line, message)
+    assert reply.kind == "error"
+    return str(reply.object("error")["code"])
+
+
+@pytest.fixture
+def opened(house: House) -> Iterator[Callable[[str], Line]]:
+    lines = []
+
+    def dial(who: str) -> Line:
+        line = house.dial(who)
+        lines.append(line)
+        answer(ask(line, Message("open", {"version": VERSION, "room": house.room.digest})), "opened")
+        return line
+
+    yield dial
+    for line in lines:
+        line.close()
+
+
+def a_plan(parties: tuple[str, ...] = (*NAMES, "owner"), protocol: str = "rep3") -> Plan:
+    builder = PlanBuilder(parties, 3, protocol)
+    x, y = builder.input(0, "x", INT64, (2,)), builder.input(1, "y", INT64, (2,))
+    builder.output("sum", builder.reveal(builder.add("add", [x, y]), "test"))
+    return builder.build()
+
+
+def put(name: str, values: list[int]) -> Message:
+    return Message("put", {"name": name, "shape": [len(values)]}, [np.array(values, "<i8").tobytes()])
+
+
+def test_a_certificate_outside_the_room_is_refused_before_any_request(house: House) -> None:
+    with pytest.raises(TransportError, match="TRANSPORT-009"):
+        house.dial("stranger")
+
+
+def test_a_party_with_another_certificate_is_not_believed(house: House) -> None:
+    impostor = replace(house.room.parties[1], pin=house.keys["stranger"].pin)
+
+    with pytest.raises(TransportError, match="TRANSPORT-009") as raised:
+        PartyLine(house.room, impostor, house.keys["owner"], lambda error: None)
+
+    assert raised.value.party == "b"
+
+
+def test_a_client_with_another_room_file_is_told(house: House) -> None:
+    with pytest.raises(RoomError, match="ROOM-012"):
+        Parties(replace(house.room, name="other"), "owner", house.keys["owner"])
+
+
+def test_a_client_of_another_version_is_told(house: House) -> None:
+    line = house.dial("owner")
+
+    assert refusal(line, Message("open", {"version": 99, "room": house.room.digest})) == "RUN-024"
+
+
+@pytest.mark.parametrize(
+    ("first", "code"),
+    [
+        (Message("run"), "RUN-021"),
+        (Message("mesh", {"mesh": "00" * 16}), "RUN-021"),
+        (Message("attach", {"token": "00" * 16}), "RUN-025"),
+        (Message("attach", {"token": "zz"}), "RUN-022"),
+        (Message("open"), "RUN-022"),
+    ],
+)
+def test_a_connection_that_begins_with_anything_else_is_refused(house: House, first: Message, code: str) -> None:
+    assert refusal(house.dial("owner"), first) == code
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (Message("destroy"), "RUN-021"),
+        (Message("describe"), "RUN-022"),
+        (Message("describe", {"file": 3}), "RUN-022"),
+        (Message("describe", {"file": "x" * 5000}), "RUN-022"),
+        (Message("describe", {"file": "x.csv"}), "INPUT-012"),
+        (Message("put", {"name": "x", "shape": [2]}, [b"123"]), "RUN-022"),
+        (Message("put", {"name": "x", "shape": [-2]}, [b""]), "RUN-022"),
+        (Message("put", {"name": "x", "shape": [2**39, 2**39]}, [b""]), "RUN-022"),
+        (Message("put", {"name": "x", "shape": [True]}, [bytes(8)]), "RUN-022"),
+        (Message("put", {"name": "x", "shape": [1]}), "RUN-022"),
+        (Message("deal", {"shape": [1]}, [b"x"]), "RUN-022"),
+        (Message("propose"), "RUN-022"),
+        (Message("propose", parts=[b"{}"]), "PLAN-016"),
+        (Message("run", {"digest": "00" * 32, "run": "00" * 16, "mesh": "00" * 16, "public": True}), "RUN-007"),
+        (Message("run", {"digest": "00"}), "RUN-022"),
+        (Message("fetch", {"digest": "00" * 32}), "RUN-006"),
+    ],
+)
+def test_a_wrong_request_is_a_named_error_and_the_connection_goes_on(
+    opened: Callable[[str], Line], request_: Message, code: str
+) -> None:
+    line = opened("owner")
+
+    assert refusal(line, request_) == code
+    assert ask(line, Message("close")).kind == "done"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x01",
+        b"\xff\xff\xff\xff{}",
+        b"\x02\x00\x00\x00[]",
+        b"\x02\x00\x00\x00{}",
+        b'\x13\x00\x00\x00{"kind":1,"parts":[]}',
+        b'\x16\x00\x00\x00{"kind":"x","parts":[1]}',
+        b'\x17\x00\x00\x00{"kind":"x","parts":[-1]}',
+        (20000).to_bytes(4, "little") + b"[" * 20000,
+        b'\x18\x00\x00\x00{"kind":"x","parts":[NaN]}',
+    ],
+)
+def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
+    with pytest.raises(RunError, match="RUN-020"):
+        Message.decode(data)
+
+
+@settings(max_examples=100)
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_a_message_or_a_named_error(data: bytes) -> None:
+    try:
+        Message.decode(data)
+    except TacitError as error:
+        assert error.code == "RUN-020"
+
+
+@settings(max_examples=50)
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.integers() | st.text(max_size=5), max_size=3),
+    st.lists(st.binary(max_size=9), max_size=3),
+)
+def test_a_message_is_read_back(fields: dict[str, object], parts: list[bytes]) -> None:
+    back = Message.decode(Message("k", fields, parts).encode())
+
+    assert (back.kind, dict(back.fields), [bytes(p) for p in back.parts]) == ("k", fields, parts)
+
+
+def test_garbage_on_an_open_connection_ends_it_with_a_named_error(opened: Callable[[str], Line]) -> None:
+    line = opened("owner")
+    line._connection.send(5, bytes(16), 8, b"")  # type: ignore[arg-type]
+    line._connection.send(5, bytes(16), 0, b"\xff" * 8)  # type: ignore[arg-type]
+
+    reply = line.recv(lambda: None, 5.0)
+
+    assert reply.object("error")["code"] == "RUN-020"
+
+
+def test_a_message_above_the_limit_is_refused_before_it_is_read(opened: Callable[[str], Line]) -> None:
+    line = opened("owner")
+    line._connection.send(5, bytes(16), 1 << 40, b"")  # type: ignore[arg-type]
+
+    reply = line.recv(lambda: None, 5.0)
+
+    assert reply.object("error")["code"] == "TRANSPORT-007"
+
+
+def test_only_an_operator_hands_a_party_its_inputs(house: House, opened: Callable[[str], Line]) -> None:
+    assert refusal(opened("guest"), put("x", [1, 2])) == "ROOM-013"
+
+    session = Session(Parties(house.room, "owner", house.keys["owner"]))
+    try:
+        session.input(np.array([1]), party="a")
+        with pytest.raises(RoomError, match="ROOM-013"):
+            session.input(np.array([1]), party="c")
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize(
+    "parties", [("a", "c", "b", "owner"), ("a", "b", "x", "owner"), ("a", "b", "c", "nobody"), ("a", "b", "c", "d")]
+)
+def test_a_plan_for_other_parties_is_refused(opened: Callable[[str], Line], parties: tuple[str, ...]) -> None:
+    assert refusal(opened("owner"), Message("propose", parts=[a_plan(parties).to_bytes()])) == "ROOM-010"
+
+
+def test_a_plan_under_another_protocol_than_the_rooms_is_refused(opened: Callable[[str], Line]) -> None:
+    plan = a_plan(protocol="plain")
+
+    assert refusal(opened("owner"), Message("propose", parts=[plan.to_bytes()])) == "ROOM-010"
+
+
+def test_a_plan_that_leaves_work_to_a_client_is_refused(opened: Callable[[str], Line]) -> None:
+    builder = PlanBuilder((*NAMES, "owner"), 3, "rep3")
+    x = builder.input(3, "x", INT64, (2,))
+    builder.output("y", builder.reveal(builder.add("neg", [x]), "test"))
+
+    assert refusal(opened("owner"), Message("propose", parts=[builder.build().to_bytes()])) == "RUN-014"
+
+
+def test_a_plan_whose_bytes_were_changed_is_refused(opened: Callable[[str], Line]) -> None:
+    data = a_plan().to_bytes()
+    wider = data.replace(b'"home":"public"', b'"home":"secret"', 1)
+    assert wider != data
+
+    for changed in (wider, data + b" ", data[:-1], data.replace(b"rep3", b"rep4")):
+        code = refusal(opened("owner"), Message("propose", parts=[changed]))
+        assert code.startswith("PLAN-"), code
+
+
+def test_inputs_that_were_not_given_or_do_not_fit_are_refused(opened: Callable[[str], Line]) -> None:
+    line, propose = opened("owner"), Message("propose", parts=[a_plan().to_bytes()])
+
+    assert refusal(line, propose) == "INPUT-013"
+    assert ask(line, put("x", [1, 2, 3])).kind == "done"
+    assert refusal(line, propose) == "INPUT-008"
+    assert ask(line, put("x", [1, 2**40])).kind == "done"
+    assert refusal(line, propose) == "INPUT-007"
+    assert ask(line, put("x", [1, 2])).kind == "done"
+    shown = ask(line, propose)
+    assert shown.text("digest") == a_plan().digest
+    assert shown.items("disclosures") == [str(d) for d in a_plan().disclosures()]
+
+
+def test_a_run_needs_the_lifeline_of_its_client(opened: Callable[[str], Line]) -> None:
+    line, plan = opened("owner"), a_plan()
+    ask(line, put("x", [1, 2]))
+    ask(line, Message("propose", parts=[plan.to_bytes()]))
+    fields = {"digest": plan.digest, "run": "00" * 16, "mesh": "00" * 16, "public": True}
+
+    assert refusal(line, Message("run", fields)) == "RUN-025"
+
+
+def test_a_plan_shown_to_one_client_is_not_run_for_another(opened: Callable[[str], Line]) -> None:
+    owner, guest, plan = opened("owner"), opened("guest"), a_plan()
+    ask(owner, put("x", [1, 2]))
+    ask(owner, Message("propose", parts=[plan.to_bytes()]))
+    fields = {"digest": plan.digest, "run": "00" * 16, "mesh": "00" * 16, "public": True}
+
+    assert refusal(guest, Message("run", fields)) == "RUN-007"
+
+
+def test_parties_that_were_asked_to_run_different_plans_compute_nothing(house: House) -> None:
+    """The digests meet in round 0: three parties agree, whatever a client tells them apart."""
+    client = Parties(house.room, "owner", house.keys["owner"])
+    try:
+        plans = []
+        for title in ("one", "two"):
+            builder = PlanBuilder((*NAMES, "owner"), 3, "rep3", title)
+            builder.output("x", builder.reveal(builder.input(0, "x", INT64, (2,)), "test"))
+            plans.append(builder.build())
+        asked = [plans[0], plans[0], plans[1]]
+        client._all([0], [put("x", [1, 2])])
+        client._all(range(3), [Message("propose", parts=[p.to_bytes()]) for p in asked])
+        run, mesh = os.urandom(16), os.urandom(16).hex()
+        requests = [Message("run", {"digest": p.digest, "run": run.hex(), "mesh": mesh, "public": True}) for p in asked]
+
+        with pytest.raises(TacitError, match="PLAN-901"):
+            client._all(range(3), requests, None, run)
+    finally:
+        client.close()
+
+
+def test_a_client_that_reads_a_plan_differently_runs_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(Parties(house.room, "owner", house.keys["owner"]))
+    try:
+        x = session.input(np.array([1, 2]), party="a")
+        shown = Message("shown", {"digest": session.plan_of(x).digest, "disclosures": ["nothing"], "assumptions": []})
+        original = Parties._all
+        monkeypatch.setattr(
+            Parties,
+            "_all",
+            lambda self, parties, requests, *rest: (
+                [shown] * 3 if requests[0].kind == "propose" else original(self, parties, requests, *rest)
+            ),
+        )
+        with pytest.raises(RunError, match="RUN-008"):
+            x.reveal()
+    finally:
+        session.close()
+
+
+def test_results_for_someone_else_are_kept_for_them_alone(house: House) -> None:
+    owner = Session(Parties(house.room, "owner", house.keys["owner"]))
+    guest = Session(Parties(house.room, "guest", house.keys["guest"]))
+    try:
+        x = guest.input(np.array([1, 2])) + guest.input(np.array([3, 4]))
+        plan = guest.plan_of(x, to="a")
+
+        assert x.reveal(to="c") is None
+        assert x.reveal(to="a") is None
+        mine = owner.fetch(plan)["result0"]
+        assert mine is not None
+        assert mine.tolist() == [4, 6]
+        assert guest.fetch(plan)["result0"] is None
+    finally:
+        owner.close()
+        guest.close()
+
+
+def test_a_second_run_at_a_busy_party_is_refused_not_queued(house: House) -> None:
+    party = house.parties[0]
+    session = Session(Parties(house.room, "owner", house.keys["owner"]))
+    try:
+        x = session.input(np.array([1]), party="a") + session.input(np.array([2]), party="b")
+        with party._busy, pytest.raises(RunError, match="RUN-004"):
+            x.reveal()
+        assert x.reveal().tolist() == [3]
+    finally:
+        session.close()
+
+
+def test_a_party_whose_key_is_not_the_rooms_does_not_start(house: House) -> None:
+    listener = Listener.bind("127.0.0.1", 0, house.keys["stranger"])
+    try:
+        with pytest.raises(RoomError, match="ROOM-011"):
+            Service(house.room, "a", house.keys["stranger"], listener, Datasets(None, "a"))
+    finally:
+        listener.close()
