@@ -434,7 +434,6 @@ BAD_BYTES = {
     "wrong step": (data(step=1), "TRANSPORT-004"),
     "same step twice": (data() + data(), "TRANSPORT-004"),
     "wrong session": (data(session=bytes(16)), "TRANSPORT-005"),
-    "message after its end": (data(0, 0, kind=Kind.BYE) + data(), "TRANSPORT-005"),
     "ends before its message": (data(0, 0, kind=Kind.BYE), "TRANSPORT-004"),
     "unknown kind": (data().replace(b"TCT\x01\x01", b"TCT\x01\x09"), "TRANSPORT-006"),
     "other version": (data().replace(b"TCT\x01", b"TCT\x02"), "TRANSPORT-006"),
@@ -459,6 +458,17 @@ def test_a_party_that_sends_bad_bytes_is_named_by_all(bad):
         results = together(*(lambda end=end: all_to_all(end) for end in honest))
 
         raised_by_all(results, code, "carol", within=1.9, since=begin)
+
+
+def test_a_message_after_the_end_of_its_session_is_of_no_session():
+    with villain() as (honest, to):
+        to[0]._native.send_bytes(data(0, 0, kind=Kind.BYE) + data(1))
+
+        def late(end):
+            time.sleep(0.2)
+            end.exchange(0, {}, {1 - end.me: 8})
+
+        raised_by_all(together(*(lambda end=end: late(end) for end in honest)), "TRANSPORT-005", "carol")
 
 
 def test_early_messages_beyond_the_bound_are_a_flood():
@@ -716,11 +726,34 @@ def test_a_spoiled_network_path_is_named_by_all(spoil):
     relay.spoil = change if "record" not in spoil or spoil == "a repeated record" else once(change)
     begin = time.monotonic()
 
-    results = together(*(lambda end=end: ring(end, range(3, 6)) for end in ends))
+    results = together(*(lambda end=end: (ring(end, range(3, 6)), end.finish()) for end in ends))
 
     raised_by_all(results, code, "carol", within=2.4, since=begin)
     for closing in (*ends, *listeners, relay):
         closing.close()
+
+
+def test_nothing_of_a_message_or_of_a_frame_header_is_readable_on_the_wire():
+    with contextlib.closing(Listener.bind("127.0.0.1", 0, IDENTITIES[0])) as listener:
+        listener.allow([PINS[1]])
+        relay, seen = Relay(listener.port), []
+        relay.spoil = lambda chunk: seen.append(chunk) or chunk
+        secret = os.urandom(8) * 10_000
+        client = connect("127.0.0.1", relay.port, IDENTITIES[1], PINS[0], 5)
+        server = listener.accept(5)
+
+        client.send(Kind.DATA, SESSION, 0, secret)
+        assert server.recv(5)[3] == secret
+
+        wire = b"".join(seen)
+        assert len(wire) > len(secret)
+        assert secret[:8] not in wire
+        assert SESSION not in wire
+        assert b"TCT\x01" not in wire
+        assert IDENTITIES[1].cert_der not in wire
+        client.close()
+        server.close()
+        relay.close()
 
 
 def once(change):
