@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One bench row: a task in a session, several times, every result checked.
+
+What is timed is the run at the parties: agreeing on plan and keys (one round), then the operation. The inputs come as
+shares from a client that is no computing party, before the run; the result goes back to it as shares, after the run. So
+neither sharing nor opening is in the numbers, and rounds and bytes are those of the operation and of the agreement.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any, Final
+
+from tacit import Session
+from tacit.bench.tasks import Task
+from tacit.demos.outcome import tls_words
+from tacit.errors import RunError
+
+PURPOSE: Final = "check of a measurement"
+
+
+def measure(session: Session, task: Task, n: int, repeat: int, network: str, seed: int) -> dict[str, Any]:
+    """Run a task `repeat` times; the row for the JSON list.
+
+    `seconds` is the median over the repetitions of the slowest party's wall time, `cpu_seconds` the median of the
+    processor time of all parties together. Raises RunError RUN-210 if a result is wrong.
+    """
+    inputs = task.inputs(n, seed)
+    secrets = [session.input(i.values, range=i.range) for i in inputs]
+    result = task.secure(*secrets)
+    seconds: list[float] = []
+    cpu: list[float] = []
+    worst = 0.0
+    while True:
+        found = result.reveal(to=session.client, purpose=PURPOSE)
+        error, within = task.error(found, inputs)
+        if not within:
+            raise RunError(
+                "RUN-210",
+                f"bench task {task.name} gave a wrong result: the largest error is {error:.3g}",
+                expected=f"at most {task.allowed:.3g}",
+                next="report it: it is a defect of tacit",
+            )
+        worst = max(worst, error)
+        report = session.last
+        assert report is not None
+        seconds.append(report.seconds)
+        cpu.append(report.cpu_seconds)
+        if len(seconds) >= repeat:
+            break
+    return {
+        "task": task.name,
+        "n": n,
+        "protocol": session.room.protocol,
+        "parties": len(report.by_party),
+        "network": network,
+        "seconds": median(seconds),
+        "seconds_all": seconds,
+        "cpu_seconds": median(cpu),
+        "bytes_total": report.bytes_total,
+        "rounds": report.rounds,
+        "max_abs_error": worst,
+        "tls": tls_words(report.tls),
+    }

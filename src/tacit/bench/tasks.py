@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bench tasks: random inputs from a seed, the operation on secrets, the same in plaintext, the error allowed.
+
+Inputs of fixed-point tasks are multiples of 2^-18, so plaintext starts from exactly what the parties hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tacit as tc
+from tacit.errors import InputError
+
+Array: TypeAlias = NDArray[Any]
+
+UNIT: Final = 2.0**-18
+"""One unit in the last place of fixed(18)."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input array: its values, and the public range that is declared for them."""
+
+    values: Array
+    range: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One operation to measure.
+
+    `make(n, rng)` gives the inputs; n is the number of elements, or the side of the matrices. `allowed` is the largest
+    absolute error of an element; zero for what is exact.
+    """
+
+    name: str
+    what: str
+    n: int
+    make: Callable[[int, np.random.Generator], Sequence[Input]]
+    secure: Callable[..., Any]
+    plain: Callable[..., Array]
+    allowed: float = 0.0
+
+    def inputs(self, n: int, seed: int) -> Sequence[Input]:
+        """The inputs for a size and a seed."""
+        return self.make(n, np.random.default_rng(seed))
+
+    def error(self, result: Array, inputs: Sequence[Input]) -> tuple[float, bool]:
+        """Largest absolute error of a result, and whether every element is within what is allowed."""
+        exact = np.asarray(self.plain(*(i.values for i in inputs)))
+        found = np.asarray(result)
+        if found.shape != exact.shape:
+            return float("inf"), False
+        if exact.dtype.kind in "iu" and found.dtype.kind in "iu":
+            # Not through float64, which would round what is compared.
+            worst = int(np.max(np.abs(found.astype(object) - exact.astype(object)), initial=0))
+            return float(worst), worst == 0
+        distance = np.abs(found.astype(np.float64) - exact.astype(np.float64))
+        return float(distance.max(initial=0.0)), bool(np.all(distance <= self.allowed))
+
+
+def find(names: Sequence[str]) -> list[Task]:
+    """The tasks of these names, `all` for every one. Raises `InputError` INPUT-210."""
+    known = {t.name: t for t in TASKS}
+    if "all" in names:
+        return list(TASKS)
+    for name in names:
+        if name not in known:
+            raise InputError(
+                "INPUT-210",
+                f"there is no bench task {name[:40]!r}",
+                expected=f"one of {', '.join(known)}, or all",
+                next="see `tacit bench --list`",
+            )
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _integers(bound: int, count: int = 2) -> Callable[[int, np.random.Generator], list[Input]]:
+    def make(n: int, rng: np.random.Generator) -> list[Input]:
+        return [Input(rng.integers(-bound, bound, n, endpoint=True), (-bound, bound)) for _ in range(count)]
+
+    return make
+
+
+def _fixed(*ranges: tuple[float, float], square: bool = False) -> Callable[[int, np.random.Generator], list[Input]]:
+    def make(n: int, rng: np.random.Generator) -> list[Input]:
+        shape = (n, n) if square else (n,)
+        return [Input(_grid(rng.uniform(lo, hi, shape), lo, hi), (lo, hi)) for lo, hi in ranges]
+
+    return make
+
+
+def _grid(values: Array, lo: float, hi: float) -> Array:
+    return np.asarray(np.clip(np.rint(values / UNIT), np.ceil(lo / UNIT), np.floor(hi / UNIT)) * UNIT)
+
+
+def _half_equal(n: int, rng: np.random.Generator) -> list[Input]:
+    bound = 2**62 - 1
+    x = rng.integers(-bound, bound, n, endpoint=True)
+    y = np.where(rng.integers(0, 2, n) == 1, x, rng.integers(-bound, bound, n, endpoint=True))
+    return [Input(x, (-bound, bound)), Input(y, (-bound, bound))]
+
+
+TASKS: Final = (
+    Task("mul", "product of int64, exact", 1_000_000, _integers(2**30), lambda x, y: x * y, lambda x, y: x * y),
+    Task(
+        "fixed_mul",
+        "product of fixed(18), truncated",
+        1_000_000,
+        _fixed((-1024, 1024), (-1024, 1024)),
+        lambda x, y: x * y,
+        lambda x, y: x * y,
+        allowed=2 * UNIT,
+    ),
+    Task(
+        "dot",
+        "inner product of two vectors of fixed(18)",
+        1_000_000,
+        _fixed((-1, 1), (-1, 1)),
+        lambda x, y: tc.vecdot(x, y),
+        lambda x, y: np.asarray(x @ y),
+        allowed=2 * UNIT,
+    ),
+    Task(
+        "matmul",
+        "product of two n x n matrices of fixed(18)",
+        256,
+        _fixed((-8, 8), (-8, 8), square=True),
+        lambda x, y: x @ y,
+        lambda x, y: x @ y,
+        allowed=2 * UNIT,
+    ),
+    Task("lt", "x < y of int64", 1_000_000, _integers(2**62 - 1), lambda x, y: x < y, lambda x, y: x < y),
+    Task("eq", "x == y of int64, half of them equal", 1_000_000, _half_equal, lambda x, y: x == y, lambda x, y: x == y),
+    Task(
+        "div",
+        "x / y of fixed(18), y from 0.5",
+        100_000,
+        _fixed((-1024, 1024), (0.5, 1024)),
+        lambda x, y: x / y,
+        lambda x, y: x / y,
+        allowed=4 * UNIT,
+    ),
+    Task(
+        "exp",
+        "exp(x) of fixed(18) in [-8, 8]",
+        100_000,
+        _fixed((-8, 8)),
+        lambda x: tc.exp(x),
+        np.exp,
+        allowed=8 * UNIT,
+    ),
+    Task(
+        "log",
+        "log(x) of fixed(18) in [0.01, 1024]",
+        100_000,
+        _fixed((0.01, 1024)),
+        lambda x: tc.log(x),
+        np.log,
+        allowed=2 * UNIT,
+    ),
+    Task(
+        "sqrt",
+        "sqrt(x) of fixed(18) in [0, 1024]",
+        100_000,
+        _fixed((0, 1024)),
+        lambda x: tc.sqrt(x),
+        np.sqrt,
+        allowed=2 * UNIT,
+    ),
+    Task(
+        "sigmoid",
+        "sigmoid(x) of fixed(18) in [-16, 16]",
+        100_000,
+        _fixed((-16, 16)),
+        lambda x: tc.sigmoid(x),
+        lambda x: 1 / (1 + np.exp(-x)),
+        allowed=2 * UNIT,
+    ),
+)
+"""Every task, in the order of `--list`."""
