@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bench: tasks against an oracle of plans, the checks, the rows."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import tacit as tc
+from plan_oracle import Oracle
+from tacit.bench import tasks
+from tacit.bench.measure import measure
+from tacit.cli.main import commands
+from tacit.errors import InputError, RunError
+
+KEYS = [
+    "task",
+    "n",
+    "protocol",
+    "parties",
+    "network",
+    "seconds",
+    "seconds_all",
+    "cpu_seconds",
+    "bytes_total",
+    "rounds",
+    "max_abs_error",
+    "tls",
+]
+NAMES = ["mul", "fixed_mul", "dot", "matmul", "lt", "eq", "div", "exp", "log", "sqrt", "sigmoid"]
+SMALL = 12
+
+
+def small(task):
+    return 6 if task.name == "matmul" else SMALL
+
+
+def test_the_tasks_are_those_that_are_documented():
+    assert [t.name for t in tasks.TASKS] == NAMES
+    assert tasks.find(["all"]) == list(tasks.TASKS)
+    assert [t.name for t in tasks.find(["lt", "mul", "lt"])] == ["lt", "mul"]
+
+
+def test_an_unknown_task_is_refused_with_the_names_there_are():
+    with pytest.raises(InputError, match=r"INPUT-210.*fixed_mul"):
+        tasks.find(["mul", "nothing"])
+
+
+@pytest.mark.parametrize("task", tasks.TASKS, ids=lambda t: t.name)
+def test_inputs_come_from_the_seed_and_lie_in_their_range(task):
+    first, again, other = (task.inputs(small(task), seed) for seed in (1, 1, 2))
+    for a, b, c in zip(first, again, other, strict=True):
+        assert np.array_equal(a.values, b.values) and not np.array_equal(a.values, c.values)
+        assert a.range[0] <= a.values.min() and a.values.max() <= a.range[1]
+        if a.values.dtype.kind == "f":
+            assert np.array_equal(np.rint(a.values / tasks.UNIT) * tasks.UNIT, a.values)
+
+
+@pytest.mark.parametrize("task", tasks.TASKS, ids=lambda t: t.name)
+def test_the_secure_side_means_what_the_plain_side_says(task):
+    oracle = Oracle()
+    inputs = task.inputs(200 if task.name != "matmul" else 12, 3)
+    result = task.secure(*(oracle.input(i.values, party=k, range=i.range) for k, i in enumerate(inputs)))
+    assert task.error(result.reveal(), inputs)[1]
+
+
+@pytest.mark.parametrize("task", tasks.TASKS, ids=lambda t: t.name)
+def test_a_wrong_element_is_noticed(task):
+    inputs = task.inputs(small(task), 4)
+    wrong = np.array(task.plain(*(i.values for i in inputs)))
+    element = wrong.reshape(-1)[:1]
+    element[:] = ~element if wrong.dtype == bool else element + (1 if wrong.dtype.kind == "i" else 0.5)
+    error, within = task.error(wrong, inputs)
+    assert not within and error > 0
+    assert not task.error(np.zeros((3, 3, 3)), inputs)[1]
+
+
+def test_a_wrong_result_ends_the_bench():
+    task = tasks.find(["mul"])[0]
+    broken = tasks.Task("mul", "", 4, task.make, lambda x, y: x * y + 1, task.plain)
+    with tc.local(transport="memory") as session, pytest.raises(RunError, match="RUN-210"):
+        measure(session, broken, 4, 1, "loopback", 0)
+
+
+@pytest.mark.parametrize("protocol", ["rep3", "plain"])
+def test_every_task_is_right_in_memory(protocol):
+    with tc.local(protocol=protocol, transport="memory") as session:
+        for task in tasks.TASKS:
+            row = measure(session, task, small(task), 1, "loopback", 5)
+            assert list(row) == KEYS and len(row["seconds_all"]) == 1
+
+
+def test_rounds_and_bytes_are_those_of_the_operation_and_of_the_agreement():
+    with tc.local(transport="memory") as session:
+        one, two = (measure(session, tasks.find(["mul"])[0], n, 1, "loopback", 0) for n in (1000, 2000))
+    # Araki et al. 2016: one round, one word from each of three parties per product.
+    assert one["rounds"] == two["rounds"] == 2
+    assert two["bytes_total"] - one["bytes_total"] == 3 * 8 * 1000
+
+
+def test_the_command_writes_one_json_row_per_task(tmp_path):
+    path = tmp_path / "out.json"
+    arguments = [
+        "bench",
+        "--task",
+        "lt",
+        "--task",
+        "mul",
+        "--n",
+        "64",
+        "--repeat",
+        "3",
+        "--protocol",
+        "rep3",
+        "--network",
+        "loopback",
+        "--json",
+    ]
+    result = CliRunner().invoke(commands, [*arguments, str(path)], catch_exceptions=False)
+    rows = json.loads(path.read_text())
+    assert result.exit_code == 0
+    assert [r["task"] for r in rows] == ["lt", "mul"]
+    for row in rows:
+        assert list(row) == KEYS
+        assert row["n"] == 64 and row["parties"] == 3 and len(row["seconds_all"]) == 3
+        assert row["seconds"] == sorted(row["seconds_all"])[1] > 0
+        assert row["max_abs_error"] == 0 and "X25519MLKEM768" in row["tls"]
+    assert [p.name for p in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_a_json_file_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path):
+    with pytest.raises(InputError, match="INPUT-211"):
+        CliRunner().invoke(
+            commands, ["bench", "--task", "mul", "--json", str(tmp_path / "no" / "x.json")], catch_exceptions=False
+        )
+
+
+def test_the_list_names_every_task():
+    result = CliRunner().invoke(commands, ["bench", "--list"])
+    assert result.exit_code == 0
+    assert all(name in result.output for name in NAMES)
