@@ -71,7 +71,9 @@ def test_a_description_has_rows_names_and_types(data: Datasets) -> None:
     assert [(c.name, c.dtype) for c in found.columns] == [("n", INT64), ("x", FIXED), ("b", BOOL), ("s", None)]
 
 
-@pytest.mark.parametrize("path", ["../outside.csv", "link.csv", "/etc/passwd", "", "a\0b.csv", "x/../../outside.csv"])
+@pytest.mark.parametrize(
+    "path", ["../outside.csv", "link.csv", "/etc/passwd", "", "a\0b.csv", "a\nb.csv", "x/../../outside.csv"]
+)
 def test_no_path_leads_out_of_the_data_directory(data: Datasets, path: str) -> None:
     with pytest.raises(InputError, match="INPUT-003"):
         data.describe(path)

@@ -231,6 +231,22 @@ def test_a_message_above_the_limit_is_refused_before_it_is_read(opened: Callable
     assert reply.object("error")["code"] == "TRANSPORT-007"
 
 
+def test_a_defect_of_a_party_is_named_without_its_message(
+    house: House, opened: Callable[[str], Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Datasets, file: str) -> None:
+        raise ZeroDivisionError("the value 987654")
+
+    monkeypatch.setattr(Datasets, "describe", fail)
+    line = opened("owner")
+
+    reply = ask(line, Message("describe", {"file": "x.csv"}))
+
+    assert reply.object("error")["code"] == "RUN-005"
+    assert "987654" not in str(reply.fields)
+    assert ask(line, Message("close")).kind == "done"
+
+
 def test_only_an_operator_hands_a_party_its_inputs(house: House, opened: Callable[[str], Line]) -> None:
     assert refusal(opened("guest"), put("x", [1, 2])) == "ROOM-013"
 

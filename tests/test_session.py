@@ -194,6 +194,11 @@ def test_a_session_that_cannot_be_is_refused_at_once() -> None:
     began = time.monotonic()
     for options, code in (
         ({"parties": 2}, "ROOM-008"),
+        ({"parties": 0}, "ROOM-00"),
+        ({"parties": ["a b", "c", "d"]}, "ROOM-006"),
+        ({"parties": ["a", "b", "a"]}, "ROOM-007"),
+        ({"parties": ["a", "b", "you"]}, "ROOM-007"),
+        ({"parties": 2, "transport": "process"}, "ROOM-008"),
         ({"protocol": "magic"}, "ROOM-006"),
         ({"network": "moon"}, "ROOM-015"),
         ({"transport": "pigeon"}, "ROOM-015"),
@@ -203,6 +208,15 @@ def test_a_session_that_cannot_be_is_refused_at_once() -> None:
         with pytest.raises((RoomError, InputError), match=code):
             local(**{"transport": "memory", **options})  # type: ignore[arg-type]
     assert time.monotonic() - began < 5
+
+
+def test_a_party_that_does_not_start_is_named_and_nothing_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+
+    with pytest.raises(RunError, match="RUN-013") as raised:
+        local()
+
+    assert raised.value.party == "party0"
 
 
 @pytest.mark.parametrize("transport", ["memory", "process"])

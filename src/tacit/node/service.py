@@ -262,6 +262,9 @@ class Party:
                 except TacitError as error:
                     log.warning("%s: %s", session.client.name, error)
                     line.send(error_message(error))
+                except Exception as error:
+                    log.exception("a defect while answering %s", session.client.name)
+                    line.send(error_message(self._defect(error)))
                 if request.kind == "close":
                     return
         finally:
@@ -386,14 +389,7 @@ class Party:
             raise agreed from None
         except Exception as error:
             log.exception("a defect while running plan %s", plan.digest)
-            agreed = transport.abort(
-                RunError(
-                    "RUN-005",
-                    f"{self._name} failed with {type(error).__name__}",
-                    party=self._name,
-                    next="look at that party's log, and report it: it is a defect of tacit",
-                )
-            )
+            agreed = transport.abort(self._defect(error))
             self._mesh.drop()
             raise agreed from None
         self._results[plan.digest] = _Results(plan, outputs)
@@ -409,6 +405,15 @@ class Party:
         }
         log.info("plan %s ended after %.3f s", plan.digest, facts["seconds"])
         return self._readable(plan, outputs, session.client, public, facts)
+
+    def _defect(self, error: Exception) -> RunError:
+        # Its message stays in the operator's log: it may quote data.
+        return RunError(
+            "RUN-005",
+            f"{self._name} failed with {type(error).__name__}",
+            party=self._name,
+            next="look at that party's log, and report it: it is a defect of tacit",
+        )
 
     def _fetch(self, session: _Session, request: Message) -> Message:
         digest = request.hex("digest", 32).hex()

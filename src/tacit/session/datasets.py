@@ -10,22 +10,17 @@ which row is wrong, never what it holds; and it goes to the owner (see `redacted
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.feather
-import pyarrow.parquet
 from numpy.typing import NDArray
 
 from tacit.errors import InputError, TacitError
-from tacit.plan import BOOL, FIXED, INT64, DType, Interval
+from tacit.plan import DType, Interval
 from tacit.session.values import U64Array, encode
 
 COLUMNS_MAX: Final = 4096
@@ -78,6 +73,7 @@ class Datasets:
     def __init__(self, directory: str | os.PathLike[str] | None, party: str) -> None:
         self._root = None if directory is None else Path(directory).resolve()
         self._party = party
+        self._last: tuple[tuple[Path, int, int], Any] | None = None
 
     def describe(self, file: str) -> Description:
         """Rows, column names and types of a file. Raises InputError INPUT-001 to INPUT-003 and INPUT-012.
@@ -85,11 +81,11 @@ class Datasets:
         The values of a CSV column count as numbers if its first value is one, so that a wrong value further down is
         reported with its row by `read` instead of turning the column into text.
         """
+        from tacit.session import tables
+
         table = self._table(file)
-        return Description(
-            table.num_rows,
-            tuple(Column(name, _dtype_of(table.column(i))) for i, name in enumerate(table.column_names)),
-        )
+        columns = [Column(name, tables.dtype_of(table.column(i))) for i, name in enumerate(table.column_names)]
+        return Description(table.num_rows, tuple(columns))
 
     def read(self, source: str, dtype: DType, interval: Interval) -> U64Array:
         """Raw values of the columns that a source names: [rows] for `column`, [rows, columns] for `columns`.
@@ -116,8 +112,10 @@ class Datasets:
         return np.stack(columns, axis=1) if matrix else columns[0]
 
     def _array(self, column: Any, dtype: DType, what: str) -> NDArray[Any]:
+        from tacit.session import tables
+
         if column.null_count:
-            row = _first(column, lambda part: part.null_count > 0)
+            row = tables.first_row(column, lambda part: part.null_count > 0)
             raise InputError(
                 "INPUT-006",
                 f"{what} has no value in row {row}",
@@ -125,10 +123,10 @@ class Datasets:
                 party=self._party,
                 next="remove or fill the missing values",
             )
-        target = _ARROW[dtype.kind]
-        if (dtype.kind != "bool" and pa.types.is_boolean(column.type)) or not _convertible(column, target):
-            text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-            row = _first(column, lambda part: not _convertible(part, target)) if text else 0
+        target = tables.ARROW[dtype.kind]
+        if (dtype.kind != "bool" and tables.is_bool(column)) or not tables.convertible(column, target):
+            text = tables.is_text(column)
+            row = tables.first_row(column, lambda part: not tables.convertible(part, target)) if text else 0
             raise InputError(
                 "INPUT-005",
                 f"{what} has a value of the wrong type in row {row}" if row else f"{what} has type {column.type}",
@@ -136,28 +134,33 @@ class Datasets:
                 party=self._party,
                 next="correct the value, or declare another type with dtype=",
             )
-        result: NDArray[Any] = column.cast(target).to_numpy()
-        return result
+        return tables.as_numpy(column, dtype)
 
     def _table(self, file: str) -> Any:
+        from tacit.session import tables
+
         path = self._path(file)
         try:
-            if path.suffix == ".csv":
-                return _read_csv(path)
-            if path.suffix in (".parquet", ".pq"):
-                return pyarrow.parquet.ParquetFile(path).read()
-            return pyarrow.feather.read_table(path, memory_map=False)
-        except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError):
-            # The reason is not repeated: Arrow's messages quote the contents.
-            row = _ragged_row(path) if path.suffix == ".csv" else 0
+            state = path.stat()
+        except OSError:
+            raise self._absent(file) from None
+        version = (path, state.st_mtime_ns, state.st_size)
+        if self._last is not None and self._last[0] == version:
+            return self._last[1]
+        try:
+            table = tables.read_table(path)
+        except tables.UnreadableError as error:
+            ragged = f": row {error.row} has too few or too many values" if error.row else ""
             raise InputError(
                 "INPUT-002",
-                f"{file} cannot be read as {path.suffix[1:]}"
-                + (f": row {row} has too few or too many values" if row else ""),
+                f"{file} cannot be read as {path.suffix[1:]}{ragged}",
                 expected="a well-formed file that the party's user may read",
                 party=self._party,
                 next="check the file's permissions, and open it with another program",
             ) from None
+        # The columns of one file are usually asked for one after the other.
+        self._last = (version, table)
+        return table
 
     def _path(self, file: str) -> Path:
         if self._root is None:
@@ -169,7 +172,8 @@ class Datasets:
                 next="start it with --data DIR, or tacit.local(data={party: directory})",
             )
         path: Path | None = None
-        if file and "\0" not in file and not os.path.isabs(file):
+        # What is not printable would also forge lines of the operator's log.
+        if file.isprintable() and file and not os.path.isabs(file):
             try:
                 path = (self._root / file).resolve()
             except (OSError, RuntimeError):  # A loop of symbolic links.
@@ -187,14 +191,17 @@ class Datasets:
                 "INPUT-002", f"{file} is of no known format", expected=", ".join(SUFFIXES), party=self._party
             )
         if not path.is_file():
-            raise InputError(
-                "INPUT-001",
-                f"there is no file {file} in the data directory",
-                expected="a file with this name",
-                party=self._party,
-                next="check the spelling; the path is relative to the directory given with --data",
-            )
+            raise self._absent(file)
         return path
+
+    def _absent(self, file: str) -> InputError:
+        return InputError(
+            "INPUT-001",
+            f"there is no file {file} in the data directory",
+            expected="a file with this name",
+            party=self._party,
+            next="check the spelling; the path is relative to the directory given with --data",
+        )
 
 
 def redacted(error: TacitError) -> TacitError:
@@ -207,91 +214,3 @@ def redacted(error: TacitError) -> TacitError:
         party=error.party,
         next="the party's own log says where; ask its operator",
     )
-
-
-_ARROW: Final = {"bool": pa.bool_(), "int": pa.int64(), "uint": pa.int64(), "fixed": pa.float64()}
-
-
-def _read_csv(path: Path) -> Any:
-    # All columns as text first: type inference would decide by values that we have to judge ourselves.
-    with pyarrow.csv.open_csv(path) as reader:
-        names = reader.schema.names
-    convert = pyarrow.csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=_MISSING
-    )
-    # In a table of one column an empty line is a missing value, in a wider one it is nothing.
-    parse = pyarrow.csv.ParseOptions(ignore_empty_lines=len(names) > 1)
-    return pyarrow.csv.read_csv(path, convert_options=convert, parse_options=parse)
-
-
-def _ragged_row(path: Path) -> int:
-    """The number of the first row of a CSV file with too few or too many values, or 0."""
-    rows: list[int] = []
-
-    def note(row: Any) -> str:
-        rows.append(row.number - 1)  # Arrow counts the header.
-        return "skip"
-
-    try:
-        # Row numbers are known only to a reader on one thread.
-        read = pyarrow.csv.ReadOptions(use_threads=False)
-        pyarrow.csv.read_csv(path, read_options=read, parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=note))
-    except (pa.ArrowException, OSError, ValueError):
-        pass
-    return rows[0] if rows else 0
-
-
-_MISSING: Final = ["", "NA", "N/A", "NULL", "null", "None"]
-
-
-def _dtype_of(column: Any) -> DType | None:
-    kind = column.type
-    if pa.types.is_boolean(kind):
-        return BOOL
-    if pa.types.is_integer(kind):
-        return INT64 if kind == pa.uint64() else DType.parse(str(kind))
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return FIXED
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        return None
-    for dtype in (INT64, FIXED, BOOL):
-        if column.null_count < len(column) and _convertible(column, _ARROW[dtype.kind]):
-            return dtype
-    first = next((v for v in column if v.is_valid), None)
-    if first is None:
-        return None
-    value = pa.chunked_array([[first.as_py()]])
-    for dtype in (FIXED, BOOL):
-        if _convertible(value, _ARROW[dtype.kind]):
-            return dtype
-    return None
-
-
-def _convertible(column: Any, target: Any) -> bool:
-    kind = column.type
-    if kind == target:
-        return True
-    numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    if not (text or (numeric and target != pa.bool_())) or (
-        target == pa.int64() and numeric and not pa.types.is_integer(kind)
-    ):
-        return False
-    try:
-        # Not safe for floats only in that integers beyond 2^53 round, which the declared range excludes anyway.
-        pc.cast(column, target, safe=target != pa.float64())
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _first(column: Any, bad: Callable[[Any], bool]) -> int:
-    """The number, from 1, of the first row for which `bad([row])` holds, given that it holds for the whole."""
-    low, high = 0, len(column)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if bad(column.slice(low, middle - low)):
-            high = middle
-        else:
-            low = middle
-    return low + 1

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any, Final
 
 from tacit.errors import RunError, TacitError
-from tacit.room import Client, Limits, Party, Room
+from tacit.room import Client, Limits, Party, Room, parse
 from tacit.transport import Identity, make_identity
 
 START_S: Final = 60.0
@@ -46,6 +46,8 @@ class LocalParties:
 
         Raises RunError RUN-013 if one does not start, and RoomError for a room that cannot be.
         """
+        # A room that cannot be is refused before anything starts.
+        room_of(names, protocol, network, limits)
         self._processes: list[subprocess.Popen[str]] = []
         self._logs: list[IO[bytes]] = []
         _alive.add(self)
@@ -54,14 +56,8 @@ class LocalParties:
                 self._start(name)
             heard = [self._hear(k, name) for k, name in enumerate(names)]
             self.identity: Identity = make_identity(CLIENT)
-            self.room = Room(
-                "local",
-                protocol,
-                tuple(Party(name, "127.0.0.1", h["port"], h["pin"]) for name, h in zip(names, heard, strict=True)),
-                (Client(CLIENT, self.identity.pin, tuple(names)),),
-                network,
-                limits,
-            ).check()
+            ports, pins = [h["port"] for h in heard], [h["pin"] for h in heard]
+            self.room = room_of(names, protocol, network, limits, ports, [*pins, self.identity.pin])
             for name, process in zip(names, self._processes, strict=True):
                 directory = directories.get(name)
                 setup = {
@@ -146,6 +142,25 @@ class LocalParties:
         for log in self._logs:
             log.close()
         self._logs = []
+
+
+def room_of(
+    names: Sequence[str],
+    protocol: str,
+    network: str = "none",
+    limits: Limits | None = None,
+    ports: Sequence[int] | None = None,
+    pins: Sequence[str] | None = None,
+) -> Room:
+    """The room of a session on one machine, checked; its client acts for every party.
+
+    `pins` has one more entry, for the client; without ports and pins, they are placeholders that differ.
+    """
+    ports = ports or range(1, len(names) + 1)
+    pins = pins or [f"{k:064x}" for k in range(len(names) + 1)]
+    parties = tuple(Party(n, "127.0.0.1", port, pin) for n, port, pin in zip(names, ports, pins[:-1], strict=True))
+    room = Room("local", protocol, parties, (Client(CLIENT, pins[-1], tuple(names)),), network, limits or Limits())
+    return parse(room.to_toml(), "the room")
 
 
 def _close_all() -> None:

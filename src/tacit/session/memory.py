@@ -16,10 +16,9 @@ from tacit.engine.drive import Traffic, lockstep
 from tacit.engine.keys import PROTOCOLS
 from tacit.plan import Plan, Private
 from tacit.protocols.shares import U64Array
-from tacit.room import Client, Party, Room
 from tacit.session.client import OnProgress, Outcome, PartyFacts
 from tacit.session.datasets import Datasets, Description
-from tacit.session.local import CLIENT
+from tacit.session.local import CLIENT, room_of
 from tacit.session.party import Bound, Dealt, bind, check_room, run
 
 _NO_TLS: Final = {"version": "none", "group": "none", "cipher": "none"}
@@ -31,14 +30,7 @@ class MemoryParties:
     def __init__(self, names: Sequence[str], protocol: str, directories: Mapping[str, str | os.PathLike[str]]) -> None:
         """Raises RoomError for a room that cannot be."""
         self.client = CLIENT
-        # There are no certificates to pin; the numbers only have to differ.
-        pins = [f"{k:064x}" for k in range(len(names) + 1)]
-        self.room = Room(
-            "memory",
-            protocol,
-            tuple(Party(name, "127.0.0.1", k + 1, pins[k]) for k, name in enumerate(names)),
-            (Client(CLIENT, pins[-1], tuple(names)),),
-        ).check()
+        self.room = room_of(names, protocol)
         self._datasets = [Datasets(directories.get(name), name) for name in names]
 
     @property

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables in files, through Arrow: reading them as they are, and judging columns value by value.
+
+Apart from datasets.py because only a party that really reads a file has to load Arrow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from tacit.plan import BOOL, FIXED, INT64, DType
+
+ARROW: Final = {"bool": pa.bool_(), "int": pa.int64(), "uint": pa.int64(), "fixed": pa.float64()}
+"""The Arrow type through which values of each kind pass."""
+_MISSING: Final = ["", "NA", "N/A", "NULL", "null", "None"]
+
+
+def read_table(path: Path) -> Any:
+    """The Arrow table in a file; columns of a CSV file are text. Raises `UnreadableError`."""
+    try:
+        if path.suffix == ".csv":
+            return _csv(path)
+        if path.suffix in (".parquet", ".pq"):
+            return pyarrow.parquet.ParquetFile(path).read()
+        return pyarrow.feather.read_table(path, memory_map=False)
+    except (pa.ArrowException, OSError, ValueError):
+        # The reason is not repeated: Arrow's messages quote the contents.
+        raise UnreadableError(_ragged_row(path) if path.suffix == ".csv" else 0) from None
+
+
+class UnreadableError(Exception):
+    """A file cannot be read; `row` is the first row of a CSV file with too few or too many values, or 0."""
+
+    def __init__(self, row: int) -> None:
+        self.row = row
+        super().__init__(row)
+
+
+def is_text(column: Any) -> bool:
+    """Whether a column holds text."""
+    return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
+
+
+def is_bool(column: Any) -> bool:
+    """Whether a column holds bools."""
+    return bool(pa.types.is_boolean(column.type))
+
+
+def as_numpy(column: Any, dtype: DType) -> NDArray[Any]:
+    """The values of a column that is `convertible` to the type, without nulls."""
+    result: NDArray[Any] = column.cast(ARROW[dtype.kind]).to_numpy()
+    return result
+
+
+def _csv(path: Path) -> Any:
+    # All columns as text first: type inference would decide by values that we have to judge ourselves.
+    with pyarrow.csv.open_csv(path) as reader:
+        names = reader.schema.names
+    convert = pyarrow.csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=_MISSING
+    )
+    # In a table of one column an empty line is a missing value, in a wider one it is nothing.
+    parse = pyarrow.csv.ParseOptions(ignore_empty_lines=len(names) > 1)
+    return pyarrow.csv.read_csv(path, convert_options=convert, parse_options=parse)
+
+
+def _ragged_row(path: Path) -> int:
+    """The number of the first row of a CSV file with too few or too many values, or 0."""
+    rows: list[int] = []
+
+    def note(row: Any) -> str:
+        rows.append(row.number - 1)  # Arrow counts the header.
+        return "skip"
+
+    with contextlib.suppress(pa.ArrowException, OSError, ValueError):
+        # Row numbers are known only to a reader on one thread.
+        read = pyarrow.csv.ReadOptions(use_threads=False)
+        pyarrow.csv.read_csv(path, read_options=read, parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=note))
+    return rows[0] if rows else 0
+
+
+def dtype_of(column: Any) -> DType | None:
+    """The type that a column would have in a plan; None where it holds no numbers or bools."""
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        return BOOL
+    if pa.types.is_integer(kind):
+        return INT64 if kind == pa.uint64() else DType.parse(str(kind))
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return FIXED
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return None
+    for dtype in (INT64, FIXED, BOOL):
+        if column.null_count < len(column) and convertible(column, ARROW[dtype.kind]):
+            return dtype
+    first = next((v for v in column if v.is_valid), None)
+    if first is None:
+        return None
+    value = pa.chunked_array([[first.as_py()]])
+    for dtype in (FIXED, BOOL):
+        if convertible(value, ARROW[dtype.kind]):
+            return dtype
+    return None
+
+
+def convertible(column: Any, target: Any) -> bool:
+    """Whether every value of a column is one of the Arrow type `target`, written as text or not."""
+    kind = column.type
+    if kind == target:
+        return True
+    numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if not (text or (numeric and target != pa.bool_())) or (
+        target == pa.int64() and numeric and not pa.types.is_integer(kind)
+    ):
+        return False
+    try:
+        # Not safe for floats only in that integers beyond 2^53 round, which the declared range excludes anyway.
+        pc.cast(column, target, safe=target != pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def first_row(column: Any, bad: Callable[[Any], bool]) -> int:
+    """The number, from 1, of the first row for which `bad([row])` holds, given that it holds for the whole."""
+    low, high = 0, len(column)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if bad(column.slice(low, middle - low)):
+            high = middle
+        else:
+            low = middle
+    return low + 1
