@@ -93,6 +93,25 @@ def test_an_interrupted_run_ends_everywhere_and_the_session_goes_on() -> None:
         assert total.reveal().tolist() == [3]
 
 
+def test_progress_is_reported_while_a_run_lasts() -> None:
+    with local(network="wan") as session:
+        x = session.input(np.array([True, False]), party=0)
+        y = session.input(np.array([True, True]), party=1)
+        for _ in range(60):
+            x = x & y
+        plan, values, steps = session.plan_of(x), session._program.bindings([x]), []
+
+        outcome = session._backend.run(
+            plan,
+            {(k, name): raw for k, (name, raw) in enumerate(sorted(values.items())) if raw is not None},
+            steps.append,
+        )
+
+    assert len(steps) >= 3
+    assert steps == sorted(set(steps))
+    assert steps[-1] <= outcome.rounds
+
+
 CLIENT = """
 import numpy as np, sys
 sys.path.insert(0, {tests!r})
@@ -120,6 +139,21 @@ def test_the_parties_of_a_client_that_is_gone_end_without_it(number: signal.Sign
         wait_until_gone(pids, 6.0)
         if number == signal.SIGINT:
             assert "KeyboardInterrupt" in client.stderr.read()
+
+
+def test_a_frozen_client_ends_its_run_and_the_party_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with local(network="wan", limits=LIMITS) as session:
+        x = long_run(session)
+        # From here on no ping is sent: what a frozen process looks like to the parties.
+        monkeypatch.setattr("tacit.session.client.PONG_FRACTION", 0.01)
+        began = time.monotonic()
+
+        with pytest.raises(RunError, match="RUN-003"):
+            x.reveal()
+
+        assert time.monotonic() - began < 5.0
 
 
 def test_a_client_that_exits_without_closing_leaves_no_process_and_no_message() -> None:

@@ -21,7 +21,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tacit.cli.party import app
-from tacit.errors import RoomError
+from tacit.errors import RoomError, TransportError
+from tacit.node.mesh import Mesh
 from tacit.node.service import Party as Service
 from tacit.room import Client, Limits, Party, Room, load, write
 from tacit.session import connect
@@ -199,8 +200,26 @@ def test_the_network_shows_no_input_and_no_frame_header(protocol: str) -> None:
         assert value.to_bytes(8, "big") not in seen
 
 
-def test_a_peer_that_never_dials_is_named_in_time(room_file: Path) -> None:
-    """One party accepts its client but cannot reach a peer: the run ends with that peer's name."""
+def test_a_peer_that_accepts_but_never_dials_is_named_in_time(room_file: Path) -> None:
+    room, folder = load(room_file), room_file.parent
+    room = replace(room, limits=replace(room.limits, connect_timeout_s=1.0))
+    keys = {name: load_identity(folder / name) for name in NAMES}
+    peers = [Listener.bind(room.parties[k].host, room.parties[k].port, keys[NAMES[k]]) for k in (1, 2)]
+    for peer in peers:
+        peer.allow([keys["north"].pin])
+    began = time.monotonic()
+    try:
+        with pytest.raises(TransportError, match="TRANSPORT-010") as raised:
+            Mesh(room, 0, keys["north"]).transport(os.urandom(16), os.urandom(16), lambda: None)
+    finally:
+        for peer in peers:
+            peer.close()
+
+    assert 0.9 < time.monotonic() - began < 4.0
+    assert raised.value.party == "south"
+
+
+def test_a_party_that_was_stopped_before_the_run_is_named_in_time(room_file: Path) -> None:
     room = load(room_file)
     room = replace(room, limits=replace(room.limits, connect_timeout_s=1.0))
     folder = room_file.parent
