@@ -118,7 +118,7 @@ def test_an_interrupted_run_stops_every_process_and_exits_with_130(number, tmp_p
     time.sleep(1.0)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in stderr
+    assert process.returncode == 130 and stderr.startswith("RUN-200") and "Traceback" not in stderr
     assert len(children) == 3 and not [c for c in children if _runs(c)]
     assert list(tmp_path.iterdir()) == []
 

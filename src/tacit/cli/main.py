@@ -6,16 +6,35 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType
+from typing import Any, Final
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 import tacit
 from tacit.cli.bench import bench
 from tacit.cli.demo import demo
 from tacit.cli.party import app as party
 from tacit.cli.plan import plan
-from tacit.errors import TacitError
+from tacit.errors import RunError, TacitError
+
+STOPPED: Final = "RUN-200"
+
+
+class _Interruptible(TyperGroup):
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run a command; an interruption becomes an error like any other, once the command has cleaned up."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise RunError(
+                "RUN-200",
+                "the command was interrupted",
+                expected="the command to end by itself",
+                next="run it again; every process that it started has ended",
+            ) from None
+
 
 commands = typer.Typer(
     name="tacit",
@@ -24,6 +43,7 @@ commands = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    cls=_Interruptible,
 )
 commands.command()(demo)
 commands.command()(bench)
@@ -44,10 +64,7 @@ def app() -> None:
         commands()
     except TacitError as error:
         Console(stderr=True).print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Stopped.", style="red")
-        sys.exit(130)
+        sys.exit(130 if error.code == STOPPED else 2)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
