@@ -47,7 +47,7 @@ Bounds = tuple[int, int]
 async def reciprocal(box: BlackBox, x: Arith, f: int, *, bounds: Bounds | None = None, exact: bool = False) -> Arith:
     """1/x. 1/0 counts as 1/2^-f, which is 2^f."""
     lo, hi = _checked(f, bounds)
-    if lo < 0 and hi <= 0:
+    if hi < 0:
         return -await reciprocal(box, -x, f, bounds=(-hi, -lo), exact=exact)
     top = await leading(box, x, (lo, hi), positive=False)
     hot = top.with_none_at_one()
@@ -83,7 +83,7 @@ async def divide(
     lo, hi = _checked(f, bounds)
     shape = np.broadcast_shapes(x.shape, y.shape)
     x, y = x.broadcast_to(shape), y.broadcast_to(shape)
-    if lo < 0 and hi <= 0:
+    if hi < 0:
         mirrored = None if dividend is None else (-dividend[1], -dividend[0])
         return await divide(box, -x, -y, f, bounds=(-hi, -lo), dividend=mirrored, exact=exact)
     above, below = await gather(
@@ -436,5 +436,5 @@ _START: Final = round(2.8187 * _ONE)
 _HIGHEST: Final = 2 * FRACTION
 """The largest exponent of a quotient that is computed: mantissas reach 2, so results reach 2^61."""
 _CELL: Final = 4
-_DOT: Final = Bilinear("dot", lambda x, y: (x * y).sum(axis=0, dtype=np.uint64), lambda x, _: x[1:])
+_DOT: Final = Bilinear("dot", lambda x, y: np.asarray((x * y).sum(axis=0, dtype=np.uint64)), lambda x, _: x[1:])
 """The sum of products over the first axis."""

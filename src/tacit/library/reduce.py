@@ -10,6 +10,7 @@ import numpy as np
 
 from tacit.library import compare
 from tacit.protocols.blackbox import BlackBox
+from tacit.protocols.exchange import gather
 from tacit.protocols.shares import Arith, Bits
 
 
@@ -21,6 +22,16 @@ async def maximum(box: BlackBox, x: Arith, axis: int = -1, *, wraps: bool) -> Ar
 async def minimum(box: BlackBox, x: Arith, axis: int = -1, *, wraps: bool) -> Arith:
     """The smallest element along `axis`, which must not be empty."""
     return await _arith_tree(x, axis, lambda a, b: compare.minimum(box, a, b, wraps=wraps))
+
+
+async def argmax(box: BlackBox, x: Arith, axis: int = -1, *, wraps: bool) -> Arith:
+    """The position along `axis` of the largest element, the first of equals. As `maximum`, with one more injection."""
+    return await _position(box, x, axis, lambda first, second: compare.less(box, first, second, wraps=wraps))
+
+
+async def argmin(box: BlackBox, x: Arith, axis: int = -1, *, wraps: bool) -> Arith:
+    """The position along `axis` of the smallest element, the first of equals."""
+    return await _position(box, x, axis, lambda first, second: compare.less(box, second, first, wraps=wraps))
 
 
 async def all_(box: BlackBox, x: Bits, axis: int = -1) -> Bits:
@@ -50,6 +61,23 @@ async def _arith_tree(x: Arith, axis: int, join: Callable[[Arith, Arith], Awaita
         joined = await join(x[:half], x[half : 2 * half])
         x = Arith.concat([joined, x[2 * half :]]) if x.shape[0] % 2 else joined
     return x[0]
+
+
+async def _position(box: BlackBox, x: Arith, axis: int, worse: Callable[[Arith, Arith], Awaitable[Bits]]) -> Arith:
+    x = x.map(lambda p: np.moveaxis(p, axis, 0))
+    n = x.shape[0]
+    start = np.arange(n, dtype=np.uint64).reshape(n, *[1] * (len(x.shape) - 1))
+    index = box.constant(np.ascontiguousarray(np.broadcast_to(start, x.shape)))
+    while (n := x.shape[0]) > 1:
+        # Neighbours, in order: a later element must be strictly better to win.
+        pairs = [(a[0 : n - 1 : 2], a[1::2]) for a in (x, index)]
+        later = await worse(*pairs[0])
+        moves = await gather(*(box.inject(later, second - first) for first, second in pairs))
+        x, index = (
+            Arith.concat([first + move, a[n - n % 2 :]])
+            for a, (first, _), move in zip((x, index), pairs, moves, strict=True)
+        )
+    return index[0]
 
 
 def _slice(x: Bits, axis: int, start: int, stop: int) -> Bits:

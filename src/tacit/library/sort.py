@@ -42,23 +42,44 @@ async def sort(box: BlackBox, x: Arith, *, axis: int = -1, descending: bool = Fa
     return rows.map(lambda p: np.moveaxis(p, 0, axis))
 
 
-async def argsort(box: BlackBox, x: Arith, *, axis: int = -1, descending: bool = False, wraps: bool) -> Arith:
+async def argsort(
+    box: BlackBox,
+    x: Arith,
+    *,
+    axis: int = -1,
+    descending: bool = False,
+    wraps: bool,
+    bounds: tuple[int, int] | None = None,
+) -> Arith:
     """The positions that sort along `axis`, stable: equal elements keep their order, whichever the direction.
 
-    The network exchanges (element, position) pairs and compares positions where elements are equal.
+    With `bounds` (lo, hi) of x such that an element and its position fit in one number, that number is sorted, at the
+    cost of `sort` and a conversion. Otherwise the network exchanges (element, position) pairs and compares positions
+    where elements are equal.
     """
     keys = x.map(lambda p: np.moveaxis(p, axis, 0))
     n = keys.shape[0]
     start = np.broadcast_to(np.arange(n, dtype=np.uint64).reshape(n, *[1] * (len(keys.shape) - 1)), keys.shape)
     index = box.constant(np.ascontiguousarray(start))
-    for low, high in layers(n):
+    bits = max(n - 1, 0).bit_length()
+    if bounds is not None and bits and (bounds[1] - bounds[0] + 1) << bits <= 2**63:
+        rank = box.add_public(-keys, bounds[1]) if descending else box.add_public(keys, -bounds[0])
+        joined = await sort(box, (rank << bits) + index, axis=0, wraps=False)
+        index = await box.b2a(await box.a2b(joined, bits))
+    else:
+        index = await _order(box, keys, index, descending, wraps)
+    return index.map(lambda p: np.moveaxis(p, 0, axis))
+
+
+async def _order(box: BlackBox, keys: Arith, index: Arith, descending: bool, wraps: bool) -> Arith:
+    for low, high in layers(keys.shape[0]):
         a, b, i, j = keys[low], keys[high], index[low], index[high]
         swap = await _out_of_order(box, a, b, descending, wraps, (i, j))
         both = Arith.stack([b - a, j - i])
         moved = await box.inject(swap.elements(lambda p: np.stack([p, p])), both)
         keys = _place(keys, low, high, a + moved[0], b - moved[0])
         index = _place(index, low, high, i + moved[1], j - moved[1])
-    return index.map(lambda p: np.moveaxis(p, 0, axis))
+    return index
 
 
 async def _out_of_order(
