@@ -35,3 +35,15 @@ def test_the_example_on_the_first_page_gives_the_mean(transport: str) -> None:
         assert everyone.mean().reveal() == pytest.approx(361_700 / 6, abs=1e-3)
         assert "everyone" in s.plan_of(everyone.mean()).show()
         assert s.cost(everyone.mean(), network="wan").rounds > 0
+
+
+def test_a_plan_says_what_it_discloses_and_costs_before_it_runs() -> None:
+    with tc.local(transport="memory") as session:
+        x, y = session.input(np.arange(64), 0, range=(0, 99)), session.input(np.arange(64)[::-1], 1, range=(0, 99))
+        plan = session.plan_of(x < y)
+        (x < y).reveal()
+
+        assert session.last is not None and plan.digest == session.last.digest
+        assert (plan.cost().rounds, plan.cost().bytes_total) == (session.last.rounds, session.last.bytes_total)
+        assert plan.cost(network="wan").seconds > plan.cost("lan").seconds
+        assert [d.kind for d in plan.disclosures()] == ["size", "size", "reveal"]

@@ -95,6 +95,13 @@ from tacit.frontends.shaping import (
     triu,
     unstack,
 )
+from tacit.plan import INT8 as int8
+from tacit.plan import INT16 as int16
+from tacit.plan import INT32 as int32
+from tacit.plan import INT64 as int64
+from tacit.plan import UINT8 as uint8
+from tacit.plan import UINT16 as uint16
+from tacit.plan import UINT32 as uint32
 from tacit.plan import Plan, fixed
 from tacit.session import RunReport, Session, connect, local
 
@@ -142,6 +149,10 @@ __all__ = [
     "floor_divide",
     "greater",
     "greater_equal",
+    "int16",
+    "int32",
+    "int64",
+    "int8",
     "less",
     "less_equal",
     "local",
@@ -189,6 +200,9 @@ __all__ = [
     "tril",
     "triu",
     "trunc",
+    "uint16",
+    "uint32",
+    "uint8",
     "unstack",
     "var",
     "vecdot",

@@ -165,8 +165,8 @@ def carry_hot(planes):
 def carry_combine(hot, r, first: bool):
     """Shares of generate and propagate per digit of c + r, from shares of the one-hot digits of c and from clear r.
 
-    hot: [sum(2^w - 1), W] as laid out by `carry_hot`; r: [bits, W] planes. Returns [2D - 1, W]: G of digits 0..D-1, then
-    P of digits 1..D-1, where G = [digit_c + digit_r >= 2^w], P = [digit_c + digit_r == 2^w - 1].
+    hot: [sum(2^w - 1), W] as laid out by `carry_hot`; r: [bits, W] planes. Returns [2D - 1, W]: G of digits 0..D-1,
+    then P of digits 1..D-1, where G = [digit_c + digit_r >= 2^w], P = [digit_c + digit_r == 2^w - 1].
     """
     widths = digit_widths(r.shape[0])
     gs, ps, at, low = [], [], 0, 0

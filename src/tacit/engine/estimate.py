@@ -7,7 +7,7 @@ of independent rounds included. Seconds are a model: latency, bandwidth and a me
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from tacit.engine.drive import dry_run
@@ -48,6 +48,20 @@ class OpCost:
     runs: int
     rounds: int
     bytes_total: int
+
+
+@dataclass(frozen=True)
+class PricedPlan(Plan):
+    """A plan that also tells what it costs: what a session hands out."""
+
+    def cost(self, network: str = "loopback") -> CostReport:
+        """Exact rounds and bytes, estimated seconds on "loopback", "lan" or "wan". Raises PlanError PLAN-904."""
+        return estimate(self, network)
+
+    @staticmethod
+    def of(plan: Plan) -> PricedPlan:
+        """The same plan with the same digest."""
+        return PricedPlan(*(getattr(plan, field.name) for field in fields(plan)))
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ class _Execution:
         assert value is not None
         if to is not None and to >= self._plan.computing:
             await self._box.check()
-            return self._box.for_client(await self._box.b2a(value) if isinstance(value, Bits) else value)
+            return self._box.for_client(value)
         raw = await self._box.reveal(value, to)
         return None if raw is None else self._as_value(raw, node.type)
 

@@ -33,6 +33,7 @@ from typing import Final
 import numpy as np
 
 from tacit.engine.drive import drive
+from tacit.engine.profile import Profile
 from tacit.errors import InputError, RoomError, RunError, TacitError
 from tacit.node.mesh import Mesh
 from tacit.plan import Plan, Public
@@ -42,7 +43,7 @@ from tacit.session.datasets import Datasets, redacted
 from tacit.session.line import Line
 from tacit.session.messages import VERSION, Message, error_message, unknown
 from tacit.session.party import Bound, Dealt, bind, check_room, may_read, run
-from tacit.transport import Cause, Connection, Identity, Listener
+from tacit.transport import Cause, Connection, Identity, Listener, Transport
 
 log = logging.getLogger("tacit.node")
 
@@ -380,8 +381,10 @@ class Party:
                 told = time.perf_counter()
                 line.send(Message("progress", {"step": step}))
 
+        profile = Profile(lambda: _traffic(transport))
         try:
-            outputs = drive(run(plan, self._me, run_id, os.urandom(32), bound), transport, progress=progress)
+            program = run(plan, self._me, run_id, os.urandom(32), bound, profile)
+            outputs = drive(program, transport, progress=progress)
             transport.finish()
         except TacitError as error:
             agreed = transport.abort(error)
@@ -401,6 +404,7 @@ class Party:
             "bytes_sent": stats.payload_bytes_sent - before.payload_bytes_sent,
             "seconds": time.perf_counter() - wall,
             "cpu_seconds": time.process_time() - cpu,
+            "profile": profile.rows(plan.nodes),
             "tls": self._mesh.tls,
         }
         log.info("plan %s ended after %.3f s", plan.digest, facts["seconds"])
@@ -456,3 +460,8 @@ class Party:
 
 SLICE_S: Final = 0.2
 STOP_S: Final = 5.0
+
+
+def _traffic(transport: Transport) -> tuple[int, int]:
+    stats = transport.stats
+    return stats.rounds, stats.payload_bytes_sent

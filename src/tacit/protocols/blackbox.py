@@ -125,8 +125,8 @@ class BlackBox(ABC):
 
     @staticmethod
     @abstractmethod
-    def combine(shares: Sequence[U64Array]) -> U64Array:
-        """What a client makes of the `for_client` shares of an `Arith` from all parties: the values."""
+    def combine(shares: Sequence[U64Array], boolean: bool = False) -> U64Array:
+        """What a client makes of the `for_client` shares from all parties, of `Bits` if `boolean`: the values."""
 
     @staticmethod
     @abstractmethod

@@ -110,7 +110,7 @@ class Plain(BlackBox):
         return words_of_bits(x) if isinstance(x, Bits) else x.parts[0]
 
     @staticmethod
-    def combine(shares: Sequence[U64Array]) -> U64Array:
+    def combine(shares: Sequence[U64Array], boolean: bool = False) -> U64Array:
         """Any of the equal replicas."""
         return shares[0]
 

@@ -318,15 +318,19 @@ class Rep3(BlackBox):
 
     def for_client(self, x: Arith | Bits) -> U64Array:
         """Component `me` plus a fresh zero share, so that the three messages tell the client only their sum."""
-        if isinstance(x, Bits):
-            raise ValueError("convert bits with b2a before sending them to a client")
         step = self._streams(1)
+        if isinstance(x, Bits):
+            planes = np.ascontiguousarray(x.parts[0])
+            hidden = kernels.xor_prg(kernels.xor_prg(planes, self._following, step), self._own, step)
+            return kernels.from_planes(hidden, x.size).reshape(x.shape)
         masked = kernels.add_prg(kernels.sub_prg(_flat(x.parts[0]), self._following, step), self._own, step)
         return masked.reshape(x.shape)
 
     @staticmethod
-    def combine(shares: Sequence[U64Array]) -> U64Array:
-        """The sum of the three messages."""
+    def combine(shares: Sequence[U64Array], boolean: bool = False) -> U64Array:
+        """The sum of the three messages, or their XOR."""
+        if boolean:
+            return np.asarray(shares[0] ^ shares[1] ^ shares[2])
         return np.asarray(shares[0] + shares[1] + shares[2])
 
     @staticmethod

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -51,12 +51,29 @@ class PartyFacts:
 
 
 @dataclass(frozen=True)
+class NodeFacts:
+    """What one top-level node of a plan took, all its runs together.
+
+    Seconds of the slowest party, processor seconds and payload bytes of all parties. What independent nodes did in the
+    same rounds counts for each of them; the bytes of a node that ran alone are exact.
+    """
+
+    node: int
+    op: str
+    seconds: float
+    cpu_seconds: float
+    rounds: int
+    bytes_total: int
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The result of a run as a client sees it: raw outputs by label (None where it may not read), and its facts."""
 
     outputs: dict[str, U64Array | None]
     rounds: int
     parties: tuple[PartyFacts, ...]
+    nodes: tuple[NodeFacts, ...]
     tls: dict[str, str]
 
 
@@ -282,7 +299,8 @@ class Parties:
         ]
         tls = {str(k): str(v) for k, v in replies[0].object("tls").items()} or self._lines[0].tls
         rounds = max(r.integer("rounds") for r in replies)
-        return Outcome(self._outputs(plan, replies), rounds, tuple(facts), tls)
+        profiles = [r.items("profile") for r in replies]
+        return Outcome(self._outputs(plan, replies), rounds, tuple(facts), join_profiles(plan, profiles), tls)
 
     def _outputs(self, plan: Plan, replies: Sequence[Message]) -> dict[str, U64Array | None]:
         given: dict[str, dict[int, U64Array]] = {}
@@ -298,7 +316,8 @@ class Parties:
             have = given.get(label, {})
             shares = isinstance(kind.home, Private) and kind.home.party >= plan.computing
             if shares and len(have) == len(self._lines):
-                outputs[label] = PROTOCOLS[plan.protocol].combine([have[i] for i in range(len(self._lines))])
+                parts = [have[i] for i in range(len(self._lines))]
+                outputs[label] = PROTOCOLS[plan.protocol].combine(parts, kind.dtype.kind == "bool")
             elif isinstance(kind.home, Public):
                 outputs[label] = have.get(0)
             else:
@@ -368,6 +387,31 @@ class Parties:
             raise self._broken
         answers = [done[index] for index in parties]
         return [a for a in answers if isinstance(a, Message)]
+
+
+def join_profiles(plan: Plan, profiles: Sequence[list[Any]]) -> tuple[NodeFacts, ...]:
+    """The facts of each node from the parties' lists of [node, seconds, cpu seconds, rounds, bytes sent].
+
+    Raises RunError RUN-026 for a list of another form.
+    """
+    joined: dict[int, NodeFacts] = {}
+    for profile in profiles:
+        for entry in profile:
+            if not (isinstance(entry, list) and len(entry) == 5 and all(type(v) in (int, float) for v in entry)):
+                raise RunError("RUN-026", "a party's profile is malformed", expected="five numbers for each node")
+            node, seconds, cpu, rounds, sent = int(entry[0]), float(entry[1]), float(entry[2]), entry[3], entry[4]
+            if not 0 <= node < len(plan.nodes):
+                raise RunError("RUN-026", "a party's profile names no node of the plan", expected="nodes of the plan")
+            known = joined.get(node, NodeFacts(node, plan.nodes[node].op, 0.0, 0.0, 0, 0))
+            joined[node] = NodeFacts(
+                node,
+                known.op,
+                max(known.seconds, seconds),
+                known.cpu_seconds + cpu,
+                max(known.rounds, int(rounds)),
+                known.bytes_total + int(sent),
+            )
+    return tuple(joined[node] for node in sorted(joined))
 
 
 def _ask_into(

@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from tacit.engine.drive import Traffic, lockstep
 from tacit.engine.keys import PROTOCOLS
+from tacit.engine.profile import Profile
 from tacit.plan import Plan, Private
 from tacit.protocols.shares import U64Array
-from tacit.session.client import OnProgress, Outcome, PartyFacts
+from tacit.session.client import OnProgress, Outcome, PartyFacts, join_profiles
 from tacit.session.datasets import Datasets, Description
 from tacit.session.local import CLIENT, room_of
 from tacit.session.party import Bound, Dealt, bind, check_room, run
@@ -48,20 +50,25 @@ class MemoryParties:
         bounds = self._bind(plan, values)
         session, traffic = os.urandom(16), Traffic()
         wall, cpu = time.perf_counter(), time.process_time()
-        results = lockstep([run(plan, me, session, os.urandom(32), bounds[me]) for me in parties], traffic)
+        profiles = [Profile(partial(_traffic, traffic, me)) for me in parties]
+        results = lockstep(
+            [run(plan, me, session, os.urandom(32), bounds[me], profiles[me]) for me in parties], traffic
+        )
         seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
         outputs: dict[str, U64Array | None] = {}
         for label, node in plan.outputs:
-            home = plan.nodes[node].type.home
+            kind = plan.nodes[node].type
+            home = kind.home
             have = [r[label] for r in results]
             given = [h for h in have if h is not None]
             shares = isinstance(home, Private) and home.party >= plan.computing
-            outputs[label] = PROTOCOLS[plan.protocol].combine(given) if shares else given[0]
+            outputs[label] = PROTOCOLS[plan.protocol].combine(given, kind.dtype.kind == "bool") if shares else given[0]
         facts = [
             PartyFacts(name, seconds, cpu_seconds / len(parties), traffic.bytes_sent.get(me, 0), os.getpid())
             for me, name in enumerate(self.room.party_names)
         ]
-        return Outcome(outputs, traffic.rounds, tuple(facts), dict(_NO_TLS))
+        nodes = join_profiles(plan, [p.rows(plan.nodes) for p in profiles])
+        return Outcome(outputs, traffic.rounds, tuple(facts), nodes, dict(_NO_TLS))
 
     def _bind(self, plan: Plan, values: dict[tuple[int, str], U64Array]) -> list[Bound]:
         parties = range(plan.computing)
@@ -83,3 +90,7 @@ class MemoryParties:
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+def _traffic(traffic: Traffic, me: int) -> tuple[int, int]:
+    return traffic.rounds, traffic.bytes_sent.get(me, 0)

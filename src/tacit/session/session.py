@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tacit.engine.estimate import CostReport, estimate
+from tacit.engine.estimate import CostReport, PricedPlan
 from tacit.errors import InputError, RoomError, RunError
 from tacit.frontends.array import SecretArray
 from tacit.frontends.encoding import as_dtype
@@ -22,7 +22,7 @@ from tacit.frontends.program import Program
 from tacit.plan import Disclosure, DType, Plan, default_interval
 from tacit.protocols.shares import U64Array
 from tacit.room import NETWORKS, Limits, Room, load
-from tacit.session.client import OnProgress, Outcome, Parties, PartyFacts
+from tacit.session.client import NodeFacts, OnProgress, Outcome, Parties, PartyFacts
 from tacit.session.datasets import Description, source_of
 from tacit.session.identity import load_identity
 from tacit.session.local import LocalParties
@@ -61,8 +61,8 @@ class RunReport:
     """What a run did: which plan, who learned what, what it cost.
 
     `bytes_total` are payload bytes of all computing parties, `seconds` those of the slowest; `by_party` has each
-    party's wall and processor seconds, bytes sent and process id. `tls` is what the parties negotiated: `version`,
-    `group`, `cipher`.
+    party's wall and processor seconds, bytes sent and process id, `by_node` the same for each node of the plan. `tls`
+    is what the parties negotiated: `version`, `group`, `cipher`.
     """
 
     digest: str
@@ -71,6 +71,7 @@ class RunReport:
     bytes_total: int
     seconds: float
     by_party: tuple[PartyFacts, ...]
+    by_node: tuple[NodeFacts, ...]
     tls: Mapping[str, str]
 
     @property
@@ -223,9 +224,9 @@ class Session:
 
     # --- plans -----------------------------------------------------------------------------------------------------
 
-    def plan_of(self, *arrays: SecretArray, to: int | str | None = None, purpose: str = "result") -> Plan:
-        """The plan that `reveal` of these arrays would propose; nothing is run."""
-        return self._program.plan(arrays, to, purpose)
+    def plan_of(self, *arrays: SecretArray, to: int | str | None = None, purpose: str = "result") -> PricedPlan:
+        """The plan that `reveal` of these arrays would propose; nothing is run. `plan.cost(network)` prices it."""
+        return PricedPlan.of(self._program.plan(arrays, to, purpose))
 
     def cost(self, *arrays: SecretArray, network: str | None = None) -> CostReport:
         """What revealing these arrays would cost: exact rounds and bytes, estimated seconds.
@@ -233,7 +234,7 @@ class Session:
         `network` is "loopback", "lan" or "wan"; by default that of the session. Raises PlanError PLAN-904.
         """
         own = self._backend.room.network
-        return estimate(self.plan_of(*arrays), network or ("loopback" if own == "none" else own))
+        return self.plan_of(*arrays).cost(network or ("loopback" if own == "none" else own))
 
     def fetch(self, plan: Plan) -> dict[str, U64Array | None]:
         """Raw outputs of a plan that another client ran and that this one may read. Raises RunError RUN-006."""
@@ -295,6 +296,7 @@ class Session:
             sum(p.bytes_sent for p in outcome.parties),
             max(p.seconds for p in outcome.parties),
             outcome.parties,
+            outcome.nodes,
             outcome.tls,
         )
         return outcome.outputs
