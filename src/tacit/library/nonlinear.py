@@ -7,8 +7,8 @@ where that is more: `accuracy.py` states it, benchmarks/numerics.py measures it.
 the result at the nearest point of the domain: it saturates.
 
 Arguments and results are raw, with f fraction bits, 8 <= f <= 24; another f raises InputError INPUT-601. `bounds` =
-(lo, hi) is a proven range of the raw argument: it saves bits, bytes and rounds. `exact=True` rounds the last
-truncations to nearest, for results that will be opened. Nothing is opened.
+(lo, hi) is a proven range of the raw argument: it saves bits, bytes and rounds, of which docs/numerics.md has a table.
+`exact=True` rounds the last truncations to nearest, for results that will be opened. Nothing is opened.
 Sources: Goldschmidt 1964 (division); Catrina and Saxena 2010 (normalisation); Trefethen 2013 (interpolation).
 """
 
@@ -31,8 +31,10 @@ from tacit.library.normalise import (
     mantissa,
     moved,
     parity,
+    power_table,
     powers,
     scaled,
+    table_powers,
     windows,
 )
 from tacit.protocols.blackbox import MUL, Bilinear, BlackBox
@@ -114,7 +116,6 @@ async def _goldschmidt(box: BlackBox, y: Arith, top: Leading, hot: Bits) -> tupl
 
     1/m = w0 (1 + e)(1 + e^2)(1 + e^4)... for w0 = C - 15/8 m and e = 1 - m w0. Signed m need only the sign of C.
     """
-
     whole, negative = await gather(scaled(box, y, hot, top.none), _optional_b2a(box, top.sign))
     # With 30 fraction bits, 2m is m with 31, and m/8 is m with 27.
     m, eighth = await gather(*(mantissa(box, whole, top.last, bits) for bits in (FRACTION + 1, FRACTION - 3)))
@@ -135,31 +136,22 @@ async def _exponents(
     backwards = hot.planes(lambda p: p[::-1])
     high = low + above.hot.width + hot.width - 2
     spans = windows(low, min(high, _HIGHEST))
-    if not spans:
+    if high < -1:
         return [], None
     if hot.width == 1 or above.hot.width == 1:
+        # One of the exponents is public. Zero, which has none, needs no power: its mantissa is zero.
         line = above.hot if hot.width == 1 else backwards
-        # A plane that only says "not zero" would be lost here, and nothing is missed: zero has a zero mantissa.
-        words = [line[a - low : b - low + 1] for a, b in spans]
-        beyond = parity(line, list(range(_HIGHEST + 1 - low, line.width))) if high > _HIGHEST else None
+        word = line[max(low, -1) - low : _HIGHEST + 1 - low] if spans else line[:0]
+        beyond = parity(line, list(range(max(_HIGHEST + 1 - low, 0), line.width))) if high > _HIGHEST else None
     else:
         index = await _sum(box, binary(above.hot), binary(backwards))
-        table, at = [0] * 2**index.width, 0
-        for a, b in spans:
-            for e in range(a, b + 1):
-                table[e - low] = 1 << (at + e - a)
-            at += b - a + 1
-        for e in range(_HIGHEST + 1, high + 1):
-            table[e - low] = 1 << at
-        found = await box.lut(index, np.array(table, dtype=np.uint64), at + (high > _HIGHEST))
-        words, at = [], 0
-        for a, b in spans:
-            words.append(found[at : at + b - a + 1])
-            at += b - a + 1
-        beyond = found[at] if high > _HIGHEST else None
-    values = gather(*(box.b2a(word) for word in words))
-    limit, found_powers = await gather(_limit(box, beyond, above.sign, below.sign), values)
-    return [Power(value, a) for value, (a, _) in zip(found_powers, spans, strict=True)], limit
+        table, size = power_table(spans, low, 2**index.width)
+        # One more bit of each entry says that the exponent is too large.
+        table[max(_HIGHEST + 1 - low, 0) : max(high + 1 - low, 0)] = 1 << size
+        word = await box.lut(index, table, size + (high > _HIGHEST))
+        word, beyond = word[:size], word[size] if high > _HIGHEST else None
+    by, limit = await gather(table_powers(box, word, spans), _limit(box, beyond, above.sign, below.sign))
+    return by, limit
 
 
 async def _sum(box: BlackBox, x: Bits, y: Bits) -> Bits:
@@ -182,7 +174,7 @@ async def _limit(box: BlackBox, beyond: Bits | None, sign_x: Bits | None, sign_y
     if not signs:
         return await box.b2a(beyond) << 61
     negative = await box.and_(beyond, signs[0] if len(signs) == 1 else signs[0] ^ signs[1])
-    # As 3-bit numbers, 1 is 001 and -1 is 111; 61 places up that is the sign of the ring.
+    # Modulo 8, 1 is 001 and -1 is 111; 61 places up they are 2^61 and -2^61.
     return await box.b2a(Bits.concat_bits([beyond, negative, negative])) << 61
 
 
@@ -283,29 +275,24 @@ async def exp(box: BlackBox, x: Arith, f: int, *, bounds: Bounds | None = None, 
 
     async def power_bits() -> Bits:
         width = max((last - first).bit_length(), 1)
-        table, at = [0] * 2**width, 0
-        for a, b in spans:
-            for e in range(a, b + 1):
-                table[e - f - first] = 1 << (at + e - a)
-            at += b - a + 1
-        return await box.lut(await box.a2b(box.add_public(n, -first), width), np.array(table, dtype=np.uint64), at)
+        table, size = power_table(spans, first + f, 2**width)
+        return await box.lut(await box.a2b(box.add_public(n, -first), width), table, size)
 
-    async def beyond(lower: bool) -> Bits | None:
-        if lower:
-            return await box.msb(box.add_public(x, -least)) if lo < least else None
-        return await box.msb(box.add_public(-x, most)) if hi > most else None
+    async def negative(y: Arith, possible: bool) -> Bits | None:
+        return await box.msb(y) if possible else None
 
     async def power() -> tuple[list[Power], Arith | None]:
-        word, below, above = await gather(power_bits(), beyond(True), beyond(False))
+        word, below, above = await gather(
+            power_bits(),
+            negative(box.add_public(x, -least), lo < least),
+            negative(box.add_public(-x, most), hi > most),
+        )
         off = below if above is None else above if below is None else above ^ below
         if off is not None:
             # Outside, n and u are garbage: all powers become 0.
             word = await box.and_(word, Bits.concat_bits([box.invert(off)] * word.width))
-        ends = np.cumsum([b - a + 1 for a, b in spans])
-        cuts = [word[int(end) - (b - a + 1) : int(end)] for end, (a, b) in zip(ends, spans, strict=True)]
-        *values, over = await gather(*(box.b2a(cut) for cut in cuts), _optional_b2a(box, above))
-        limit = None if over is None else over * approximation.exp_of(most, f)
-        return [Power(value, a) for value, (a, _) in zip(values, spans, strict=True)], limit
+        by, over = await gather(table_powers(box, word, spans), _optional_b2a(box, above))
+        return by, None if over is None else over * approximation.exp_of(most, f)
 
     (by, limit), v = await gather(power(), fraction())
     result = await moved(box, v, by, exact)

@@ -12,10 +12,11 @@ whose bits cost nothing, so -2^k has exponent k and 2^k has k + 1: hence mantiss
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tacit.protocols.blackbox import MUL, BlackBox
 from tacit.protocols.exchange import gather
@@ -184,11 +185,33 @@ def windows(low: int, high: int) -> list[tuple[int, int]]:
     return [(a, b - 1) for a, b in pairwise(cuts) if b > a]
 
 
+def power_table(spans: list[tuple[int, int]], low: int, entries: int) -> tuple[NDArray[np.uint64], int]:
+    """A look-up table by exponent - low: for each window, side by side, the one-hot form of the exponent in it.
+
+    Second, the bits of an entry. Exponents in no window have the entry 0.
+    """
+    table, at = np.zeros(entries, dtype=np.uint64), 0
+    for a, b in spans:
+        for e in range(a, b + 1):
+            table[e - low] = 1 << (at + e - a)
+        at += b - a + 1
+    return table, at
+
+
+async def table_powers(box: BlackBox, word: Bits, spans: list[tuple[int, int]]) -> list[Power]:
+    """The powers of two from an entry of `power_table`: one `b2a` for each window."""
+    ends = list(accumulate(b - a + 1 for a, b in spans))
+    cuts = [word[end - (b - a + 1) : end] for end, (a, b) in zip(ends, spans, strict=True)]
+    values = await gather(*(box.b2a(cut) for cut in cuts))
+    return [Power(value, a) for value, (a, _) in zip(values, spans, strict=True)]
+
+
 async def powers(box: BlackBox, hot: Bits, low: int) -> list[Power]:
     """Plane i of `hot` says that the exponent is low + i: the powers of two, one `b2a` for each window."""
-    found = windows(low, low + hot.width - 1)
-    words = await gather(*(box.b2a(hot[a - low : b - low + 1]) for a, b in found))
-    return [Power(word, a) for word, (a, _) in zip(words, found, strict=True)]
+    spans = windows(low, low + hot.width - 1)
+    if not spans:
+        return []
+    return await table_powers(box, hot[spans[0][0] - low : spans[-1][1] - low + 1], spans)
 
 
 async def moved(box: BlackBox, v: Arith, by: list[Power], exact: bool) -> Arith:

@@ -1,0 +1,40 @@
+"""docs/numerics.md says what the library promises and costs today."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def numerics() -> ModuleType:
+    """benchmarks/numerics.py, which writes the page."""
+    spec = importlib.util.spec_from_file_location("numerics", ROOT / "benchmarks" / "numerics.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_numerics_page_has_the_promises_and_the_costs_of_today(numerics: ModuleType) -> None:
+    page = numerics.PAGE.read_text()
+    for part in (numerics.HEAD, numerics.promises(), numerics.costs()):
+        assert part in page, "docs/numerics.md is stale: run python benchmarks/numerics.py"
+
+
+def test_the_numerics_page_has_a_measurement_of_every_function_and_fraction(numerics: ModuleType) -> None:
+    page = numerics.PAGE.read_text()
+    assert numerics.MEASURED.format(points=numerics.POINTS) in page
+    for name in numerics.CASES:
+        for f in numerics.FRACTIONS:
+            assert f"| `{name}` | {f} | " in page
+
+
+def test_measuring_gives_a_row_within_the_promise(numerics: ModuleType) -> None:
+    for row in numerics.worst("log", 18, 1000):
+        assert 0 < int(row[-1].removesuffix(" %")) <= 100
