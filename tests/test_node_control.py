@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from tacit.errors import RoomError, RunError, TacitError, TransportError
 from tacit.node.service import Party as Service
-from tacit.plan import INT64, Plan, PlanBuilder
+from tacit.plan import INT64, Interval, Plan, PlanBuilder
 from tacit.room import Client, Limits, Party, Room
 from tacit.session.client import Parties, PartyLine
 from tacit.session.datasets import Datasets
@@ -390,6 +391,44 @@ def test_a_second_run_at_a_busy_party_is_refused_not_queued(house: House) -> Non
         assert x.reveal().tolist() == [3]
     finally:
         session.close()
+
+
+def test_a_run_without_rounds_ends_when_its_client_goes(house: House) -> None:
+    # A loop over public values: more trips than anyone lives, and no message at which to stop.
+    builder = PlanBuilder((*NAMES, "owner"))
+    five = Interval(0, 5)
+    (end,) = builder.repeat(2**31, [builder.constant([1])], lambda b, v: [b.add("clip", [v[0]], lo=0, hi=5)], [five])
+    builder.output("end", end)
+    plan, ended = builder.build(), []
+    guest, owner = (Parties(house.room, who, house.keys[who]) for who in ("guest", "owner"))
+    running = threading.Thread(target=lambda: ended.append(caught(lambda: owner.run(plan, {}, None))))
+    running.start()
+    assert wait_for(lambda: all(party._running is not None for party in house.parties))
+
+    owner.close()
+    running.join(10)
+
+    assert not running.is_alive() and isinstance(ended[0], TacitError)
+    assert wait_for(lambda: not any(party._busy.locked() for party in house.parties))
+    small = PlanBuilder((*NAMES, "guest"))
+    small.output("one", small.reveal(small.add("share", [small.constant([1])]), "test"))
+    assert guest.run(small.build(), {}, None).outputs["one"] is not None
+    guest.close()
+
+
+def caught(call: Callable[[], object]) -> BaseException | None:
+    try:
+        call()
+    except TacitError as error:
+        return error
+    return None
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
 
 
 def test_a_party_whose_key_is_not_the_rooms_does_not_start(house: House) -> None:

@@ -36,7 +36,7 @@ from tacit.engine.drive import drive
 from tacit.engine.profile import Profile
 from tacit.errors import InputError, RoomError, RunError, TacitError
 from tacit.node.mesh import Mesh
-from tacit.plan import Plan, Public
+from tacit.plan import Node, Plan, Public
 from tacit.protocols.shares import U64Array
 from tacit.room import Client, Room
 from tacit.session.datasets import Datasets, redacted
@@ -76,6 +76,25 @@ class _Session:
     put: dict[str, U64Array] = field(default_factory=dict)
     dealt: dict[str, Dealt] = field(default_factory=dict)
     proposals: OrderedDict[str, tuple[Plan, Bound]] = field(default_factory=OrderedDict)
+
+
+class _Watched(Profile):
+    """A profile of a run that ends before its next node once there is a reason to stop it.
+
+    The transport ends a run that waits for a peer. A loop over public values waits for nobody, and may have more trips
+    than anyone can wait for.
+    """
+
+    def __init__(self, traffic: Callable[[], tuple[int, int]], stop: Callable[[], TacitError | None]) -> None:
+        super().__init__(traffic)
+        self._stop = stop
+
+    def began(self, node: Node) -> None:
+        """Note the counters. Raises what `stop` returns."""
+        error = self._stop()
+        if error is not None:
+            raise error
+        super().began(node)
 
 
 class Party:
@@ -381,7 +400,7 @@ class Party:
                 told = time.perf_counter()
                 line.send(Message("progress", {"step": step}))
 
-        profile = Profile(lambda: _traffic(transport))
+        profile = _Watched(lambda: _traffic(transport), stop)
         try:
             program = run(plan, self._me, run_id, os.urandom(32), bound, profile)
             outputs = drive(program, transport, progress=progress)
