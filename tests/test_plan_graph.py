@@ -32,8 +32,8 @@ def builder(*more):
     return PlanBuilder([*NAMES, *more])
 
 
-def column(b, party, name="x", n=4, dtype=FIXED):
-    return b.input(party, name, dtype, (n,))
+def column(b, party, name=None, n=4, dtype=FIXED):
+    return b.input(party, name or f"x{party}", dtype, (n,))
 
 
 def ops(plan):
@@ -99,6 +99,45 @@ def test_a_client_may_bring_an_input_and_receive_a_result():
     assert [d.audience for d in b.build().disclosures()] == ["everyone", "everyone", "analyst"]
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda b, x: b.add("square", [x]),
+        lambda b, x: b.add("add", [x, x]),
+        lambda b, x: x,
+        lambda b, x: b.repeat(2, [x], lambda r, c: [r.add("clip", c, lo=0, hi=1)])[0],
+        lambda b, x: b.repeat(
+            2,
+            [b.constant(np.zeros(4))],
+            lambda r, c: [r.add("maximum", [c[0], r.capture(x)])],
+            [Interval(-(2**31), 2**31)],
+        )[0],
+    ],
+)
+def test_a_clients_input_is_shared_before_anything_else(use):
+    b = builder("analyst")
+    b.output("y", b.reveal(use(b, column(b, 3)), "p"))
+    plan = b.build()
+    (x,) = (n for n in plan.nodes if n.op == "input")
+    assert [n.op for n in plan.nodes if x.id in n.inputs] == ["share"]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda b, r: b.add("neg", [r]),
+        lambda b, r: b.reveal(b.add("share", [r]), "p"),
+        lambda b, r: b.reveal(r, "p"),
+    ],
+)
+def test_nothing_is_computed_from_what_a_client_receives(use):
+    b = builder("analyst")
+    received = b.reveal(b.add("add", [column(b, 0), column(b, 1)]), "p", to=3)
+    b.output("y", use(b, received))
+    with pytest.raises(PlanError, match=r"PLAN-019.*client"):
+        b.build()
+
+
 def test_nodes_that_no_output_needs_are_left_out():
     b = builder()
     x = column(b, 0)
@@ -148,10 +187,11 @@ def test_a_secret_output_is_refused():
         b.build()
 
 
-def test_two_inputs_of_one_party_need_two_names():
+@pytest.mark.parametrize("party", [0, 1])
+def test_inputs_of_a_plan_have_different_names_whoever_brings_them(party):
     b = builder()
-    b.output("y", b.reveal(b.add("concat", [column(b, 0, n=1), column(b, 0, n=2)], axis=0), "p"))
-    with pytest.raises(PlanError, match="same name"):
+    b.output("y", b.reveal(b.add("concat", [column(b, 0, "x", 1), column(b, party, "x", 2)], axis=0), "p"))
+    with pytest.raises(PlanError, match=r"PLAN-019.*same name"):
         b.build()
 
 
@@ -265,8 +305,8 @@ LIMIT = Interval(-(2**22), 2**22)
 def training(trips=30, purpose="the model"):
     """Logistic regression on the rows of two hospitals: a plan with a loop that captures and assumes."""
     b = PlanBuilder(NAMES, title="training")
-    X = b.add("concat", [b.input(p, "X", FIXED, (n, 3)) for p, n in ((0, 190), (1, 200))], axis=0)
-    y = b.add("concat", [b.input(p, "y", FIXED, (n,), Interval(0, 2**18)) for p, n in ((0, 190), (1, 200))], axis=0)
+    X = b.add("concat", [b.input(p, f"X{p}", FIXED, (n, 3)) for p, n in ((0, 190), (1, 200))], axis=0)
+    y = b.add("concat", [b.input(p, f"y{p}", FIXED, (n,), Interval(0, 2**18)) for p, n in ((0, 190), (1, 200))], axis=0)
 
     def body(region, carried):
         (w,) = carried
@@ -423,13 +463,13 @@ def test_every_reveal_and_every_input_size_is_disclosed():
     plan = training()
     lines = [str(d) for d in plan.disclosures()]
     assert lines[:2] == [
-        "numbers of rows and columns of `X` of hospital0: 190 x 3, to everyone",
-        "numbers of rows and columns of `X` of hospital1: 200 x 3, to everyone",
+        "numbers of rows and columns of `X0` of hospital0: 190 x 3, to everyone",
+        "numbers of rows and columns of `X1` of hospital1: 200 x 3, to everyone",
     ]
-    assert lines[2] == "number of rows of `y` of hospital0: 190, to everyone"
+    assert lines[2] == "number of rows of `y0` of hospital0: 190, to everyone"
     assert len(lines) == 5
-    assert "`weights`: an array [3] of fixed(18)" in lines[4]
-    assert "`y` of hospital1" in lines[4]
+    assert lines[4].startswith("`weights`: 3 values, the last value of a loop that starts from 0 and 30 times")
+    assert "`y1` of hospital1" in lines[4]
     assert lines[4].endswith("to hospital2, for: the model")
 
 
@@ -445,8 +485,8 @@ def test_disclosure_says_what_is_computed():
     total = b.add("sum", [b.add("concat", [column(b, p) for p in range(3)], axis=0)], axis=(0,), keepdims=False)
     b.output("mean", b.reveal(b.add("div", [total, b.constant(12.0)]), "p"))
     text = str(b.build().disclosures()[-1])
-    together = "(`x` of hospital0, `x` of hospital1 and `x` of hospital2 together)"
-    assert text.startswith(f"`mean`: one fixed(18) value, (the sum of {together}) divided by a constant;")
+    together = "(`x0` of hospital0, `x1` of hospital1 and `x2` of hospital2 together)"
+    assert text == f"`mean`: one value, the mean of {together}, to everyone, for: p"
 
 
 def test_words_of_a_disclosure_say_how_far_each_operation_reaches():
@@ -456,8 +496,8 @@ def test_words_of_a_disclosure_say_how_far_each_operation_reaches():
     b.output("all", b.reveal(b.add("mul", [b.add("add", [x, y]), three]), "p"))
     b.output("one", b.reveal(b.add("add", [x, b.add("mul", [y, three])]), "p"))
     every, one = (d.what for d in b.build().disclosures() if d.kind == "reveal")
-    assert "(`x` of hospital0 plus `x` of hospital1) times a constant" in every
-    assert "`x` of hospital0 plus (`x` of hospital1 times a constant)" in one
+    assert "(`x0` of hospital0 plus `x1` of hospital1) times 3" in every
+    assert "`x0` of hospital0 plus (`x1` of hospital1 times 3)" in one
 
 
 def test_assumptions_in_loops_count_their_trips():
@@ -484,7 +524,18 @@ def test_text_form_shows_each_node_loops_disclosures_and_assumptions():
     assert "    %8 = scale %7 numerator=1 shift=10 : fixed(18)[3] secret |x| <= 2^11 exact" in text
     assert "    next %10" in text
     assert "output weights = %" in text
-    assert text.index("discloses") < text.index("assumes, without checking")
+    assert text.index("discloses") < text.index("assumes, without checking\n  a value in a loop (%10)")
+
+
+def test_text_form_keeps_constants_short_and_shows_sources_and_that_nothing_is_assumed():
+    b = builder()
+    x = b.input(0, "x`", FIXED, (9,), source="rows.parquet")
+    b.output("y", b.reveal(b.add("add", [x, b.constant(np.arange(9) / 8)]), "p"))
+    text = b.build().show()
+    assert "source=`rows.parquet`" in text
+    assert "name=`x'`" in text
+    assert "constant (0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, …) : fixed(18)[9] public" in text
+    assert text.endswith("assumes, without checking\n  nothing\n")
 
 
 def test_text_form_names_clients():

@@ -172,6 +172,8 @@ def test_every_operation_is_documented():
         ("sigmoid", [t()], EXACT, "PLAN-004"),
         ("div", [t(), t()], EXACT, "PLAN-004"),
         ("scale", [t()], {"numerator": 1, "shift": 0, **EXACT}, "PLAN-004"),
+        ("scale", [fx()], {"numerator": 1, "shift": 62, **EXACT}, "PLAN-006"),
+        ("scale", [fx()], {"numerator": 1, "shift": -1, **EXACT}, "PLAN-006"),
         ("sum", [BIT], OVER0, "PLAN-004"),
         ("cast", [t()], {"dtype": BOOL}, "PLAN-004"),
         ("cast", [fx()], {"dtype": fixed(10)}, "PLAN-004"),

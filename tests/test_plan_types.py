@@ -134,6 +134,14 @@ def test_interval_arithmetic_contains_every_result_and_is_tight(x, y, data):
     assert Interval(a, a) in x | y
 
 
+@given(st.integers(-(2**62), 2**62), st.integers(1, 61))
+def test_both_roundings_of_a_truncation_lie_in_its_range(x, bits):
+    bounds = Interval(x, x).truncate(bits)
+    nearest = (x + (1 << (bits - 1))) >> bits
+    assert Interval(nearest, nearest) in bounds
+    assert bounds == Interval(x >> bits, (x >> bits) + 1)
+
+
 def test_inexact_truncation_may_round_up():
     assert Interval(0, 7).truncate(2) == Interval(0, 2)
 

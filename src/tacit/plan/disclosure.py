@@ -8,14 +8,12 @@ party sees is masked. What the plan itself says (constants, numbers of trips, na
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
+from tacit.plan.attributes import STR_MAX
 from tacit.plan.nodes import Graph, Node, all_nodes
-from tacit.plan.ops import OPS
-from tacit.plan.types import Interval, TensorType
-
-WORDS_DEPTH: Final = 3
-NAMES_MAX: Final = 6
+from tacit.plan.types import BOOL, Interval, TensorType
+from tacit.plan.words import NAME_MAX, PARTS_MAX, Reader, input_name, listing, quoted
 
 
 @dataclass(frozen=True)
@@ -61,32 +59,33 @@ class Assumption:
 
 def disclosures(graph: Graph) -> tuple[Disclosure, ...]:
     """Every disclosure: the shapes of the inputs first, then the reveals, each in the order of the plan."""
-    reader = _Reader(graph)
+    reader = Reader(graph.nodes, graph.parties)
     labels: dict[int, list[str]] = {}
     for label, value in graph.outputs:
         labels.setdefault(value, []).append(label)
     sizes, reveals = [], []
     for node in graph.nodes:
         if node.op == "input":
-            what = f"{_size_words(node.type.shape)[0]} of {_name(graph, node)}: {_size_words(node.type.shape)[1]}"
+            words, size = _size_words(node.type.shape)
+            what = f"{words} of {input_name(node, graph.parties, STR_MAX)}: {size}"
             sizes.append(Disclosure("size", what, None, "everyone", "", node.id, node.type))
         elif node.op == "reveal":
             to = node.attrs["to"]
             audience = "everyone" if to is None else graph.parties[to]
-            what = _reveal_words(reader, node, labels.get(node.id, []))
+            what = _reveal_words(graph, reader, node, labels.get(node.id, []))
             reveals.append(Disclosure("reveal", what, to, audience, node.attrs["purpose"], node.id, node.type))
     return (*sizes, *reveals)
 
 
 def assumptions(graph: Graph) -> tuple[Assumption, ...]:
     """Every `assume` of the plan, those in loops included."""
-    reader = _Reader(graph)
+    reader = Reader(graph.nodes, graph.parties)
     found = []
     for node, times in all_nodes(graph.nodes):
         if node.op == "assume":
             unit = 2.0**node.type.dtype.f
             interval = node.type.interval
-            where = "a value in a loop" if times > 1 else reader.words(node.inputs[0])
+            where = "a value in a loop" if times > 1 else reader.describe(node.inputs[0])
             found.append(Assumption(f"{where} (%{node.id})", interval, (interval.lo / unit, interval.hi / unit), times))
     return tuple(found)
 
@@ -102,48 +101,22 @@ def sources(graph: Graph, node_id: int) -> tuple[Node, ...]:
     return tuple(graph.nodes[i] for i in sorted(seen) if graph.nodes[i].op == "input")
 
 
-def _reveal_words(reader: _Reader, node: Node, labels: list[str]) -> str:
-    graph = reader.graph
-    label = ", ".join(f"`{name}`" for name in labels) + ": " if labels else ""
-    shape = node.type.shape
-    amount = f"an array {list(shape)} of {node.type.dtype}" if shape else f"one {node.type.dtype} value"
-    names = [_name(graph, n) for n in sources(graph, node.id)]
-    origin = _listing(names[:NAMES_MAX], len(names)) if names else "public values only"
-    return f"{label}{amount}, {reader.words(node.id)}; computed from {origin}"
+def _reveal_words(graph: Graph, reader: Reader, node: Node, labels: list[str]) -> str:
+    label = ", ".join(f"`{quoted(name, NAME_MAX)}`" for name in labels) + ": " if labels else ""
+    words = reader.describe(node.id)
+    names = [input_name(n, graph.parties) for n in sources(graph, node.id)]
+    # Names are unique in a plan, and quotes in them are replaced, so a name that is found is meant.
+    if names and all(name in words for name in names):
+        return f"{label}{_amount(node.type)}, {words}"
+    origin = listing(names[:PARTS_MAX], len(names)) if names else "public values only"
+    return f"{label}{_amount(node.type)}, {words}; computed from {origin}"
 
 
-class _Reader:
-    """Puts the nodes of one plan in words."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        # For each node the one that computes its value, rather than pass it on with another shape, type or home. Done
-        # once, because a hostile plan could make every look-up walk a chain as long as the plan.
-        self._computing: list[Node] = []
-        for node in graph.nodes:
-            self._computing.append(self._computing[node.inputs[0]] if OPS[node.op].words == "{0}" else node)
-
-    def words(self, node_id: int, depth: int = WORDS_DEPTH) -> str:
-        """What a top-level node computes, down to `depth` operations."""
-        node = self._computing[node_id]
-        template = OPS[node.op].words
-        if node.op == "input":
-            return _name(self.graph, node)
-        if not node.inputs:
-            return template
-        if depth == 0:
-            return "a computed value"
-        parts = [self._part(i, depth - 1) for i in node.inputs[:NAMES_MAX]]
-        return template.format(*parts, all=_listing(parts, len(node.inputs)))
-
-    def _part(self, node_id: int, depth: int) -> str:
-        """The words of an operand, in parentheses where it would be unclear how far they reach."""
-        text = self.words(node_id, depth)
-        return f"({text})" if depth and self._computing[node_id].inputs else text
-
-
-def _name(graph: Graph, node: Node) -> str:
-    return OPS["input"].words.format(name=node.attrs["name"], party=graph.parties[node.attrs["party"]])
+def _amount(t: TensorType) -> str:
+    answer = "yes/no value" if t.dtype == BOOL else "value"
+    if not t.shape:
+        return f"one {answer}"
+    return f"{' x '.join(map(str, t.shape))} {answer}{'' if t.size == 1 else 's'}"
 
 
 def _size_words(shape: tuple[int, ...]) -> tuple[str, str]:
@@ -152,10 +125,3 @@ def _size_words(shape: tuple[int, ...]) -> tuple[str, str]:
     if len(shape) == 1:
         return "number of rows", str(shape[0])
     return "numbers of rows and columns" if len(shape) == 2 else "shape", " x ".join(map(str, shape))
-
-
-def _listing(parts: list[str], total: int) -> str:
-    unique = list(dict.fromkeys(parts))
-    if total > len(parts):
-        unique.append(f"{total - len(parts)} more")
-    return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} and {unique[-1]}"

@@ -74,8 +74,9 @@ class Plan(Graph):
 class _Scope:
     """Where nodes are added: a plan or the body of a loop. Equal nodes are made once."""
 
-    def __init__(self, parties: int, inside: bool) -> None:
+    def __init__(self, parties: int, computing: int, inside: bool) -> None:
         self._parties = parties
+        self._computing = computing
         self._inside = inside
         self._nodes: list[Node] = []
         self._known: dict[tuple[str, tuple[int, ...], Attrs], int] = {}
@@ -89,14 +90,19 @@ class _Scope:
 
         `exact` may be left out: truncation is then exact only where `build` finds that it must be. `strategy` of a
         sort defaults to "network". A `share` is put before every private operand that meets a secret or another
-        party's value. Raises `PlanError` as `ops.infer` does, and PLAN-018 for an operation out of place.
+        party's value, and before every use of a client's input. Raises `PlanError` as `ops.infer` does, and PLAN-018
+        for an operation out of place.
         """
         spec = spec_of(op)
         if spec.scope not in ("both", "body" if self._inside else "top"):
             raise PlanError("PLAN-018", f"`{op}` may not stand {'in' if self._inside else 'outside'} a loop")
         operands = [self._node(i) for i in inputs]
-        if op not in ("share", "reveal", "repeat") and join(n.type.home for n in operands) == Secret():
-            inputs = [self.add("share", [n.id]) if isinstance(n.type.home, Private) else n.id for n in operands]
+        if op != "share":
+            mixed = op not in ("reveal", "repeat") and join(n.type.home for n in operands) == Secret()
+            inputs = [
+                self.add("share", [n.id]) if mixed and isinstance(n.type.home, Private) else self._usable(n.id)
+                for n in operands
+            ]
             operands = [self._node(i) for i in inputs]
         if "strategy" in spec.schema:
             attrs.setdefault("strategy", "network")
@@ -158,10 +164,11 @@ class _Scope:
         bounds = list(intervals) if intervals is not None else [None] * len(carried)
         if len(bounds) != len(carried):
             raise PlanError("PLAN-013", "`repeat` got another number of intervals than of carried values")
+        carried = [self._usable(i) for i in carried]
         start = [self.type(i) for i in carried]
         homes: list[Home] = [t.home for t in start]
         while True:
-            region = RegionBuilder(self, self._parties)
+            region = RegionBuilder(self, self._parties, self._computing)
             params = [
                 region.param(replace(t, home=home, interval=bound or t.interval))
                 for t, home, bound in zip(start, homes, bounds, strict=True)
@@ -186,6 +193,13 @@ class _Scope:
         """The value itself, or shared where `home` is secret and its own is not."""
         return self.add("share", [value]) if home == Secret() != self.type(value).home else value
 
+    def _usable(self, value: int) -> int:
+        """The value itself, or shared where only a client has it: clients run no plan."""
+        node = self._node(value)
+        home = node.type.home
+        at_client = node.op == "input" and isinstance(home, Private) and home.party >= self._computing
+        return self.add("share", [value]) if at_client else value
+
     def _node(self, value: int) -> Node:
         if type(value) is not int or not 0 <= value < len(self._nodes):
             raise PlanError("PLAN-018", "an operand is no node of this plan or loop", expected="an id from `add`")
@@ -195,8 +209,8 @@ class _Scope:
 class RegionBuilder(_Scope):
     """Writes the body of a loop; `PlanBuilder.repeat` hands one to its `body`."""
 
-    def __init__(self, outer: _Scope, parties: int) -> None:
-        super().__init__(parties, inside=True)
+    def __init__(self, outer: _Scope, parties: int, computing: int) -> None:
+        super().__init__(parties, computing, inside=True)
         self._outer = outer
         self._params = 0
         self._captured: dict[int, int] = {}
@@ -210,6 +224,7 @@ class RegionBuilder(_Scope):
         """The id inside the loop of a value of the scope around it. A private value that the body will share is
         better shared outside, once: pass `builder.at_home(value, Secret())`.
         """
+        outer = self._outer._usable(outer)
         if outer not in self._captured:
             self._captured[outer] = self.param(self._outer.type(outer))
         return self._captured[outer]
@@ -231,7 +246,7 @@ class PlanBuilder(_Scope):
     """
 
     def __init__(self, parties: Sequence[str], computing: int = 3, protocol: str = "rep3", title: str = "") -> None:
-        super().__init__(len(parties), inside=False)
+        super().__init__(len(parties), computing, inside=False)
         self._header = Graph(tuple(parties), computing, protocol, (), (), title)
         verify_header(self._header)
         self._outputs: dict[str, int] = {}

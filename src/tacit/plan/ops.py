@@ -9,7 +9,8 @@ operation and are applied here once:
 - Range. Integers stay in the signed 64-bit range, fixed-point values within 2^61 raw, and fixed-point products before
   truncation, summed over the inner dimension, within 2^62: so no result ever wraps.
 - Exactness. A secret fixed-point product is truncated to the floor or to floor + 1, and which of the two depends on the
-  low bits of the secret (Li et al. 2023, ePrint 2023/909). `exact=True` costs more and gives the floor always.
+  low bits of the secret (Li et al. 2023, ePrint 2023/909). `exact=True` costs more and always rounds to the nearest:
+  floor(x / 2^f + 1/2), which is the floor or floor + 1 too, so one range holds for both.
 
 Arithmetic on integers of any width gives int64.
 """
@@ -48,6 +49,8 @@ from tacit.plan.types import (
 )
 
 TRIPS_MAX: Final = 2**31
+SHIFT_MAX: Final = 61
+"""Truncation drops at most this many bits."""
 
 Types: TypeAlias = Sequence[TensorType]
 Result: TypeAlias = tuple[DType, tuple[int, ...], Interval]
@@ -434,8 +437,8 @@ def _scale(types: Types, attrs: Attrs) -> Result:
     x, shift = types[0], attrs["shift"]
     if not x.dtype.is_fixed:
         raise _type_error("scale", types, "a fixed-point value", "use `mul` for integers")
-    if not 0 <= shift <= 62:
-        raise PlanError("PLAN-006", "attribute `shift` of `scale` is out of range", expected="0 to 62")
+    if not 0 <= shift <= SHIFT_MAX:
+        raise PlanError("PLAN-006", "attribute `shift` of `scale` is out of range", expected=f"0 to {SHIFT_MAX}")
     product = x.interval.scale(attrs["numerator"])
     if shift:
         _check_product("scale", x.dtype, product)
@@ -758,7 +761,7 @@ _SPECS: Final = (
         "scale",
         1,
         "x * numerator / 2^shift for a fixed-point x: a product with a public real constant.",
-        "a multiple of {0}",
+        "{0} scaled",
         _scale,
         {"numerator": "int", "shift": "int", "exact": "bool"},
     ),
@@ -796,40 +799,51 @@ _SPECS: Final = (
             ("ne", "!=", "differs from"),
         )
     ),
-    OpSpec("logical_and", 2, "x and y.", "{0} and {1}", _logic("logical_and")),
-    OpSpec("logical_or", 2, "x or y.", "{0} or {1}", _logic("logical_or")),
-    OpSpec("logical_xor", 2, "x or y, not both.", "either {0} or {1}", _logic("logical_xor")),
-    OpSpec("logical_not", 1, "not x.", "not {0}", _logic("logical_not")),
+    OpSpec("logical_and", 2, "x and y.", "whether {0} and {1}", _logic("logical_and")),
+    OpSpec("logical_or", 2, "x or y.", "whether {0} or {1}", _logic("logical_or")),
+    OpSpec("logical_xor", 2, "x or y, not both.", "whether one of {0} and {1}, not both", _logic("logical_xor")),
+    OpSpec("logical_not", 1, "not x.", "whether not {0}", _logic("logical_not")),
     OpSpec("where", 3, "x where the condition holds, y elsewhere.", "{1} where {0}, else {2}", _where),
     OpSpec("minimum", 2, "The smaller of x and y.", "the smaller of {0} and {1}", _choice("minimum", Interval.minimum)),
     OpSpec("maximum", 2, "The larger of x and y.", "the larger of {0} and {1}", _choice("maximum", Interval.maximum)),
-    OpSpec("clip", 1, "min(max(x, lo), hi) for raw lo and hi.", "{0} clipped", _clip, {"lo": "int", "hi": "int"}),
+    OpSpec(
+        "clip",
+        1,
+        "min(max(x, lo), hi) for raw lo and hi.",
+        "{0} kept within {lo} and {hi}",
+        _clip,
+        {"lo": "int", "hi": "int"},
+    ),
     # reductions
     OpSpec("sum", 1, "The sum over some axes.", "the sum of {0}", _sum, _REDUCE),
     OpSpec("cumsum", 1, "The running sum along one axis.", "the running sum of {0}", _cumsum, {"axis": "int"}),
     OpSpec("max", 1, "The largest element over some axes.", "the maximum of {0}", _extreme("max"), _REDUCE),
     OpSpec("min", 1, "The smallest element over some axes.", "the minimum of {0}", _extreme("min"), _REDUCE),
-    OpSpec("any", 1, "Whether any element holds, over some axes.", "whether any of {0}", _quantifier("any"), _REDUCE),
-    OpSpec("all", 1, "Whether all elements hold, over some axes.", "whether all of {0}", _quantifier("all"), _REDUCE),
+    OpSpec("any", 1, "Whether any element holds, over some axes.", "whether anywhere {0}", _quantifier("any"), _REDUCE),
+    OpSpec(
+        "all", 1, "Whether all elements hold, over some axes.", "whether everywhere {0}", _quantifier("all"), _REDUCE
+    ),
     # types and shapes
     OpSpec(
         "cast",
         1,
         "Change the element type: bool and integers keep their value, integers become fixed exactly, fixed becomes an "
         "integer by an exact floor.",
-        "{0}",
+        "{0} rounded down",
         _cast,
         {"dtype": "dtype"},
     ),
     OpSpec("reshape", 1, "The same elements in another shape.", "{0}", _reshape, {"shape": "shape"}),
-    OpSpec("broadcast_to", 1, "Repeat along axes of length 1.", "{0}", _broadcast_to, {"shape": "shape"}),
-    OpSpec("transpose", 1, "Reorder the axes.", "{0}", _transpose, {"axes": "ints"}),
-    OpSpec("getitem", 1, "Elements at a public index.", "part of {0}", _getitem, {"index": "index"}),
+    OpSpec("broadcast_to", 1, "Repeat along axes of length 1.", "{0} repeated", _broadcast_to, {"shape": "shape"}),
+    OpSpec("transpose", 1, "Reorder the axes.", "{0} transposed", _transpose, {"axes": "ints"}),
+    OpSpec(
+        "getitem", 1, "Elements at a public index.", "{size} of the {total} values of {0}", _getitem, {"index": "index"}
+    ),
     OpSpec(
         "take",
         1,
         "Elements at public positions along one axis.",
-        "part of {0}",
+        "values picked from {0}",
         _take,
         {"indices": "ints", "axis": "int"},
     ),

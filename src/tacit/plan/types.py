@@ -254,7 +254,7 @@ class Interval:
         return self.maximum(Interval(other.lo, other.lo)).minimum(Interval(other.hi, other.hi))
 
     def truncate(self, bits: int) -> Interval:
-        """Bounds of x / 2^bits after truncation, exact (floor) or not (floor or floor + 1)."""
+        """Bounds of x / 2^bits after truncation, exact (to the nearest) or not: both give the floor or floor + 1."""
         return Interval(self.lo >> bits, (self.hi >> bits) + 1) if bits else self
 
 

@@ -39,9 +39,10 @@ def verify(graph: Graph) -> None:
         raise _header(f"the plan has {seen} nodes", f"at most {NODES_MAX}")
     _check_outputs(graph)
     _check_use(graph.nodes, tuple(node for _, node in graph.outputs))
-    names = [(n.attrs["party"], n.attrs["name"]) for n in graph.nodes if n.op == "input"]
+    names = [n.attrs["name"] for n in graph.nodes if n.op == "input"]
     if len(set(names)) < len(names):
-        raise _header("two inputs of one party have the same name", "one `input` node for each name")
+        raise _header("two inputs have the same name", "one `input` node for each name in the whole plan")
+    _check_clients(graph.nodes, graph.computing)
     if sum(n.op == "reveal" for n in graph.nodes) > REVEALS_MAX:
         raise _header("the plan has too many reveals for a person to judge", f"at most {REVEALS_MAX}")
     if make_exact(graph.nodes) != graph.nodes:
@@ -126,6 +127,24 @@ def _check_nodes(nodes: tuple[Node, ...], parties: int, depth: int) -> int:
     return count
 
 
+def _check_clients(nodes: tuple[Node, ...], computing: int) -> None:
+    """Check that clients, which run no plan, are left nothing to compute: they bring inputs to be shared at once, and
+    receive results that nothing else uses.
+    """
+    for node in nodes:
+        if node.op == "repeat":
+            _check_clients(node.attrs["body"].nodes, computing)
+        at_client = [h for t in node.types if isinstance(h := t.home, Private) and h.party >= computing]
+        if at_client and node.op not in ("input", "reveal"):
+            raise _header(f"`{node.op}` (%{node.id}) computes at a client", *_CLIENTS)
+        for operand in (nodes[i] for i in node.inputs):
+            home = operand.types[0].home
+            if not isinstance(home, Private) or home.party < computing:
+                continue
+            if node.op != "share" or operand.op != "input":
+                raise _header(f"`{node.op}` (%{node.id}) uses a value that only a client has", *_CLIENTS)
+
+
 def _check_place(node: Node, position: int, depth: int) -> None:
     if type(node.id) is not int or node.id != position:
         raise _order(f"the node in place {position} has another number")
@@ -178,6 +197,12 @@ def _check_use(nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> None:
     idle = next((n for n in nodes if n.id not in used and n.op != "param"), None)
     if idle is not None:
         raise _order(f"node %{idle.id} (`{idle.op}`) contributes to no output")
+
+
+_CLIENTS: Final = (
+    "inputs of clients that are shared at once, and results for clients that nothing else uses",
+    "share the input, or let a computing party bring it",
+)
 
 
 def _order(what: str) -> PlanError:
