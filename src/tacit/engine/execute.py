@@ -320,8 +320,8 @@ async def _scale(c: Call) -> Value:
 
 
 async def _div(c: Call) -> Value:
-    x, y = c.spread(0), c.spread(1)
-    return await nonlinear.divide(c.box, x, y, c.type.dtype.f, bounds=c.bounds(1), exact=c.attrs["exact"])
+    x, y, f = c.spread(0), c.spread(1), c.type.dtype.f
+    return await nonlinear.divide(c.box, x, y, f, bounds=c.bounds(1), dividend=c.bounds(0), exact=c.attrs["exact"])
 
 
 def _function(name: str) -> Handler:
@@ -483,7 +483,8 @@ async def _sort(c: Call) -> Value:
 async def _argsort(c: Call) -> Value:
     lo, hi = c.bounds(0)
     axis, descending = c.attrs["axis"], c.attrs["descending"]
-    return await sort.argsort(c.box, c.arith(0), axis=axis, descending=descending, wraps=hi - lo >= 2**63)
+    wraps = hi - lo >= 2**63
+    return await sort.argsort(c.box, c.arith(0), axis=axis, descending=descending, wraps=wraps, bounds=(lo, hi))
 
 
 async def _assume(c: Call) -> Value:
