@@ -125,38 +125,45 @@ def quarter(b, x):
     return b.add("scale", [x], numerator=1, shift=2)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        # Rows' means, laid beside the columns.
-        lambda b, x: b.add("sub", [x, quarter(b, total(b, x, (1,)))]),
-        # The mean of something else, and another share of the sum.
-        lambda b, x: b.add("sub", [x, quarter(b, total(b, b.add("abs", [x]), (0,)))]),
-        lambda b, x: b.add("sub", [x, b.add("scale", [total(b, x, (0,))], numerator=1, shift=1)]),
-        lambda b, x: b.add("add", [x, quarter(b, total(b, x, (0,)))]),
-        # Squares of the distances along one axis, summed along the other.
-        lambda b, x: total(b, b.add("square", [b.add("sub", [x, quarter(b, total(b, x, (0,)))])]), (1,)),
-        # n sum(x^2) - sum(x), without the second square; and with another n.
-        lambda b, x: b.add(
-            "sub", [b.add("mul", [total(b, b.add("square", [x]), (0,)), b.constant(4)]), total(b, x, (0,))]
-        ),
-        lambda b, x: b.add(
-            "sub",
-            [
-                b.add("mul", [total(b, b.add("square", [x]), (0,)), b.constant(3)]),
-                b.add("square", [total(b, x, (0,))]),
-            ],
-        ),
-    ],
-)
-def test_what_is_no_variance_is_not_called_one(make):
-    words, _ = plan_with(make, interval=Interval(-(2**18), 2**18))
+NO_VARIANCE = [
+    # Rows' means, laid beside the columns.
+    (FIXED, lambda b, x: b.add("sub", [x, quarter(b, total(b, x, (1,)))])),
+    # The mean of something else, and another share of the sum.
+    (FIXED, lambda b, x: b.add("sub", [x, quarter(b, total(b, b.add("abs", [x]), (0,)))])),
+    (FIXED, lambda b, x: b.add("sub", [x, b.add("scale", [total(b, x, (0,))], numerator=1, shift=1)])),
+    (FIXED, lambda b, x: b.add("add", [x, quarter(b, total(b, x, (0,)))])),
+    # Squares of the distances along one axis, summed along the other.
+    (FIXED, lambda b, x: total(b, b.add("square", [b.add("sub", [x, quarter(b, total(b, x, (0,)))])]), (1,))),
+    # n sum(x^2) - sum(x)^2 without the second square, with another in its place, with another n.
+    (INT64, lambda b, x: b.add("sub", [squares(b, x, 4), total(b, x, (0,))])),
+    (INT64, lambda b, x: b.add("sub", [squares(b, x, 4), b.add("abs", [total(b, x, (0,))])])),
+    (INT64, lambda b, x: b.add("sub", [squares(b, x, 3), b.add("square", [total(b, x, (0,))])])),
+    # Of fixed-point numbers, whose roundings may be all that remains.
+    (FIXED, lambda b, x: b.add("sub", [squares(b, x, 4), b.add("square", [total(b, x, (0,))])])),
+]
+
+
+def squares(b, x, times):
+    return b.add("mul", [total(b, b.add("square", [x]), (0,)), b.constant(times)])
+
+
+@pytest.mark.parametrize(("dtype", "make"), NO_VARIANCE)
+def test_what_is_no_variance_is_not_called_one(dtype, make):
+    words, _ = plan_with(make, dtype=dtype, interval=Interval(-(2**18), 2**18))
     # The one that is centred on the first axis may say so, but its squares are summed along the other.
     assert "variance" not in words
     assert "squared distances" not in words
-    assert "its mean" not in words or words.startswith(
-        "the sum of (the square of (`x` of p0 minus its mean along axis 0))"
+    centred = "the sum of (the square of (`x` of p0 minus its mean along axis 0))"
+    assert "its mean" not in words or words.startswith(centred)
+
+
+def test_the_squared_distances_of_integers_are_recognised_from_sums():
+    words, _ = plan_with(
+        lambda b, x: b.add("sub", [squares(b, x, 4), b.add("square", [total(b, x, (0,))])]),
+        dtype=INT64,
+        interval=Interval(-9, 9),
     )
+    assert words == "(the sum of the squared distances of `x` of p0 from their mean along axis 0) times 4"
 
 
 def test_a_value_and_its_transpose_are_not_twice_the_value():
@@ -181,6 +188,42 @@ def test_rounding_that_is_magnified_is_not_passed_over():
         return b.add("scale", [b.add("scale", [x], numerator=1, shift=16)], numerator=2**16, shift=0)
 
     assert plan_with(make)[0] == "(`x` of p0 divided by 65536) times 65536"
+
+
+def halved(b, x, shifts):
+    for shift in shifts:
+        x = b.add("scale", [x], numerator=1, shift=shift)
+    return x
+
+
+def test_roundings_that_remain_where_values_cancel_are_not_passed_over():
+    def make(b, x):
+        noise = b.add("sub", [halved(b, x, [2]), halved(b, x, [1, 1])])
+        return b.add("scale", [noise], numerator=2**16, shift=0)
+
+    assert plan_with(make)[0] == "((`x` of p0 divided by 4) minus (`x` of p0 divided by 4)) times 65536"
+
+
+def test_many_roundings_are_not_passed_over():
+    def make(b, x):
+        terms = [halved(b, x, [k]) for k in range(1, 6)]
+        out = terms[0]
+        for term in terms[1:]:
+            out = b.add("add", [out, term])
+        return out
+
+    assert plan_with(make)[0] == "(`x` of p0 times 0.9375) plus (`x` of p0 divided by 32)"
+
+
+def test_a_table_of_sums_of_variances_is_not_twice_the_variance():
+    def make(b, x):
+        mean = quarter(b, total(b, x, (1,), keepdims=True))
+        spread = total(b, b.add("square", [b.add("sub", [x, mean])]), (1,))
+        return b.add("add", [spread, b.add("reshape", [spread], shape=(4, 1))])
+
+    words, _ = plan_with(make, interval=Interval(-(2**18), 2**18))
+    assert words.count("the sum of the squared distances of `x` of p0 from their mean along axis 1") == 2
+    assert " plus " in words
 
 
 def test_a_floor_is_told():

@@ -7,7 +7,8 @@ several digits reads as the mean it is; variances are recognised by their struct
 does not hold exactly as required, the operations are named one by one.
 
 Factors are named to within 2^-16 of themselves. A chain of scalings is read as one only while its roundings add up to
-less than 4 units in the last place: a chain that rounds and magnifies the rest keeps all its steps.
+at most 4 units in the last place: a chain that rounds and magnifies the rest, or lets all but the roundings cancel,
+keeps all its steps.
 """
 
 from __future__ import annotations
@@ -204,9 +205,11 @@ class Reader:
         shapes = [self._nodes[i].type.shape for i in node.inputs]
         if left.base == right.base and shapes[0] == shapes[1]:
             factor = left.factor + (right.factor if node.op == "add" else -right.factor)
-            error = left.error + right.error
-            if error <= _ULPS * Fraction(1, 2**node.type.dtype.f) and _short(factor) and _short(error):
-                return Linear(factor, left.base, error)
+            whole = Linear(factor, left.base, left.error + right.error)
+            # Where the values cancel and the roundings remain, the roundings are what is computed.
+            limit = min(_ULPS * Fraction(1, 2**node.type.dtype.f), self._coarse(whole))
+            if whole.error <= limit and _short(factor) and _short(whole.error):
+                return whole
         if node.op == "add":
             return None
         return self._centred(node) or (self._exact_spread(node, left) if shapes[0] == shapes[1] else None)
@@ -232,7 +235,10 @@ class Reader:
         return Linear(x.factor, Base("centred", x.base.node, axes), error)
 
     def _exact_spread(self, node: Node, left: Linear) -> Linear | None:
-        """n * sum(d^2) - sum(d)^2, which is n times the spread of d, whatever is subtracted from all of d."""
+        """n * sum(d^2) - sum(d)^2, which is n times the spread of d, whatever is subtracted from all of d.
+
+        Of integers only: of other values the roundings could be all that remains.
+        """
         squares = self._squares(self._flat[left.base.node]) if left.base.kind == "value" else None
         root = self._flat[node.inputs[1]]
         if squares is None or root.op != "square":
@@ -242,6 +248,8 @@ class Reader:
             return None
         d, axes = squares
         n = prod(self._nodes[d].type.shape[k] for k in axes)
+        if not self._nodes[d].type.dtype.is_int:
+            return None
         if n < 2 or total.inputs[0] != d or total.attrs["axis"] != axes or left.factor != n or left.error:
             return None
         shifted = self._nodes[d]
