@@ -341,10 +341,18 @@ def test_a_function_of_values_outside_its_domain_is_refused(name):
 
 
 @pytest.mark.parametrize("name", ["exp", "log", "rsqrt", "sigmoid", "sqrt", "tanh"])
-@pytest.mark.parametrize("f", [1, 18, 40])
+@pytest.mark.parametrize("f", [8, 18, 24])
 def test_functions_of_any_value_have_results_that_fit(name, f):
     x = TensorType(fixed(f), (2,), Secret(), fixed(f).range)
     assert infer(name, [x], Attrs(EXACT)).dtype == fixed(f)
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "reciprocal", "rsqrt", "sigmoid", "sqrt", "tanh", "div"])
+@pytest.mark.parametrize("f", [7, 25])
+def test_functions_beyond_the_promised_precision_are_refused(name, f):
+    x = TensorType(fixed(f), (2,), Secret(), Interval(1, 2**f))
+    with pytest.raises(PlanError, match="PLAN-004.*8 <= f <= 24"):
+        infer(name, [x, x] if name == "div" else [x], Attrs(EXACT))
 
 
 def test_reciprocal_of_default_range_fits_and_of_zero_is_refused():

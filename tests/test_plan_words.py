@@ -262,7 +262,7 @@ def test_a_name_cannot_pose_as_words():
     x = b.input(0, "a` of p0 divided by 9; the mean of `b", FIXED, (3,))
     b.output("the mean`", b.reveal(x, "p"))
     (_, reveal) = b.build().disclosures()
-    assert reveal.what == "`the mean'`: 3 values, `a' of p0 divided by 9; the mean of 'b` of p0"
+    assert reveal.what == "`the mean'`: 3 values, `a' of p0 divided by 9; the mean of 'b (%0)` of p0"
 
 
 def test_sources_that_the_words_leave_out_are_listed():
@@ -370,3 +370,14 @@ def test_every_node_is_the_multiple_that_it_is_read_as(d, make, kinds):
         slack = 0 if linear.base.kind == "value" else 2.0**-10 * np.abs(want).max(initial=1)
         np.testing.assert_allclose(got, want, rtol=1e-9, atol=float(linear.error) + slack + 1e-9, err_msg=str(node))
     assert {linear.base.kind for linear in reader._linear} == kinds
+
+
+def test_inputs_whose_names_look_the_same_are_told_apart():
+    b = PlanBuilder(["p0", "p1", "p2"])
+    prefix = "blood pressure at admission, first measurement of the day, "
+    x, y = (b.input(p, prefix + name, INT64, (3,)) for p, name in ((0, "systolic"), (1, "HIV status")))
+    b.output("r", b.reveal(b.add("sub", [x, y]), "test"))
+    (line,) = [d.what for d in b.build().disclosures() if d.kind == "reveal"]
+
+    first, second = (part for part in line.split(" minus "))
+    assert "(%0)" in first and "(%1)" in second and "p0" in line and "p1" in line

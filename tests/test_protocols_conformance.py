@@ -32,7 +32,7 @@ from tacit.engine.drive import Traffic, dry_run, lockstep
 from tacit.errors import RunError, SecretError
 from tacit.protocols.blackbox import MATMUL, MUL, BlackBox, Cost
 from tacit.protocols.dry import Dry
-from tacit.protocols.exchange import Exchange, dataflow, gather
+from tacit.protocols.exchange import Exchange, Schedule, dataflow, gather
 from tacit.protocols.plain import Plain
 from tacit.protocols.rep3 import Rep3
 
@@ -611,7 +611,7 @@ def test_dataflow_takes_the_rounds_of_the_longest_path() -> None:
             left, right = {"a": "xx", "b": "ax", "c": "xx", "d": "bc"}[key]
             done[key] = await b.mul(done[left], done[right])
 
-        await dataflow({"a": [], "b": ["a"], "c": [], "d": ["b", "c"]}, task)
+        await dataflow(Schedule({"a": [], "b": ["a"], "c": [], "d": ["b", "c"]}), task)
         return done["d"]
 
     result, traffic = run_rep3(graph, x)

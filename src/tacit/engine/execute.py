@@ -18,7 +18,7 @@ from tacit.errors import RunError
 from tacit.library import compare, fixed, nonlinear, reduce, sort
 from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array, numpy_index
 from tacit.protocols.blackbox import MATMUL, BlackBox
-from tacit.protocols.exchange import dataflow
+from tacit.protocols.exchange import Schedule, dataflow
 from tacit.protocols.plain import Plain
 from tacit.protocols.shares import Arith, Bits, U64Array, pack_plane, unpack_plane
 
@@ -26,13 +26,16 @@ Value: TypeAlias = Arith | Bits
 
 
 class Observer(Protocol):
-    """Told when each node begins and ends; see profile.py."""
+    """Told when each top-level node begins and ends, and of each trip of a loop; see profile.py."""
 
     def began(self, node: Node) -> None:
         """The node is about to run."""
 
     def ended(self, node: Node) -> None:
         """The node has its value."""
+
+    def trip(self) -> None:
+        """A trip of a loop is about to run; raise to end the run here, where no message may come to do so."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,25 @@ async def execute(
     missing, and whatever the transport raises.
     """
     run = _Execution(plan, box, inputs, observer)
-    await run.nodes(plan.nodes, run.values, {node for _, node in plan.outputs})
+    await run.block(_Block(plan.nodes, {node for _, node in plan.outputs}), run.values, observer)
     return {label: run.output(node) for label, node in plan.outputs}
+
+
+class _Block:
+    """The nodes of a plan or of a loop's body, prepared once however often they run."""
+
+    def __init__(self, nodes: Sequence[Node], keep: set[int]) -> None:
+        self.nodes = {node.id: node for node in nodes}
+        self.types = {node.id: tuple(self.nodes[i].type for i in node.inputs) for node in nodes}
+        self.schedule = Schedule({node.id: node.inputs for node in nodes})
+        self.operands = {node.id: tuple(set(node.inputs)) for node in nodes}
+        self.uses: dict[int, int] = {}
+        for operands in self.operands.values():
+            for operand in operands:
+                self.uses[operand] = self.uses.get(operand, 0) + 1
+        for node_id in keep:
+            # One use more than there are: it is never forgotten.
+            self.uses[node_id] = self.uses.get(node_id, 0) + 1
 
 
 class _Execution:
@@ -128,6 +148,7 @@ class _Execution:
         self._plain = Plain()
         self._inputs = inputs
         self._observer = observer
+        self._bodies: dict[int, _Block] = {}
         self.values: dict[int, Any] = {}
 
     def output(self, node: int) -> U64Array | None:
@@ -137,29 +158,23 @@ class _Execution:
             return np.asarray(clear.astype(np.uint64))
         return value.parts[0] if isinstance(value, Arith) else value
 
-    async def nodes(self, nodes: Sequence[Node], values: dict[int, Any], keep: set[int]) -> None:
-        """Run nodes whose operands are in `values` or among them; forget what only they needed."""
-        local = {node.id for node in nodes}
-        by_id = {node.id: node for node in nodes}
-        uses: dict[int, int] = {}
-        for node in nodes:
-            for operand in set(node.inputs):
-                uses[operand] = uses.get(operand, 0) + 1
+    async def block(self, block: _Block, values: dict[int, Any], observer: Observer | None = None) -> None:
+        """Run the nodes of a block that have no value yet; forget what only they needed."""
+        uses = block.uses.copy()
 
         async def run(key: int) -> None:
-            node = by_id[key]
-            if self._observer is not None:
-                self._observer.began(node)
+            if observer is not None:
+                observer.began(block.nodes[key])
             if key not in values:
-                values[key] = await self._node(node, values, by_id)
-            if self._observer is not None:
-                self._observer.ended(node)
-            for operand in set(node.inputs):
+                values[key] = await self._node(block.nodes[key], values, block.types[key])
+            if observer is not None:
+                observer.ended(block.nodes[key])
+            for operand in block.operands[key]:
                 uses[operand] -= 1
-                if uses[operand] == 0 and operand not in keep:
-                    values.pop(operand, None)
+                if not uses[operand]:
+                    del values[operand]
 
-        await dataflow({n.id: [i for i in n.inputs if i in local] for n in nodes}, run)
+        await dataflow(block.schedule, run)
 
     def _box_for(self, node: Node) -> BlackBox | None:
         """Where a node runs as seen from here; None if it is another party's affair."""
@@ -168,16 +183,16 @@ class _Execution:
             return self._box
         return None if isinstance(home, Private) and home.party != self._box.me else self._plain
 
-    async def _node(self, node: Node, values: dict[int, Any], by_id: Mapping[int, Node]) -> Any:
+    async def _node(self, node: Node, values: dict[int, Any], types: tuple[TensorType, ...]) -> Any:
         match node.op:
             case "input":
                 return self._input(node)
             case "constant":
                 return self._as_value(constant_array(node.attrs).view(np.uint64), node.type)
             case "share":
-                return await self._share(node, values[node.inputs[0]], by_id[node.inputs[0]].type)
+                return await self._share(node, values[node.inputs[0]], types[0])
             case "reveal":
-                return await self._reveal(node, values[node.inputs[0]], by_id[node.inputs[0]].type)
+                return await self._reveal(node, values[node.inputs[0]], types[0])
             case "repeat":
                 return await self._repeat(node, [values[i] for i in node.inputs])
             case "result":
@@ -186,9 +201,6 @@ class _Execution:
         if box is None:
             return None
         operands = tuple(values[i] for i in node.inputs)
-        types = tuple(by_id[i].type for i in node.inputs)
-        if node.op == "result":
-            types = types[:1]
         return await _HANDLERS[node.op](Call(box, operands, types, node.type, node.attrs))
 
     def _as_value(self, raw: U64Array, type: TensorType) -> Value:
@@ -249,14 +261,18 @@ class _Execution:
 
     async def _repeat(self, node: Node, operands: list[Any]) -> list[Any]:
         """Run the body a public number of times; the parties run it in step."""
-        body = node.attrs["body"]
-        params = {n.attrs["index"]: n.id for n in body.nodes if n.op == "param"}
-        carried, captured = operands[: len(body.outputs)], operands[len(body.outputs) :]
-        keep = set(body.outputs)
+        region = node.attrs["body"]
+        if id(region) not in self._bodies:
+            self._bodies[id(region)] = _Block(region.nodes, set(region.outputs))
+        body = self._bodies[id(region)]
+        params = {n.attrs["index"]: n.id for n in region.nodes if n.op == "param"}
+        carried, captured = operands[: len(region.outputs)], operands[len(region.outputs) :]
         for _ in range(node.attrs["trips"]):
+            if self._observer is not None:
+                self._observer.trip()
             values = {params[k]: v for k, v in enumerate([*carried, *captured])}
-            await self.nodes(body.nodes, values, keep)
-            carried = [values[k] for k in body.outputs]
+            await self.block(body, values)
+            carried = [values[k] for k in region.outputs]
         return carried
 
 

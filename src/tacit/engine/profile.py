@@ -55,6 +55,9 @@ class Profile:
         """By node id, for the nodes of a plan's top level."""
         return {node.id: self.nodes[id(node)] for node in nodes if id(node) in self.nodes}
 
+    def trip(self) -> None:
+        """Nothing to note: a loop counts as one node."""
+
     def rows(self, nodes: tuple[Node, ...]) -> list[list[float]]:
         """[node id, seconds, cpu seconds, rounds, bytes sent] of each top-level node: to cross a process boundary."""
         return [

@@ -91,10 +91,14 @@ class _Watched(Profile):
 
     def began(self, node: Node) -> None:
         """Note the counters. Raises what `stop` returns."""
+        self.trip()
+        super().began(node)
+
+    def trip(self) -> None:
+        """Raises what `stop` returns."""
         error = self._stop()
         if error is not None:
             raise error
-        super().began(node)
 
 
 class Party:

@@ -49,6 +49,9 @@ from tacit.plan.types import (
 )
 
 TRIPS_MAX: Final = 2**31
+FUNCTION_F: Final = range(8, 25)
+"""Fraction bits for which `library/` promises the errors of division and of the functions."""
+_FUNCTION_TYPES: Final = "a fixed(f) value with 8 <= f <= 24"
 SHIFT_MAX: Final = 61
 """Truncation drops at most this many bits."""
 
@@ -448,8 +451,8 @@ def _scale(types: Types, attrs: Attrs) -> Result:
 def _div(types: Types, _: Attrs) -> Result:
     x, y = types
     dtype = _numeric("div", types)
-    if not dtype.is_fixed:
-        raise _type_error("div", types, "fixed with the same f")
+    if not dtype.is_fixed or dtype.f not in FUNCTION_F:
+        raise _type_error("div", types, _FUNCTION_TYPES)
     interval = quotient(x.interval, y.interval, dtype.f)
     if interval.magnitude > FIXED_MAX:
         raise PlanError(
@@ -465,8 +468,8 @@ def _div(types: Types, _: Attrs) -> Result:
 def _function(name: str) -> Callable[[Types, Attrs], Result]:
     def rule(types: Types, _: Attrs) -> Result:
         x = types[0]
-        if not x.dtype.is_fixed:
-            raise _type_error(name, types, "a fixed-point value")
+        if not x.dtype.is_fixed or x.dtype.f not in FUNCTION_F:
+            raise _type_error(name, types, _FUNCTION_TYPES)
         return x.dtype, x.shape, FUNCTION_BOUNDS[name].result(name, x.interval, x.dtype.f)
 
     return rule

@@ -496,8 +496,13 @@ def _counts(constant: Node) -> bool:
 
 
 def input_name(node: Node, parties: Sequence[str], longest: int = NAME_MAX) -> str:
-    """An `input` node's quoted name and owner. Quotes within a name give way: no name can pose as more than a name."""
+    """An `input` node's quoted name and owner. Quotes within a name give way: no name can pose as more than a name.
+
+    A name that had to be changed or cut carries its node's number, so that no two inputs read the same.
+    """
     name = quoted(node.attrs["name"], longest)
+    if name != node.attrs["name"]:
+        name = f"{name} (%{node.id})"
     return OPS["input"].words.format(name=name, party=parties[node.attrs["party"]])
 
 

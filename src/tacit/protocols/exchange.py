@@ -8,6 +8,7 @@ runs independent coroutines in the same rounds: their messages travel in one fra
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Hashable, Mapping, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -114,43 +115,52 @@ async def gather(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
     return [lanes.results[index] for index in range(len(coroutines))]
 
 
-async def dataflow(tasks: Mapping[K, Sequence[K]], start: Callable[[K], Coroutine[Any, Any, None]]) -> None:
+class Schedule(Generic[K]):
+    """A graph of tasks, prepared once so that running it many times is cheap.
+
+    `tasks[k]` are the predecessors of k. The order of `tasks` decides the order of starts; it must be the same at every
+    party, because it fixes the order of merged buffers and of the streams that tasks draw.
+    """
+
+    __slots__ = ("first", "successors", "waiting")
+
+    def __init__(self, tasks: Mapping[K, Sequence[K]]) -> None:
+        position = {key: i for i, key in enumerate(tasks)}
+        self.waiting = {key: len(set(predecessors)) for key, predecessors in tasks.items()}
+        self.first = [key for key, count in self.waiting.items() if count == 0]
+        self.successors: dict[K, list[K]] = {key: [] for key in tasks}
+        for key, predecessors in tasks.items():
+            for predecessor in set(predecessors):
+                self.successors[predecessor].append(key)
+        for keys in self.successors.values():
+            keys.sort(key=position.__getitem__)
+
+
+async def dataflow(schedule: Schedule[K], start: Callable[[K], Coroutine[Any, Any, None]]) -> None:
     """Run a graph of tasks: each starts in the round in which the last of its predecessors ends.
 
-    `tasks[k]` are the predecessors of k; `start(k)` makes its coroutine, which stores its own result. What may run at
-    the same time shares rounds, so the rounds are those of the longest path. Starts follow the order of `tasks`,
-    which must be the same at every party.
+    `start(k)` makes the coroutine of task k, which stores its own result. What may run at the same time shares rounds,
+    so the rounds are those of the longest path.
     """
-    waiting = {key: len(set(predecessors)) for key, predecessors in tasks.items()}
-    successors: dict[K, list[K]] = {key: [] for key in tasks}
-    for key, predecessors in tasks.items():
-        for predecessor in set(predecessors):
-            successors[predecessor].append(key)
-    position = {key: i for i, key in enumerate(tasks)}
+    waiting = schedule.waiting.copy()
+    successors = schedule.successors
     lanes: _Lanes[K] = _Lanes()
-    ready = [key for key, count in waiting.items() if count == 0]
+    ready = deque(schedule.first)
+
+    def release(key: K) -> None:
+        for successor in successors[key]:
+            waiting[successor] -= 1
+            if waiting[successor] == 0:
+                ready.append(successor)
+
     try:
         while ready or lanes.pending:
             while ready:
-                key = ready.pop(0)
+                key = ready.popleft()
                 if lanes.start(key, start(key)):
-                    _release(key, successors, waiting, ready, position)
+                    release(key)
             if lanes.pending:
                 for key in await lanes.round():
-                    _release(key, successors, waiting, ready, position)
+                    release(key)
     finally:
         lanes.close()
-
-
-def _release(
-    key: K,
-    successors: Mapping[K, Sequence[K]],
-    waiting: dict[K, int],
-    ready: list[K],
-    position: Mapping[K, int],
-) -> None:
-    for successor in successors[key]:
-        waiting[successor] -= 1
-        if waiting[successor] == 0:
-            ready.append(successor)
-    ready.sort(key=position.__getitem__)
