@@ -132,3 +132,19 @@ def test_the_engine_computes_what_the_plan_means(
     for k, (want, got) in enumerate(zip(meant, computed, strict=True)):
         assert np.asarray(got).dtype == np.asarray(want).dtype
         np.testing.assert_allclose(got, want, rtol=0, atol=ulps * ULP, err_msg=f"output {k}")
+
+
+@pytest.mark.parametrize("protocol", ["plain", "rep3"])
+def test_convolution_is_that_of_the_definition(protocol: str) -> None:
+    o = Parties(protocol)
+    image, kernel = RNG.integers(-9, 9, (2, 3, 6, 5)), RNG.integers(-9, 9, (4, 3, 3, 2))
+    x, w = o.input(image, 0, (-9, 9)), o.input(kernel, 1, (-9, 9))
+    got = o.program.namespace.conv2d(x, w, stride=(2, 1), padding=(1, 0)).reveal()
+
+    padded = np.pad(image, ((0, 0), (0, 0), (1, 1), (0, 0)))
+    want = np.zeros((2, 4, 3, 4), np.int64)
+    for i in range(3):
+        for j in range(4):
+            patch = padded[:, :, 2 * i : 2 * i + 3, j : j + 2]
+            want[:, :, i, j] = np.einsum("nckl,ockl->no", patch, kernel)
+    np.testing.assert_array_equal(got, want)

@@ -159,6 +159,22 @@ def matmul(x1: Operand, x2: Operand, /) -> SecretArray:
     return apply("matmul", *(numbers(a) for a in arrays(x1, x2)))
 
 
+def conv2d(
+    x: Operand, w: Operand, /, *, stride: int | tuple[int, int] = 1, padding: int | tuple[int, int] = 0
+) -> SecretArray:
+    """Cross-correlation of images [N, C, H, W] with kernels [O, C, KH, KW], zero padded: [N, O, OH, OW].
+
+    One product with one truncation at most for each element of the result, whatever the size of the kernels.
+    Not in the standard.
+    """
+    a, b = (numbers(a) for a in arrays(x, w))
+    return apply("conv2d", a, b, stride=_pair(stride), padding=_pair(padding))
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
 def negative(x: Operand, /) -> SecretArray:
     """-x. Local."""
     return apply("neg", numbers(arrays(x)[0]))

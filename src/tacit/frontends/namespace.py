@@ -174,7 +174,7 @@ CREATION: Final = (
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     **_table(
         arithmetic,
-        "add assume ceil clip divide equal exp floor floor_divide greater greater_equal less less_equal log"
+        "add assume ceil clip conv2d divide equal exp floor floor_divide greater greater_equal less less_equal log"
         " logical_and logical_not logical_or logical_xor matmul maximum minimum multiply negative not_equal positive"
         " reciprocal remainder rsqrt sigmoid sign sqrt square subtract tanh trunc where",
     ),
@@ -199,7 +199,7 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
 }
 """Functions on arrays of any program, by their names in the namespace."""
 
-EXTRA: Final = ("assume", "fixed", "getitem", "rsqrt", "sigmoid")
+EXTRA: Final = ("assume", "conv2d", "fixed", "getitem", "rsqrt", "sigmoid")
 """Names beyond the standard (`getitem` is what `x[index]` calls)."""
 
 _BITWISE: Final = "the bits of a secret integer are costly to reach; on bool use the logical functions"
