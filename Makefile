@@ -23,16 +23,16 @@ test: $(VENV)/.ready  ## all tests, Rust and Python
 	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.ready  ## format, lint, types, clippy, layering
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples
 	$(BIN)/mypy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	$(BIN)/python -m pytest tests/house
 
 format: $(VENV)/.ready  ## rewrite the sources in the house format
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks examples
+	$(BIN)/ruff check --fix src tests benchmarks examples
 	cargo fmt --all
 
 bench: $(VENV)/.ready  ## every bench task at its default size
