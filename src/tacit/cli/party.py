@@ -14,6 +14,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from tacit.errors import RoomError
+from tacit.node.memory import keep_freed_memory
 from tacit.node.service import Party
 from tacit.room import load
 from tacit.session.datasets import Datasets
@@ -58,7 +59,11 @@ def run(
     data: Annotated[Path | None, typer.Option("--data", help="The directory with this party's files.")] = None,
     bind: Annotated[str, typer.Option("--bind", help="The address to listen on; by default that of the room.")] = "",
 ) -> None:
-    """Run a party until Ctrl-C or SIGTERM. Its log, on standard error, is for its operator."""
+    """Run a party until Ctrl-C or SIGTERM. Its log, on standard error, is for its operator.
+
+    SIGUSR1 resets what clients were told about the party's files (`refusals_max` of the room).
+    """
+    keep_freed_memory()
     document = load(room)
     entry = document.parties[document.index(party)]
     if data is not None and not data.is_dir():
@@ -69,8 +74,7 @@ def run(
             party=party,
             next="create it, or correct --data",
         )
-    handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    _log_to_stderr()
     key = load_identity(identity)
     listener = Listener.bind(bind or entry.host, entry.port, key)
     service = Party(document, party, key, listener, Datasets(data, party))
@@ -80,7 +84,20 @@ def run(
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, lambda *_: service.reset_refusals())
     try:
         service.serve()
     finally:
         listener.close()
+
+
+def _log_to_stderr() -> None:
+    """One line for each event where a file or a service manager reads it; wrapped and coloured on a terminal."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        handler: logging.Handler = RichHandler(console=console, show_path=False, markup=False)
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])

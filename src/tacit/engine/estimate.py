@@ -74,6 +74,10 @@ class CostReport:
     network: str
     by_op: tuple[OpCost, ...]
 
+    def __str__(self) -> str:
+        """One line; `by_op` says which primitives the cost comes from."""
+        return f"{self.rounds:,} rounds, {self.bytes_total:,} bytes, about {self.seconds:.2g} s on {self.network}"
+
 
 def estimate(plan: Plan, network: str = "loopback") -> CostReport:
     """The cost of a plan under its own protocol.
