@@ -63,7 +63,7 @@ _NEXT = {
     Cause.FLOOD: "raise the limits at all parties if the plan really needs it; otherwise ask that party",
     Cause.CORRUPTED: "check the network path for a device that changes traffic, and repeat the run",
     Cause.REFUSED: "compare the certificate pins in the room file of both parties",
-    Cause.UNREACHABLE: "check host and port in the room file, that the other party runs, and that a port to listen on is free",
+    Cause.UNREACHABLE: "check host and port in the room file, that the other party runs, and that an own port is free",
     Cause.ABORTED: "look at that party's log for the cause",
     Cause.TIMEOUT: "look at that party's log, or allow a longer `step_timeout_s`",
     Cause.MISUSE: "report this with the plan: it is an error in tacit or in its use",
