@@ -14,7 +14,6 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from tacit.errors import RoomError
-from tacit.node.memory import keep_freed_memory
 from tacit.node.service import Party
 from tacit.room import load
 from tacit.session.datasets import Datasets
@@ -59,11 +58,7 @@ def run(
     data: Annotated[Path | None, typer.Option("--data", help="The directory with this party's files.")] = None,
     bind: Annotated[str, typer.Option("--bind", help="The address to listen on; by default that of the room.")] = "",
 ) -> None:
-    """Run a party until Ctrl-C or SIGTERM. Its log, on standard error, is for its operator.
-
-    SIGUSR1 resets what clients were told about the party's files (`refusals_max` of the room).
-    """
-    keep_freed_memory()
+    """Run a party until Ctrl-C or SIGTERM. Its log, on standard error, is for its operator."""
     document = load(room)
     entry = document.parties[document.index(party)]
     if data is not None and not data.is_dir():
@@ -84,8 +79,6 @@ def run(
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    if hasattr(signal, "SIGUSR1"):
-        signal.signal(signal.SIGUSR1, lambda *_: service.reset_refusals())
     try:
         service.serve()
     finally:
