@@ -64,9 +64,6 @@ UNITS: Final = {
 """The features, each with the exponent of the power of two that brings it to the order of one: part of the agreed
 schema, like a unit of measurement. It gives features of every size the same relative precision in fixed point."""
 
-KINDS: Final = [list(UNITS)[k : k + 10] for k in (0, 10, 20)]
-"""Mean over the nuclei of a sample, standard error, and mean of the three largest, of ten features each."""
-
 VALUE_MAX: Final = 8192.0
 """No measurement is larger; each hospital checks its own file against this."""
 SCALED_MAX: Final = 16.0
@@ -120,7 +117,7 @@ def joint(session: tc.Session) -> tuple[Any, Any, Any, Any]:
     unit = 2.0 ** np.array(list(UNITS.values()))
     raw, scaled, sick = [], [], []
     for party in range(len(HOSPITALS)):
-        table = tc.concat([_measurements(session, party, columns) for columns in KINDS], axis=1)
+        table = session.load(FILE, party, list(UNITS), range=(0, VALUE_MAX), dtype=tc.fixed(18))
         raw.append(table)
         scaled.append((table * unit).clip(0.0, SCALED_MAX))  # At the owner, in the clear.
         sick.append(session.load(FILE, party=party, columns="diagnosis", range=(0, 1), dtype="int64"))
@@ -132,11 +129,6 @@ def joint(session: tc.Session) -> tuple[Any, Any, Any, Any]:
     spread = squares.mean(axis=0)
     z = tc.concat([session.constant(np.ones((x.shape[0], 1))), distance * tc.rsqrt(spread)], axis=1)
     return group.sum(axis=1), group @ tc.concat(raw), group @ squares, train(session, z, y)
-
-
-def _measurements(session: tc.Session, party: int, columns: list[str]) -> Any:
-    """Features of one hospital, [rows, columns], read and checked by that hospital."""
-    return session.load(FILE, party=party, columns=columns, range=(0, VALUE_MAX), dtype=tc.fixed(18))
 
 
 def train(session: tc.Session, z: Any, y: Any) -> Any:

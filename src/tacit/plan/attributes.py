@@ -16,6 +16,8 @@ AttrKind: TypeAlias = Literal[
 """`party` is an index or None for everyone; `text` is a non-empty `str`; `type` is a `TensorType`."""
 
 STR_MAX: Final = 500
+SOURCE_MAX: Final = 64 * 1024
+"""A source names a file and its columns, of which there may be many."""
 INTS_MAX: Final = 2**22
 
 
@@ -33,10 +35,10 @@ def check_attrs(op: str, schema: Mapping[str, AttrKind], attrs: Attrs) -> None:
             raise PlanError("PLAN-006", f"attribute `{name}` of `{op}` is malformed", expected=_EXPECTED[kind])
 
 
-def is_clean_text(text: object) -> bool:
+def is_clean_text(text: object, longest: int = STR_MAX) -> bool:
     """Whether `text` may stand in a plan: a printable string (no control or direction characters, which could make a
-    disclosure read differently from what it says) of at most 500 characters."""
-    return isinstance(text, str) and len(text) <= STR_MAX and text.isprintable()
+    disclosure read differently from what it says) of at most `longest` characters."""
+    return isinstance(text, str) and len(text) <= longest and text.isprintable()
 
 
 def is_shape(value: object) -> bool:
@@ -62,7 +64,7 @@ _CHECKS: Final[dict[AttrKind, Callable[[object], bool]]] = {
     "int": _is_int,
     "party": lambda v: v is None or _is_int(v),
     "bool": lambda v: isinstance(v, bool),
-    "str": is_clean_text,
+    "str": lambda v: is_clean_text(v, SOURCE_MAX),
     "text": lambda v: is_clean_text(v) and str(v).strip() != "",
     "ints": _is_ints,
     "shape": is_shape,
@@ -77,7 +79,7 @@ _EXPECTED: Final[dict[AttrKind, str]] = {
     "int": "an integer of at most 64 bits",
     "party": "the index of a party, or nothing for everyone",
     "bool": "true or false",
-    "str": f"printable text of at most {STR_MAX} characters",
+    "str": f"printable text of at most {SOURCE_MAX} characters",
     "text": f"printable text of 1 to {STR_MAX} characters",
     "ints": "a tuple of integers of at most 64 bits",
     "shape": f"at most {NDIM_MAX} sizes from 0 to 2^40",
