@@ -24,9 +24,10 @@ SHAPES = st.sampled_from([(), (0,), (1,), (3,), (64,), (65,), (2, 0), (2, 3), (4
 PLACES = {
     "plain in memory": {"protocol": "plain", "transport": "memory"},
     "rep3 in memory": {"protocol": "rep3", "transport": "memory"},
+    "plain over processes": {"protocol": "plain", "transport": "process"},
     "rep3 over processes": {"protocol": "rep3", "transport": "process"},
 }
-EXAMPLES = {"plain in memory": 60, "rep3 in memory": 60, "rep3 over processes": 30}
+EXAMPLES = {"plain in memory": 60, "rep3 in memory": 60, "plain over processes": 20, "rep3 over processes": 30}
 
 
 @pytest.fixture(scope="module", params=list(PLACES))
