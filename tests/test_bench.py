@@ -30,12 +30,34 @@ KEYS = [
     "max_abs_error",
     "tls",
 ]
-NAMES = ["mul", "fixed_mul", "dot", "matmul", "lt", "eq", "div", "exp", "log", "sqrt", "sigmoid"]
+NAMES = [
+    "mul",
+    "fixed_mul",
+    "dot",
+    "matmul",
+    "lt",
+    "eq",
+    "lt_wide",
+    "relu",
+    "select",
+    "sort",
+    "argsort",
+    "div",
+    "exp",
+    "log",
+    "sqrt",
+    "sigmoid",
+    "softmax",
+    "gelu",
+    "logreg_step",
+    "mlp_step",
+    "chain",
+]
 SMALL = 12
 
 
 def small(task):
-    return 6 if task.name == "matmul" else SMALL
+    return 6 if task.name in ("matmul", "mlp_step") else SMALL
 
 
 def test_the_tasks_are_those_that_are_documented():
@@ -54,7 +76,7 @@ def test_inputs_come_from_the_seed_and_lie_in_their_range(task):
     first, again, other = (task.inputs(small(task), seed) for seed in (1, 1, 2))
     for a, b, c in zip(first, again, other, strict=True):
         # The one that keeps a result from being rounded for disclosure is the same for every seed.
-        constant = (a.values == 1).all()
+        constant = np.all(a.values == 1)
         assert np.array_equal(a.values, b.values) and np.array_equal(a.values, c.values) == constant
         assert a.range[0] <= a.values.min() and a.values.max() <= a.range[1]
         if a.values.dtype.kind == "f":
@@ -63,8 +85,8 @@ def test_inputs_come_from_the_seed_and_lie_in_their_range(task):
 
 @pytest.mark.parametrize("task", tasks.TASKS, ids=lambda t: t.name)
 def test_the_secure_side_means_what_the_plain_side_says(task):
-    oracle = Oracle()
-    inputs = task.inputs(200 if task.name != "matmul" else 12, 3)
+    inputs = task.inputs(12 if task.name in ("matmul", "mlp_step") else 200, 3)
+    oracle = Oracle(parties=max(3, len(inputs)))
     result = task.secure(*(oracle.input(i.values, party=k, range=i.range) for k, i in enumerate(inputs)))
     assert task.error(result.reveal(), inputs)[1]
 
@@ -100,12 +122,15 @@ def test_rounds_and_bytes_are_those_of_the_operation(transport):
     with tc.local(transport=transport) as session:
         rows = {name: measure(session, tasks.find([name])[0], 960, 1, "loopback", 0) for name in ("mul", "lt", "eq")}
         inside = measure(session, tasks.find(["fixed_mul"])[0], 960, 1, "loopback", 0)
+        chain = measure(session, tasks.find(["chain"])[0], 1, 1, "loopback", 0)
     # Araki et al. 2016: one round, one word from each of three parties per product.
     assert (rows["mul"]["rounds"], rows["mul"]["bytes_total"]) == (1, 24 * 960)
     # 335 and 253 bits an element for a sign and a zero test; 24 bytes and 3 x 18 bits for a truncated product.
     assert (rows["lt"]["rounds"], rows["lt"]["bytes_total"]) == (7, 335 * 960 // 8)
     assert (rows["eq"]["rounds"], rows["eq"]["bytes_total"]) == (7, 253 * 960 // 8)
     assert (inside["rounds"], inside["bytes_total"]) == (3, 24 * 960 + 54 * 960 // 8)
+    # A thousand products, each one round, and nothing of the agreement before them.
+    assert (chain["rounds"], chain["bytes_total"]) == (1000, 24 * 1000)
 
 
 def test_the_command_writes_one_json_row_per_task(tmp_path):

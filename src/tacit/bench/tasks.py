@@ -35,12 +35,13 @@ class Task:
     """One operation to measure.
 
     `op` is the operation of the plan whose first node is measured: all else only brings inputs and checks the result.
-    `make(n, rng)` gives the inputs; n is the number of elements, or the side of the matrices. `allowed` is the largest
-    absolute error of an element; zero for what is exact.
+    It is None for a task of several operations, of which all are measured. `make(n, rng)` gives the inputs; n is the
+    number of elements, the side of matrices, or the number of rows. `allowed` is the largest absolute error of an
+    element; zero for what is exact.
     """
 
     name: str
-    op: str
+    op: str | None
     what: str
     n: int
     make: Callable[[int, np.random.Generator], Sequence[Input]]
@@ -92,9 +93,20 @@ def _integers(bound: int, count: int = 2) -> Callable[[int, np.random.Generator]
 def _fixed(*ranges: tuple[float, float], square: bool = False) -> Callable[[int, np.random.Generator], list[Input]]:
     def make(n: int, rng: np.random.Generator) -> list[Input]:
         shape = (n, n) if square else (n,)
-        return [Input(_grid(rng.uniform(lo, hi, shape), lo, hi), (lo, hi)) for lo, hi in ranges]
+        return [_uniform(rng, lo, hi, shape) for lo, hi in ranges]
 
     return make
+
+
+def _rows(width: int, lo: float, hi: float) -> Callable[[int, np.random.Generator], list[Input]]:
+    def make(n: int, rng: np.random.Generator) -> list[Input]:
+        return [_uniform(rng, lo, hi, (n, width))]
+
+    return make
+
+
+def _uniform(rng: np.random.Generator, lo: float, hi: float, shape: tuple[int, ...]) -> Input:
+    return Input(_grid(rng.uniform(lo, hi, shape), lo, hi), (lo, hi))
 
 
 def _grid(values: Array, lo: float, hi: float) -> Array:
@@ -106,6 +118,83 @@ def _half_equal(n: int, rng: np.random.Generator) -> list[Input]:
     x = rng.integers(-bound, bound, n, endpoint=True)
     y = np.where(rng.integers(0, 2, n) == 1, x, rng.integers(-bound, bound, n, endpoint=True))
     return [Input(x, (-bound, bound)), Input(y, (-bound, bound))]
+
+
+def _any_integers(count: int) -> Callable[[int, np.random.Generator], list[Input]]:
+    def make(n: int, rng: np.random.Generator) -> list[Input]:
+        lo, hi = -(2**63), 2**63 - 1
+        return [Input(rng.integers(lo, hi, n, endpoint=True), (lo, hi)) for _ in range(count)]
+
+    return make
+
+
+def _choices(n: int, rng: np.random.Generator) -> list[Input]:
+    return [Input(rng.integers(0, 2, n) == 1, (0, 1)), *_integers(2**62 - 1)(n, rng)]
+
+
+# --- compositions ------------------------------------------------------------------------------------------------
+
+RATE: Final = 0.125
+"""The learning rate of the training steps."""
+LAYERS: Final = ((784, 128), (128, 128), (128, 10))
+"""The shapes of the weights of the network; it has no biases."""
+TRIPS: Final = 1000
+"""The length of the chain of products."""
+
+
+def _softmax(x: Any) -> Any:
+    lo, hi = x.range
+    # What is known of every row: no difference is positive, and one of the terms is exp(0).
+    e = tc.exp((x - tc.max(x, axis=-1, keepdims=True)).assume(lo - hi, 0))
+    return e / tc.sum(e, axis=-1, keepdims=True).assume(0.5, x.shape[-1] + 1)
+
+
+def _plain_softmax(x: Array) -> Array:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def _gelu(xp: Any, x: Any) -> Any:
+    """By tanh (Hendrycks and Gimpel 2016)."""
+    return 0.5 * x * (1 + xp.tanh(0.7978845608 * (x + 0.044715 * (x * x * x))))
+
+
+def _regression(n: int, rng: np.random.Generator) -> list[Input]:
+    """Rows, labels, weights."""
+    labels = Input(rng.integers(0, 2, n).astype(float), (0, 1))
+    return [_uniform(rng, -1, 1, (n, 100)), labels, _uniform(rng, -1, 1, (100,))]
+
+
+def _regression_step(sigmoid: Callable[[Any], Any], x: Any, y: Any, w: Any) -> Any:
+    return w - (RATE / x.shape[0]) * (x.T @ (sigmoid(x @ w) - y))
+
+
+def _plain_sigmoid(x: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+def _network(n: int, rng: np.random.Generator) -> list[Input]:
+    """Rows, labels as one of ten, and the weights of each layer."""
+    labels = Input(np.eye(10)[rng.integers(0, 10, n)], (0, 1))
+    weights = [_uniform(rng, -bound, bound, shape) for shape in LAYERS for bound in [2 / shape[0] ** 0.5]]
+    return [_uniform(rng, 0, 1, (n, LAYERS[0][0])), labels, *weights]
+
+
+def _network_step(xp: Any, softmax: Callable[[Any], Any], x: Any, y: Any, *weights: Any) -> Any:
+    """One step of gradient descent on the cross-entropy; the next weights, all in one row."""
+    layers, gates = [x], []
+    for w in weights[:-1]:
+        z = layers[-1] @ w
+        gates.append(z > 0)
+        layers.append(xp.where(gates[-1], z, 0))
+    error = softmax(layers[-1] @ weights[-1]) - y
+    steps: list[Any] = []
+    for k in reversed(range(len(weights))):
+        gradient = layers[k].T @ error
+        steps.insert(0, (weights[k] - (RATE / x.shape[0]) * gradient).reshape(-1))
+        if k:
+            error = xp.where(gates[k - 1], error @ weights[k].T, 0)
+    return xp.concat(steps)
 
 
 def _inside(
@@ -183,6 +272,43 @@ TASKS: Final = (
         lambda x, y: x == y,
         lambda x, y: x == y,
     ),
+    Task(
+        "lt_wide",
+        "lt",
+        "x < y of any two int64",
+        1_000_000,
+        _any_integers(2),
+        lambda x, y: x < y,
+        lambda x, y: x < y,
+    ),
+    Task(
+        "relu",
+        "maximum",
+        "max(x, 0) of int64",
+        1_000_000,
+        _integers(2**62 - 1, 1),
+        lambda x: tc.maximum(x, 0),
+        lambda x: np.maximum(x, 0),
+    ),
+    Task(
+        "select",
+        "where",
+        "x or y of int64 by a secret bit",
+        1_000_000,
+        _choices,
+        tc.where,
+        np.where,
+    ),
+    Task("sort", "sort", "any int64, ascending", 10_000, _any_integers(1), tc.sort, np.sort),
+    Task(
+        "argsort",
+        "argsort",
+        "positions that sort any int64, stable",
+        10_000,
+        _any_integers(1),
+        tc.argsort,
+        lambda x: np.argsort(x, kind="stable"),
+    ),
     _inside(
         "div",
         "div",
@@ -207,8 +333,57 @@ TASKS: Final = (
         100_000,
         _fixed((-16, 16)),
         tc.sigmoid,
-        lambda x: 1 / (1 + np.exp(-x)),
+        _plain_sigmoid,
         2 * UNIT,
+    ),
+    Task(
+        "softmax",
+        None,
+        "softmax of rows of ten fixed(18) in [-8, 8]",
+        10_000,
+        _rows(10, -8, 8),
+        _softmax,
+        _plain_softmax,
+        8 * UNIT,
+    ),
+    Task(
+        "gelu",
+        None,
+        "gelu(x) of fixed(18) in [-8, 8], by tanh",
+        100_000,
+        _fixed((-8, 8)),
+        lambda x: _gelu(tc, x),
+        lambda x: np.asarray(_gelu(np, x)),
+        24 * UNIT,
+    ),
+    Task(
+        "logreg_step",
+        None,
+        "logistic regression: one gradient step on a batch of 100 features",
+        128,
+        _regression,
+        lambda *xs: _regression_step(tc.sigmoid, *xs),
+        lambda *xs: np.asarray(_regression_step(_plain_sigmoid, *xs)),
+        4 * UNIT,
+    ),
+    Task(
+        "mlp_step",
+        None,
+        "network 784-128-128-10: one gradient step on a batch",
+        128,
+        _network,
+        lambda *xs: _network_step(tc, _softmax, *xs),
+        lambda *xs: np.asarray(_network_step(np, _plain_softmax, *xs)),
+        2.0**-12,
+    ),
+    Task(
+        "chain",
+        None,
+        f"{TRIPS:,} products, each of the one before",
+        8,
+        lambda n, rng: [Input(rng.integers(0, 2, n), (0, 1)) for _ in range(2)],
+        lambda x, y: tc.loop(TRIPS, lambda v: 1 - v * y, x),
+        lambda x, y: np.where(y == 1, x, 1),
     ),
 )
 """Every task, in the order of `--list`."""
