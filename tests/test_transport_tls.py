@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -334,6 +335,66 @@ def test_a_dialler_that_says_nothing_does_not_hold_up_the_others():
             client = connect("127.0.0.1", listener.port, IDENTITIES[1], PINS[0], 5)
             assert listener.accept(5).peer_pin == PINS[1]
             client.close()
+
+
+def idle(port, count, source="127.0.0.1"):
+    """Connections that never say anything."""
+    with contextlib.ExitStack() as kept:
+        for _ in range(count):
+            kept.enter_context(socket.create_connection(("127.0.0.1", port), source_address=(source, 0)))
+        return kept.pop_all()
+
+
+def test_diallers_of_one_host_do_not_keep_out_those_of_another():
+    with contextlib.closing(Listener.bind("127.0.0.1", 0, IDENTITIES[0])) as listener:
+        listener.allow([PINS[1]])
+        with idle(listener.port, 80, source="127.0.0.2"):
+            client = connect("127.0.0.1", listener.port, IDENTITIES[1], PINS[0], 3)
+            assert listener.accept(5).peer_pin == PINS[1]
+            client.close()
+
+
+def test_a_dialler_that_is_dropped_dials_again():
+    with contextlib.closing(Listener.bind("127.0.0.1", 0, IDENTITIES[0])) as listener:
+        listener.allow([PINS[1]])
+        with idle(listener.port, 40), pytest.raises(TransportError, match="TRANSPORT-010"):
+            connect("127.0.0.1", listener.port, IDENTITIES[1], PINS[0], 0.5)
+        crowd = idle(listener.port, 40)
+        timer = threading.Timer(0.5, crowd.close)
+        timer.start()
+
+        client = connect("127.0.0.1", listener.port, IDENTITIES[1], PINS[0], 5)
+
+        assert client.peer_pin == PINS[0]
+        client.close()
+        timer.join()
+
+
+def test_a_reset_during_the_handshake_is_the_diallers_failure_not_the_listeners():
+    with contextlib.closing(Listener.bind("127.0.0.1", 0, IDENTITIES[0])) as listener:
+        listener.allow([PINS[1]])
+        with socket.create_connection(("127.0.0.1", listener.port)) as stranger:
+            stranger.sendall(b"\x16\x03\x01")
+            time.sleep(0.05)
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        with pytest.raises(TransportError, match="TRANSPORT-009"):
+            listener.accept(5)
+
+
+def test_closing_a_connection_that_another_thread_uses_is_a_named_error():
+    with contextlib.closing(Listener.bind("127.0.0.1", 0, IDENTITIES[0])) as listener:
+        listener.allow([PINS[1]])
+        client = connect("127.0.0.1", listener.port, IDENTITIES[1], PINS[0], 5)
+        reader = threading.Thread(target=lambda: together(lambda: client.recv(1.0)))
+        reader.start()
+        time.sleep(0.2)
+
+        with pytest.raises(TransportError, match="TRANSPORT-013"):
+            client.close()
+
+        reader.join()
+        client.close()
 
 
 def test_garbage_instead_of_a_handshake_is_refused():

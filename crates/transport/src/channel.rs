@@ -224,6 +224,7 @@ pub(crate) struct Channel {
     heard: Instant,
     mid_frame: bool,
     failed: bool,
+    alerted: bool,
     closed: bool,
     wire_bytes_sent: u64,
 }
@@ -283,6 +284,7 @@ impl Channel {
             heard: Instant::now(),
             mid_frame: false,
             failed: false,
+            alerted: false,
             closed: false,
             wire_bytes_sent: 0,
         };
@@ -315,10 +317,7 @@ impl Channel {
             );
             match progress {
                 Ok(Progress::PeerClosed) => {
-                    return Err(Fault::new(
-                        Cause::Refused,
-                        "closed during the TLS handshake",
-                    ));
+                    return Err(Fault::new(Cause::Closed, "closed during the TLS handshake"));
                 }
                 Ok(_) => {
                     self.flush(&mut bounded)?;
@@ -328,10 +327,7 @@ impl Channel {
                     // A peer that trickles bytes does not get more time than one that sends none.
                     bounded(Duration::ZERO)?;
                     if !self.receive(&mut bounded)? {
-                        return Err(Fault::new(
-                            Cause::Refused,
-                            "closed during the TLS handshake",
-                        ));
+                        return Err(Fault::new(Cause::Closed, "closed during the TLS handshake"));
                     }
                 }
                 Err(error) => {
@@ -353,6 +349,11 @@ impl Channel {
             .peer_certificates()
             .and_then(|chain| chain.first())
             .map(|cert| pin_of(cert))
+    }
+
+    /// Whether the peer ended the connection by an alert, rather than by closing it.
+    pub(crate) fn alerted(&self) -> bool {
+        self.alerted
     }
 
     /// What was negotiated.
@@ -514,6 +515,7 @@ impl Channel {
                 Ok(Progress::Ready | Progress::Blocked) => self.receive(poll)?,
                 Ok(Progress::PeerClosed) => false,
                 Err(rustls::Error::AlertReceived(alert)) => {
+                    self.alerted = true;
                     return Err(Fault::new(
                         Cause::Closed,
                         format!("ended by the TLS alert {alert:?}"),

@@ -3,7 +3,10 @@
 
 use std::fmt;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
 
 use crate::SLICE;
 use crate::channel::{Channel, TlsFacts};
@@ -162,7 +165,8 @@ pub(crate) fn welcome() -> Header {
 
 /// Dials `host:port` until `timeout`, as `identity`, and accepts only the peer with the certificate `peer_pin`.
 ///
-/// A refused TCP connection is tried again, because parties start at different times; a refused certificate is not.
+/// A refused TCP connection, or one that ends before the peer has said anything about the certificates, is tried again:
+/// parties start at different times, and a busy one drops diallers. A refused certificate is not.
 pub fn connect(
     host: &str,
     port: u16,
@@ -172,7 +176,8 @@ pub fn connect(
     poll: &mut dyn FnMut() -> Result<(), Fault>,
 ) -> Result<Connection, Fault> {
     let deadline = deadline(timeout);
-    let unreachable = |why: String| {
+    let config = identity.client_config(peer_pin)?;
+    let unreachable = |why: &str| {
         Fault::new(
             Cause::Unreachable,
             format!(
@@ -182,7 +187,7 @@ pub fn connect(
         )
     };
     let mut why = String::from("no address");
-    let socket = 'dial: loop {
+    loop {
         match (host, port).to_socket_addrs() {
             Ok(addresses) => {
                 for address in addresses {
@@ -190,7 +195,13 @@ pub fn connect(
                         .saturating_duration_since(Instant::now())
                         .max(Duration::from_millis(1));
                     match TcpStream::connect_timeout(&address, left.min(Duration::from_secs(1))) {
-                        Ok(socket) => break 'dial socket,
+                        Ok(socket) => match greet(socket, config.clone(), deadline, poll) {
+                            Err(fault) if fault.cause == Cause::Closed => why = fault.what,
+                            Err(fault) if fault.cause == Cause::Unreachable => {
+                                return Err(unreachable(&fault.what));
+                            }
+                            result => return result,
+                        },
                         Err(error) => why = error.kind().to_string(),
                     }
                     poll()?;
@@ -200,19 +211,23 @@ pub fn connect(
         }
         poll()?;
         if Instant::now() >= deadline {
-            return Err(unreachable(why));
+            return Err(unreachable(&why));
         }
         std::thread::sleep(SLICE.min(deadline.saturating_duration_since(Instant::now())));
-    };
-    let mut channel = Channel::client(
-        socket,
-        identity.client_config(peer_pin)?,
-        deadline,
-        &mut |_| poll(),
-    )?;
+    }
+}
+
+/// The handshake on a dialled socket, and the peer's welcome. The fault `Closed` says nothing about certificates.
+fn greet(
+    socket: TcpStream,
+    config: Arc<ClientConfig>,
+    deadline: Instant,
+    poll: &mut dyn FnMut() -> Result<(), Fault>,
+) -> Result<Connection, Fault> {
+    let mut channel = Channel::client(socket, config, deadline, &mut |_| poll())?;
     let mut bounded = |_: Duration| {
         if Instant::now() >= deadline {
-            Err(unreachable("no answer".to_owned()))
+            Err(Fault::new(Cause::Unreachable, "no answer"))
         } else {
             poll()
         }
@@ -223,8 +238,8 @@ pub fn connect(
             Cause::Malformed,
             "its first frame is no welcome",
         )),
-        // Until the welcome, an end of the stream is the acceptor's way to refuse.
-        Err(fault) if fault.cause == Cause::Closed => Err(Fault::new(
+        // In TLS 1.3 the acceptor judges our certificate after our handshake has ended.
+        Err(fault) if channel.alerted() => Err(Fault::new(
             Cause::Refused,
             format!("it refused this party's certificate: {}", fault.what),
         )

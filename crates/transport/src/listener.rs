@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Accepts connections: handshakes run in the background, so a slow or hostile dialler does not hold up the others.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
@@ -19,7 +19,9 @@ use crate::tls::{Identity, Pin};
 use crate::{SLICE, contained, lock};
 
 /// Handshakes under way at once; further diallers are dropped and have to dial again.
-const HANDSHAKES_MAX: usize = 32;
+const HANDSHAKES_MAX: usize = 64;
+/// Of these, handshakes with one source, so that one host cannot take them all.
+const HANDSHAKES_PER_SOURCE_MAX: usize = 16;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections, or refusals, that wait for `accept`.
 const BACKLOG: usize = 64;
@@ -159,36 +161,78 @@ impl Drop for Listener {
     }
 }
 
+/// Handshakes under way, by source.
+type Slots = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// One handshake's place among those under way, until it is dropped.
+struct Slot {
+    taken: Slots,
+    source: IpAddr,
+}
+
+impl Slot {
+    fn take(taken: &Slots, address: IpAddr) -> Option<Self> {
+        let source = source(address);
+        let mut counts = lock(taken);
+        let mine = counts.get(&source).copied().unwrap_or(0);
+        if mine >= HANDSHAKES_PER_SOURCE_MAX || counts.values().sum::<usize>() >= HANDSHAKES_MAX {
+            return None;
+        }
+        counts.insert(source, mine + 1);
+        Some(Slot {
+            taken: taken.clone(),
+            source,
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut counts = lock(&self.taken);
+        if let Some(count) = counts.get_mut(&self.source) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.source);
+            }
+        }
+    }
+}
+
+/// What counts as one source: an IPv4 address, or the 64-bit prefix of an IPv6 one, of which a host has many.
+fn source(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
+
 impl Acceptor {
     fn run(self) {
-        let active = Arc::new(AtomicUsize::new(0));
+        let taken = Slots::default();
         loop {
             let accepted = self.socket.accept();
             if self.closed.load(Ordering::Acquire) {
                 return;
             }
-            let Ok((stream, _)) = accepted else {
+            let Ok((stream, address)) = accepted else {
                 // Out of file descriptors, or a dialler gone again: neither is a reason to spin or to stop.
                 std::thread::sleep(SLICE);
                 continue;
             };
-            if active.fetch_add(1, Ordering::AcqRel) >= HANDSHAKES_MAX {
-                active.fetch_sub(1, Ordering::AcqRel);
+            let Some(slot) = Slot::take(&taken, address.ip()) else {
                 continue;
-            }
+            };
             let (config, ready) = (self.config.clone(), self.ready.clone());
-            let (closed, slot) = (self.closed.clone(), active.clone());
-            let spawned = std::thread::Builder::new()
+            let closed = self.closed.clone();
+            // Without a thread the connection is dropped, and its slot with it.
+            let _ = std::thread::Builder::new()
                 .name("tacit-handshake".into())
                 .spawn(move || {
                     // A full backlog drops the connection: the dialler sees it closed and may dial again.
                     let result = contained(|| handshake(stream, config, &closed));
                     let _ = ready.try_send(result.unwrap_or_else(Err));
-                    slot.fetch_sub(1, Ordering::AcqRel);
+                    drop(slot);
                 });
-            if spawned.is_err() {
-                active.fetch_sub(1, Ordering::AcqRel);
-            }
         }
     }
 }
@@ -205,7 +249,17 @@ fn handshake(
             Ok(())
         }
     };
-    let mut channel = Channel::server(stream, config, deadline(HANDSHAKE_TIMEOUT), &mut poll)?;
-    channel.write(&welcome(), &[], &mut poll)?;
-    Connection::new(channel)
+    // Whatever a dialler does before it is known, even a reset, is its own failure and none of the listener.
+    Channel::server(stream, config, deadline(HANDSHAKE_TIMEOUT), &mut poll)
+        .and_then(|mut channel| {
+            channel.write(&welcome(), &[], &mut poll)?;
+            Connection::new(channel)
+        })
+        .map_err(|fault| match fault.cause {
+            Cause::Interrupted => fault,
+            _ => Fault {
+                cause: Cause::Refused,
+                ..fault
+            },
+        })
 }

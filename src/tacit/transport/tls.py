@@ -212,7 +212,9 @@ class Listener:
             self._native.allow(list(pins))
 
     def accept(self, timeout_s: float) -> Connection:
-        """The next one. Raises TRANSPORT-009 for each refused one (listen on), -010 after `timeout_s`."""
+        """The next one. Raises TRANSPORT-009 for each dialler that was refused or gave up (listen on), -010 after
+        `timeout_s`.
+        """
         with _named():
             return Connection(self._native.accept(timeout_s))
 
@@ -224,8 +226,9 @@ class Listener:
 def connect(host: str, port: int, identity: Identity, peer_pin: str, timeout_s: float) -> Connection:
     """Dial a peer and accept only the certificate `peer_pin`; waits for it to start listening.
 
-    Raises TRANSPORT-009 if either side refuses the other's certificate, before any application byte is sent,
-    and TRANSPORT-010 if there is no connection within `timeout_s`.
+    Dials again if the connection ends before the peer has judged the certificate, as a busy peer's does. Raises
+    TRANSPORT-009 if either side refuses the other's certificate, before any application byte is sent, and
+    TRANSPORT-010 if there is no connection within `timeout_s`.
     """
     with _named():
         return Connection(_native.connect(host, port, identity._native, peer_pin, timeout_s))
