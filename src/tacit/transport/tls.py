@@ -182,8 +182,9 @@ class Connection:
         return Kind(kind), session, step, payload
 
     def close(self) -> None:
-        """End it; the peer reads what was sent before."""
-        self._native.close()
+        """End it; the peer reads what was sent before. Raises TRANSPORT-013 if another thread is using it."""
+        with _named():
+            self._native.close()
 
 
 class Listener:
