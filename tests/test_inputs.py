@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,49 @@ def test_a_missing_or_unreadable_file_is_named(data: Datasets, file: str, code: 
 
     assert file in raised.value.what
     assert raised.value.party == "clinic"
+
+
+@pytest.mark.parametrize("length", [300, 5000])
+def test_a_file_name_longer_than_a_file_system_allows_is_absent(data: Datasets, length: int) -> None:
+    with pytest.raises(InputError, match="INPUT-001") as raised:
+        data.describe("x" * length + ".csv")
+
+    assert len(raised.value.what) < 300
+
+
+@pytest.mark.parametrize(
+    ("header", "column"),
+    [
+        (f"id,{SECRET}", 2),
+        (f"id,-{SECRET}.5", 2),
+        (f'id,"{SECRET},5"', 2),
+        (f"id,{SECRET}e5", 2),
+        ("1987-06-05,id", 1),
+        ("id,1987-06-05T04:03:02", 2),
+        ("id,5.6.1987", 2),
+        ("id,5 June 1987", 2),
+        ("id,Jun 5, 1987", 3),
+        ("id,true", 2),
+        ("id,NA", 2),
+        ("id,", 2),
+        ("id,v,id", 3),
+    ],
+)
+def test_a_first_row_of_values_is_not_published_as_names(data: Datasets, header: str, column: int) -> None:
+    write(data, "bare.csv", f"{header}\n" + ",".join("1" * (1 + len(re.sub('"[^"]*"', "", header).split(",")[1:]))))
+
+    for ask in (lambda: data.describe("bare.csv"), lambda: read(data, "bare.csv", ["id"])):
+        with pytest.raises(InputError, match=rf"INPUT-017.*column {column} ") as raised:
+            ask()
+        assert SECRET not in str(raised.value) and "198" not in str(raised.value)
+        assert "column" not in redacted(raised.value).what
+
+
+@pytest.mark.parametrize("header", ["id,Größe,x_1,2nd visit,Q1 2020,march,年齢", "e,inf_rate,May,nano"])
+def test_names_with_letters_are_names(data: Datasets, header: str) -> None:
+    write(data, "named.csv", f"{header}\n" + ",".join("1" * (1 + header.count(","))))
+
+    assert [c.name for c in data.describe("named.csv").columns] == header.split(",")
 
 
 def test_a_missing_column_lists_those_there_are(data: Datasets) -> None:

@@ -25,6 +25,7 @@ from tacit.session.values import U64Array, encode
 
 COLUMNS_MAX: Final = 4096
 SUFFIXES: Final = (".csv", ".parquet", ".pq", ".arrow", ".feather", ".ipc")
+NAME_SHOWN_MAX: Final = 200
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Datasets:
         self._last: tuple[tuple[Path, int, int], Any] | None = None
 
     def describe(self, file: str) -> Description:
-        """Rows, column names and types of a file. Raises InputError INPUT-001 to INPUT-003 and INPUT-012.
+        """Rows, column names and types of a file. Raises InputError INPUT-001 to INPUT-003, INPUT-012 and INPUT-017.
 
         The values of a CSV column count as numbers if its first value is one, so that a wrong value further down is
         reported with its row by `read` instead of turning the column into text.
@@ -92,7 +93,7 @@ class Datasets:
 
         Raises InputError: INPUT-001 no such file, INPUT-002 unreadable, INPUT-003 outside the data directory, INPUT-004
         no such column, INPUT-005 a value of the wrong type, INPUT-006 missing, NaN or infinite, INPUT-007 outside the
-        declared range, INPUT-011 a malformed source, INPUT-012 no data directory.
+        declared range, INPUT-011 a malformed source, INPUT-012 no data directory, INPUT-017 no header in a CSV file.
         """
         file, names, matrix = parse_source(source)
         table = self._table(file)
@@ -155,6 +156,14 @@ class Datasets:
                 "INPUT-002",
                 f"{file} cannot be read as {path.suffix[1:]}{ragged}",
                 expected="a well-formed file that the party's user may read",
+        except tables.HeaderError as error:
+            raise InputError(
+                "INPUT-017",
+                f"{file} begins with no header: the name of column {error.column} {error.fault}",
+                expected="a first row with a different name for each column, each with a letter in it, and no values",
+                party=self._party,
+                next="put a row with the names of the columns first",
+            ) from None
                 party=self._party,
                 next="check the file's permissions, and open it with another program",
             ) from None
@@ -190,17 +199,22 @@ class Datasets:
             raise InputError(
                 "INPUT-002", f"{file} is of no known format", expected=", ".join(SUFFIXES), party=self._party
             )
-        if not path.is_file():
+        try:
+            there = path.is_file()
+        except OSError:  # Among others a name longer than the file system allows.
+            there = False
+        if not there:
             raise self._absent(file)
         return path
 
     def _absent(self, file: str) -> InputError:
         return InputError(
             "INPUT-001",
-            f"there is no file {file} in the data directory",
+            f"there is no file {shown} in the data directory",
             expected="a file with this name",
             party=self._party,
             next="check the spelling; the path is relative to the directory given with --data",
+        shown = file if len(file) <= NAME_SHOWN_MAX else f"{file[:NAME_SHOWN_MAX]}…"
         )
 
 

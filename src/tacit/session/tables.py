@@ -7,7 +7,9 @@ Apart from datasets.py because only a party that really reads a file has to load
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +27,14 @@ ARROW: Final = {"bool": pa.bool_(), "int": pa.int64(), "uint": pa.int64(), "fixe
 _MISSING: Final = ["", "NA", "N/A", "NULL", "null", "None"]
 
 
+_MONTHS: Final = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_DATE: Final = re.compile(rf"\d{{1,2}}\W*({_MONTHS})[a-z]*\W*\d*|({_MONTHS})[a-z]*\W*\d{{1,2}}\W+\d{{2,4}}", re.I)
+
+
 def read_table(path: Path) -> Any:
-    """The Arrow table in a file; columns of a CSV file are text. Raises `UnreadableError`."""
+    """The Arrow table in a file; columns of a CSV file are text. Raises `UnreadableError`, and `HeaderError` for a CSV
+    file whose first row is not one of names.
+    """
     try:
         if path.suffix == ".csv":
             return _csv(path)
@@ -44,6 +52,42 @@ class UnreadableError(Exception):
     def __init__(self, row: int) -> None:
         self.row = row
         super().__init__(row)
+
+
+class HeaderError(Exception):
+    """The first row of a CSV file is no header: `fault` says what is wrong with the name of `column`, from 1, without
+    quoting it, because it may be a value.
+    """
+
+    def __init__(self, column: int, fault: str) -> None:
+        self.column = column
+        self.fault = fault
+        super().__init__(column, fault)
+
+
+def check_header(names: Sequence[str]) -> None:
+    """Refuse names that are rather values: without this, the first row of a file without a header would be published.
+
+    Raises `HeaderError` for a name that is empty, a number, a date or a truth value, or not the only one of its kind.
+    """
+    for k, name in enumerate(names):
+        if not name.strip():
+            raise HeaderError(k + 1, "is empty")
+        if _is_value(name.strip()):
+            raise HeaderError(k + 1, "looks like a value")
+        if name in names[:k]:
+            raise HeaderError(k + 1, "occurs twice")
+
+
+def _is_value(text: str) -> bool:
+    # Without a letter: numbers, dates, times and amounts in any notation.
+    if not any(c.isalpha() for c in text) or text in _MISSING or text.lower() in ("true", "false"):
+        return True
+    for parse in (float, datetime.fromisoformat):
+        with contextlib.suppress(ValueError):
+            parse(text)
+            return True
+    return _DATE.fullmatch(text) is not None
 
 
 def is_text(column: Any) -> bool:
@@ -66,6 +110,7 @@ def _csv(path: Path) -> Any:
     # All columns as text first: type inference would decide by values that we have to judge ourselves.
     with pyarrow.csv.open_csv(path) as reader:
         names = reader.schema.names
+    check_header(names)
     convert = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=_MISSING
     )
