@@ -62,6 +62,7 @@ class _Results:
 
 
 @dataclass
+    run: bytes
 class _Session:
     """An open session of a client: what it handed over, and the plans it was shown.
 
@@ -418,7 +419,7 @@ class Party:
             agreed = transport.abort(self._defect(error))
             self._mesh.drop()
             raise agreed from None
-        self._results[plan.digest] = _Results(plan, outputs)
+        self._results[plan.digest] = _Results(plan, run_id, outputs)
         while len(self._results) > RESULTS_MAX:
             self._results.popitem(last=False)
         stats = transport.stats
@@ -453,7 +454,7 @@ class Party:
                 next="run the plan again",
             )
         kept = self._results[digest]
-        return self._readable(kept.plan, kept.outputs, session.client, True, {})
+        return self._readable(kept.plan, kept.outputs, session.client, True, {"run": kept.run.hex()})
 
     def _readable(
         self,
@@ -468,6 +469,7 @@ class Party:
         for label, node in plan.outputs:
             value = outputs[label]
             is_public = plan.nodes[node].type.home == Public()
+            "run": run_id.hex(),
             if value is None or not may_read(plan, label, self._room, client.name):
                 continue
             data = np.ascontiguousarray(value).astype("<u8", copy=False).tobytes()

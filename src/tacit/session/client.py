@@ -234,11 +234,16 @@ class Parties:
             return self._outcome(plan, [answer(r, "results") for r in replies])
 
     def fetch(self, plan: Plan) -> dict[str, U64Array | None]:
-        """Outputs of a plan that somebody ran and that this client may read. Raises RunError RUN-006."""
+        """Outputs of a plan that somebody ran and that this client may read.
+
+        Raises RunError RUN-006 where a party has none, RUN-009 or RUN-017 if what they have does not belong together.
+        """
         request = Message("fetch", {"digest": plan.digest})
         with self._lock:
             replies = self._all(range(len(self._lines)), [request] * len(self._lines))
-        return self._outputs(plan, [answer(r, "results") for r in replies])
+        results = [answer(r, "results") for r in replies]
+        _check_same_run(results)
+        return self._outputs(plan, results)
 
     def close(self) -> None:
         """End all connections. Idempotent."""
@@ -286,13 +291,7 @@ class Parties:
                 )
 
     def _outcome(self, plan: Plan, replies: Sequence[Message]) -> Outcome:
-        if len({r.text("public_sha256") for r in replies}) != 1:
-            raise RunError(
-                "RUN-009",
-                "the parties report different public results",
-                expected="the same at every party",
-                next="do not use the results; look at the parties' logs",
-            )
+        _check_same_run(replies)
         facts = [
             PartyFacts(line.name, r.number("seconds"), r.number("cpu_seconds"), r.integer("bytes_sent"), line.pid)
             for line, r in zip(self._lines, replies, strict=True)
@@ -387,6 +386,24 @@ class Parties:
             raise self._broken
         answers = [done[index] for index in parties]
         return [a for a in answers if isinstance(a, Message)]
+
+
+def _check_same_run(results: Sequence[Message]) -> None:
+    """Shares of different runs would combine to noise, or worse to something in between."""
+    if len({r.hex("run", 16) for r in results}) != 1:
+        raise RunError(
+            "RUN-017",
+            "the parties hold results of different runs of this plan",
+            expected="results of one run at every party",
+            next="run the plan again",
+        )
+    if len({r.hex("public_sha256", 32) for r in results}) != 1:
+        raise RunError(
+            "RUN-009",
+            "the parties report different public results",
+            expected="the same at every party",
+            next="do not use the results; look at the parties' logs",
+        )
 
 
 def join_profiles(plan: Plan, profiles: Sequence[list[Any]]) -> tuple[NodeFacts, ...]:
