@@ -8,21 +8,19 @@ depends on the plan alone, never on values.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
+from tacit.engine.call import Call, Value
+from tacit.engine.operations import HANDLERS
 from tacit.errors import RunError
-from tacit.library import compare, fixed, nonlinear, reduce, sort
-from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array, numpy_index
-from tacit.protocols.blackbox import MATMUL, BlackBox
+from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array
+from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import Schedule, dataflow
 from tacit.protocols.plain import Plain
 from tacit.protocols.shares import Arith, Bits, U64Array, pack_plane, unpack_plane
-
-Value: TypeAlias = Arith | Bits
 
 
 class Observer(Protocol):
@@ -36,66 +34,6 @@ class Observer(Protocol):
 
     def trip(self) -> None:
         """A trip of a loop is about to run; raise to end the run here, where no message may come to do so."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One node about to run: the box it runs on, its operands and their types, its own type and attributes."""
-
-    box: BlackBox
-    values: tuple[Value, ...]
-    types: tuple[TensorType, ...]
-    type: TensorType
-    attrs: Mapping[str, Any]
-
-    def is_public(self, k: int) -> bool:
-        """Whether operand k is a public value among secrets, which linear operations use as it is."""
-        return self.type.home == Secret() and self.types[k].home == Public()
-
-    def public(self, k: int) -> U64Array:
-        """The clear ring elements of operand k. Pre-condition: `is_public(k)`, not bool."""
-        return self.arith(k).parts[0]
-
-    def arith(self, k: int) -> Arith:
-        """Operand k as it is."""
-        value = self.values[k]
-        assert isinstance(value, Arith)
-        return value
-
-    def lifted(self, k: int) -> Arith:
-        """Operand k on the box of the node: a public one becomes shares."""
-        return self.box.constant(self.public(k)) if self.is_public(k) else self.arith(k)
-
-    def spread(self, k: int, shape: tuple[int, ...] | None = None) -> Arith:
-        """`lifted(k)` broadcast to the shape of the result."""
-        return self.lifted(k).broadcast_to(self.type.shape if shape is None else shape)
-
-    def bits(self, k: int, shape: tuple[int, ...] | None = None) -> Bits:
-        """Boolean operand k on the box of the node, broadcast to the shape of the result."""
-        value = self.values[k]
-        assert isinstance(value, Bits)
-        if self.is_public(k):
-            clear = unpack_plane(value.parts[0][0], value.size).reshape(value.shape)
-            value = self.box.constant_bits(clear.astype(np.uint64), 1)
-        target = self.type.shape if shape is None else shape
-        return value if value.shape == target else value.elements(lambda p: np.broadcast_to(p, target))
-
-    def bounds(self, k: int) -> tuple[int, int]:
-        """The interval of operand k."""
-        return self.types[k].interval.lo, self.types[k].interval.hi
-
-    def wraps(self, i: int = 0, j: int = 1) -> bool:
-        """Whether the difference of two operands may leave the ring."""
-        difference = self.types[i].interval - self.types[j].interval
-        return difference.lo < -(2**63) or difference.hi >= 2**63
-
-    @property
-    def f(self) -> int:
-        """Fraction bits to truncate after a product: those of the result if every operand is fixed, else 0."""
-        return self.type.dtype.f if all(t.dtype.is_fixed for t in self.types) else 0
-
-
-Handler: TypeAlias = Callable[[Call], Awaitable[Value]]
 
 
 async def execute(
@@ -201,7 +139,7 @@ class _Execution:
         if box is None:
             return None
         operands = tuple(values[i] for i in node.inputs)
-        return await _HANDLERS[node.op](Call(box, operands, types, node.type, node.attrs))
+        return await HANDLERS[node.op](Call(box, operands, types, node.type, node.attrs))
 
     def _as_value(self, raw: U64Array, type: TensorType) -> Value:
         if type.dtype.kind == "bool":
@@ -274,281 +212,3 @@ class _Execution:
             await self.block(body, values)
             carried = [values[k] for k in region.outputs]
         return carried
-
-
-# --- one handler for each operation ----------------------------------------------------------------------------
-
-
-async def _add(c: Call) -> Value:
-    if c.is_public(0):
-        return c.box.add_public(c.arith(1), c.public(0))
-    if c.is_public(1):
-        return c.box.add_public(c.arith(0), c.public(1))
-    return c.arith(0) + c.arith(1)
-
-
-async def _sub(c: Call) -> Value:
-    if c.is_public(0):
-        return c.box.add_public(-c.arith(1), c.public(0))
-    if c.is_public(1):
-        return c.box.add_public(c.arith(0), np.negative(c.public(1)))
-    return c.arith(0) - c.arith(1)
-
-
-async def _neg(c: Call) -> Value:
-    return -c.arith(0)
-
-
-async def _scaled(c: Call, product: Arith) -> Arith:
-    return await c.box.truncate(product, c.f, c.attrs["exact"]) if c.f else product
-
-
-async def _mul(c: Call) -> Value:
-    for k in (0, 1):
-        if c.is_public(k):
-            return await _scaled(c, c.arith(1 - k) * c.public(k))
-    return await fixed.mul(c.box, c.arith(0), c.arith(1), c.f, c.attrs["exact"])
-
-
-async def _square(c: Call) -> Value:
-    return await fixed.square(c.box, c.arith(0), c.f, c.attrs["exact"])
-
-
-async def _matmul(c: Call) -> Value:
-    if c.is_public(0):
-        left = c.public(0)
-        return await _scaled(c, c.arith(1).map(lambda p: MATMUL.apply(left, p)))
-    if c.is_public(1):
-        right = c.public(1)
-        return await _scaled(c, c.arith(0).map(lambda p: MATMUL.apply(p, right)))
-    return await fixed.matmul(c.box, c.arith(0), c.arith(1), c.f, c.attrs["exact"])
-
-
-async def _conv2d(c: Call) -> Value:
-    stride, padding = c.attrs["stride"], c.attrs["padding"]
-    return await fixed.conv2d(
-        c.box, c.lifted(0), c.lifted(1), stride=stride, padding=padding, f=c.f, exact=c.attrs["exact"]
-    )
-
-
-async def _scale(c: Call) -> Value:
-    return await fixed.scale(c.box, c.arith(0), c.attrs["numerator"], c.attrs["shift"], c.attrs["exact"])
-
-
-async def _div(c: Call) -> Value:
-    x, y, f = c.spread(0), c.spread(1), c.type.dtype.f
-    return await nonlinear.divide(c.box, x, y, f, bounds=c.bounds(1), dividend=c.bounds(0), exact=c.attrs["exact"])
-
-
-def _function(name: str) -> Handler:
-    function = getattr(nonlinear, name)
-
-    async def call(c: Call) -> Value:
-        result: Value = await function(c.box, c.arith(0), c.type.dtype.f, bounds=c.bounds(0), exact=c.attrs["exact"])
-        return result
-
-    return call
-
-
-async def _abs(c: Call) -> Value:
-    return await compare.absolute(c.box, c.arith(0))
-
-
-async def _lt(c: Call) -> Bits:
-    return await compare.less(c.box, c.spread(0), c.spread(1), wraps=c.wraps())
-
-
-async def _gt(c: Call) -> Bits:
-    return await compare.less(c.box, c.spread(1), c.spread(0), wraps=c.wraps(1, 0))
-
-
-async def _le(c: Call) -> Value:
-    return c.box.invert(await _gt(c))
-
-
-async def _ge(c: Call) -> Value:
-    return c.box.invert(await _lt(c))
-
-
-async def _eq(c: Call) -> Bits:
-    return await compare.equal(c.box, c.spread(0), c.spread(1))
-
-
-async def _ne(c: Call) -> Value:
-    return c.box.invert(await _eq(c))
-
-
-async def _and(c: Call) -> Value:
-    return await c.box.and_(c.bits(0), c.bits(1))
-
-
-async def _or(c: Call) -> Value:
-    x, y = c.bits(0), c.bits(1)
-    return c.box.invert(await c.box.and_(c.box.invert(x), c.box.invert(y)))
-
-
-async def _xor(c: Call) -> Value:
-    return c.bits(0) ^ c.bits(1)
-
-
-async def _not(c: Call) -> Value:
-    return c.box.invert(c.bits(0))
-
-
-async def _where(c: Call) -> Value:
-    if c.type.dtype.kind == "bool":
-        return await compare.select_bits(c.box, c.bits(0), c.bits(1), c.bits(2))
-    return await compare.select(c.box, c.bits(0), c.spread(1), c.spread(2))
-
-
-async def _minimum(c: Call) -> Value:
-    return await compare.minimum(c.box, c.spread(0), c.spread(1), wraps=c.wraps())
-
-
-async def _maximum(c: Call) -> Value:
-    return await compare.maximum(c.box, c.spread(0), c.spread(1), wraps=c.wraps())
-
-
-async def _clip(c: Call) -> Value:
-    lo, hi = c.attrs["lo"], c.attrs["hi"]
-    least, most = c.bounds(0)
-    wraps = max(hi, most) - min(lo, least) >= 2**63
-    return await compare.clip(c.box, c.arith(0), lo, hi, wraps=wraps)
-
-
-async def _sum(c: Call) -> Value:
-    return c.arith(0).sum(c.attrs["axis"], c.attrs["keepdims"])
-
-
-async def _cumsum(c: Call) -> Value:
-    axis = c.attrs["axis"]
-    return c.arith(0).map(lambda p: np.cumsum(p, axis=axis, dtype=np.uint64))
-
-
-def _extreme(reduction: Callable[..., Awaitable[Arith]]) -> Handler:
-    async def call(c: Call) -> Value:
-        lo, hi = c.bounds(0)
-        value = _reduced_last(c.arith(0), c.attrs["axis"])
-        return (await reduction(c.box, value, axis=-1, wraps=hi - lo >= 2**63)).reshape(c.type.shape)
-
-    return call
-
-
-def _quantifier(reduction: Callable[..., Awaitable[Bits]]) -> Handler:
-    async def call(c: Call) -> Value:
-        axes = c.attrs["axis"]
-        bits = c.bits(0, c.types[0].shape).elements(lambda p: _axes_last(p, axes))
-        return (await reduction(c.box, bits, axis=-1)).reshape(c.type.shape)
-
-    return call
-
-
-def _axes_last(p: Any, axes: tuple[int, ...]) -> Any:
-    kept = [k for k in range(p.ndim) if k not in axes]
-    moved = p.transpose(*kept, *axes)
-    count = int(np.prod([p.shape[k] for k in axes], dtype=np.int64))
-    return moved.reshape(*moved.shape[: len(kept)], count)
-
-
-def _reduced_last(x: Arith, axes: tuple[int, ...]) -> Arith:
-    return x.map(lambda p: _axes_last(p, axes))
-
-
-async def _cast(c: Call) -> Value:
-    value, source, target = c.values[0], c.types[0].dtype, c.type.dtype
-    if isinstance(value, Bits):
-        return value if target.kind == "bool" else await c.box.b2a(value)
-    if target.is_fixed and not source.is_fixed:
-        return value << target.f
-    if source.is_fixed and not target.is_fixed:
-        return await fixed.floor(c.box, value, source.f)
-    return value
-
-
-def _rearrangement(arrange: Callable[[Any, Mapping[str, Any]], Any]) -> Handler:
-    """Handlers of operations that move elements without looking at them."""
-
-    async def call(c: Call) -> Value:
-        value = c.values[0]
-        if isinstance(value, Bits):
-            return value.elements(lambda p: arrange(p, c.attrs))
-        return value.map(lambda p: np.asarray(arrange(p, c.attrs)))
-
-    return call
-
-
-def _join(arith: Callable[..., Arith], stack: bool) -> Handler:
-    async def call(c: Call) -> Value:
-        axis = c.attrs["axis"]
-        if c.type.dtype.kind != "bool":
-            return arith([c.lifted(k) for k in range(len(c.values))], axis)
-        items = [c.bits(k, t.shape) for k, t in enumerate(c.types)]
-        if stack:
-            items = [b.elements(lambda p: np.expand_dims(p, axis)) for b in items]
-        return Bits.concat(items, axis)
-
-    return call
-
-
-async def _sort(c: Call) -> Value:
-    lo, hi = c.bounds(0)
-    axis, descending = c.attrs["axis"], c.attrs["descending"]
-    return await sort.sort(c.box, c.arith(0), axis=axis, descending=descending, wraps=hi - lo >= 2**63)
-
-
-async def _argsort(c: Call) -> Value:
-    lo, hi = c.bounds(0)
-    axis, descending = c.attrs["axis"], c.attrs["descending"]
-    wraps = hi - lo >= 2**63
-    return await sort.argsort(c.box, c.arith(0), axis=axis, descending=descending, wraps=wraps, bounds=(lo, hi))
-
-
-async def _assume(c: Call) -> Value:
-    return c.values[0]
-
-
-_HANDLERS: Final[dict[str, Handler]] = {
-    "assume": _assume,
-    "add": _add,
-    "sub": _sub,
-    "neg": _neg,
-    "mul": _mul,
-    "square": _square,
-    "matmul": _matmul,
-    "conv2d": _conv2d,
-    "scale": _scale,
-    "div": _div,
-    **{name: _function(name) for name in ("reciprocal", "sqrt", "rsqrt", "exp", "log", "sigmoid", "tanh")},
-    "abs": _abs,
-    "lt": _lt,
-    "le": _le,
-    "gt": _gt,
-    "ge": _ge,
-    "eq": _eq,
-    "ne": _ne,
-    "logical_and": _and,
-    "logical_or": _or,
-    "logical_xor": _xor,
-    "logical_not": _not,
-    "where": _where,
-    "minimum": _minimum,
-    "maximum": _maximum,
-    "clip": _clip,
-    "sum": _sum,
-    "cumsum": _cumsum,
-    "max": _extreme(reduce.maximum),
-    "min": _extreme(reduce.minimum),
-    "any": _quantifier(reduce.any_),
-    "all": _quantifier(reduce.all_),
-    "cast": _cast,
-    "reshape": _rearrangement(lambda p, a: p.reshape(a["shape"])),
-    "broadcast_to": _rearrangement(lambda p, a: np.broadcast_to(p, a["shape"])),
-    "transpose": _rearrangement(lambda p, a: p.transpose(a["axes"])),
-    "getitem": _rearrangement(lambda p, a: p[numpy_index(a["index"])]),
-    "take": _rearrangement(lambda p, a: np.take(p, np.asarray(a["indices"], dtype=np.int64), axis=a["axis"])),
-    "flip": _rearrangement(lambda p, a: np.flip(p, axis=a["axis"])),
-    "concat": _join(Arith.concat, stack=False),
-    "stack": _join(Arith.stack, stack=True),
-    "sort": _sort,
-    "argsort": _argsort,
-}

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One operation about to run: its operands, where it runs, and how they are brought to one place and shape."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tacit.plan import Public, Secret, TensorType
+from tacit.protocols.blackbox import BlackBox
+from tacit.protocols.shares import Arith, Bits, U64Array, unpack_plane
+
+Value: TypeAlias = Arith | Bits
+
+
+@dataclass(frozen=True)
+class Call:
+    """One node about to run: the box it runs on, its operands and their types, its own type and attributes."""
+
+    box: BlackBox
+    values: tuple[Value, ...]
+    types: tuple[TensorType, ...]
+    type: TensorType
+    attrs: Mapping[str, Any]
+
+    def is_public(self, k: int) -> bool:
+        """Whether operand k is a public value among secrets, which linear operations use as it is."""
+        return self.type.home == Secret() and self.types[k].home == Public()
+
+    def public(self, k: int) -> U64Array:
+        """The clear ring elements of operand k. Pre-condition: `is_public(k)`, not bool."""
+        return self.arith(k).parts[0]
+
+    def arith(self, k: int) -> Arith:
+        """Operand k as it is."""
+        value = self.values[k]
+        assert isinstance(value, Arith)
+        return value
+
+    def lifted(self, k: int) -> Arith:
+        """Operand k on the box of the node: a public one becomes shares."""
+        return self.box.constant(self.public(k)) if self.is_public(k) else self.arith(k)
+
+    def spread(self, k: int, shape: tuple[int, ...] | None = None) -> Arith:
+        """`lifted(k)` broadcast to the shape of the result."""
+        return self.lifted(k).broadcast_to(self.type.shape if shape is None else shape)
+
+    def bits(self, k: int, shape: tuple[int, ...] | None = None) -> Bits:
+        """Boolean operand k on the box of the node, broadcast to the shape of the result."""
+        value = self.values[k]
+        assert isinstance(value, Bits)
+        if self.is_public(k):
+            clear = unpack_plane(value.parts[0][0], value.size).reshape(value.shape)
+            value = self.box.constant_bits(clear.astype(np.uint64), 1)
+        target = self.type.shape if shape is None else shape
+        return value if value.shape == target else value.elements(lambda p: np.broadcast_to(p, target))
+
+    def bounds(self, k: int) -> tuple[int, int]:
+        """The interval of operand k."""
+        return self.types[k].interval.lo, self.types[k].interval.hi
+
+    def wraps(self, i: int = 0, j: int = 1) -> bool:
+        """Whether the difference of two operands may leave the ring."""
+        difference = self.types[i].interval - self.types[j].interval
+        return difference.lo < -(2**63) or difference.hi >= 2**63
+
+    @property
+    def f(self) -> int:
+        """Fraction bits to truncate after a product: those of the result if every operand is fixed, else 0."""
+        return self.type.dtype.f if all(t.dtype.is_fixed for t in self.types) else 0
+
+
+Handler: TypeAlias = Callable[[Call], Awaitable[Value]]
+"""What carries out an operation on the box of a call."""

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each operation of a plan as calls of the library: one handler for each, in the table `HANDLERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from tacit.engine.call import Call, Handler, Value
+from tacit.engine.pieces import in_pieces
+from tacit.library import compare, fixed, nonlinear, reduce, sort
+from tacit.plan import numpy_index
+from tacit.protocols.blackbox import MATMUL
+from tacit.protocols.shares import Arith, Bits
+
+
+async def _add(c: Call) -> Value:
+    if c.is_public(0):
+        return c.box.add_public(c.arith(1), c.public(0))
+    if c.is_public(1):
+        return c.box.add_public(c.arith(0), c.public(1))
+    return c.arith(0) + c.arith(1)
+
+
+async def _sub(c: Call) -> Value:
+    if c.is_public(0):
+        return c.box.add_public(-c.arith(1), c.public(0))
+    if c.is_public(1):
+        return c.box.add_public(c.arith(0), np.negative(c.public(1)))
+    return c.arith(0) - c.arith(1)
+
+
+async def _neg(c: Call) -> Value:
+    return -c.arith(0)
+
+
+async def _scaled(c: Call, product: Arith) -> Arith:
+    return await c.box.truncate(product, c.f, c.attrs["exact"]) if c.f else product
+
+
+async def _mul(c: Call) -> Value:
+    for k in (0, 1):
+        if c.is_public(k):
+            return await _scaled(c, c.arith(1 - k) * c.public(k))
+    return await fixed.mul(c.box, c.arith(0), c.arith(1), c.f, c.attrs["exact"])
+
+
+async def _square(c: Call) -> Value:
+    return await fixed.square(c.box, c.arith(0), c.f, c.attrs["exact"])
+
+
+async def _matmul(c: Call) -> Value:
+    if c.is_public(0):
+        left = c.public(0)
+        return await _scaled(c, c.arith(1).map(lambda p: MATMUL.apply(left, p)))
+    if c.is_public(1):
+        right = c.public(1)
+        return await _scaled(c, c.arith(0).map(lambda p: MATMUL.apply(p, right)))
+    return await fixed.matmul(c.box, c.arith(0), c.arith(1), c.f, c.attrs["exact"])
+
+
+async def _conv2d(c: Call) -> Value:
+    stride, padding = c.attrs["stride"], c.attrs["padding"]
+    return await fixed.conv2d(
+        c.box, c.lifted(0), c.lifted(1), stride=stride, padding=padding, f=c.f, exact=c.attrs["exact"]
+    )
+
+
+async def _scale(c: Call) -> Value:
+    return await fixed.scale(c.box, c.arith(0), c.attrs["numerator"], c.attrs["shift"], c.attrs["exact"])
+
+
+async def _div(c: Call) -> Value:
+    x, y, f = c.spread(0), c.spread(1), c.type.dtype.f
+    return await nonlinear.divide(c.box, x, y, f, bounds=c.bounds(1), dividend=c.bounds(0), exact=c.attrs["exact"])
+
+
+def _function(name: str) -> Handler:
+    function = getattr(nonlinear, name)
+
+    async def call(c: Call) -> Value:
+        result: Value = await function(c.box, c.arith(0), c.type.dtype.f, bounds=c.bounds(0), exact=c.attrs["exact"])
+        return result
+
+    return call
+
+
+async def _abs(c: Call) -> Value:
+    return await compare.absolute(c.box, c.arith(0))
+
+
+async def _lt(c: Call) -> Bits:
+    return await compare.less(c.box, c.spread(0), c.spread(1), wraps=c.wraps())
+
+
+async def _gt(c: Call) -> Bits:
+    return await compare.less(c.box, c.spread(1), c.spread(0), wraps=c.wraps(1, 0))
+
+
+async def _le(c: Call) -> Value:
+    return c.box.invert(await _gt(c))
+
+
+async def _ge(c: Call) -> Value:
+    return c.box.invert(await _lt(c))
+
+
+async def _eq(c: Call) -> Bits:
+    return await compare.equal(c.box, c.spread(0), c.spread(1))
+
+
+async def _ne(c: Call) -> Value:
+    return c.box.invert(await _eq(c))
+
+
+async def _and(c: Call) -> Value:
+    return await c.box.and_(c.bits(0), c.bits(1))
+
+
+async def _or(c: Call) -> Value:
+    x, y = c.bits(0), c.bits(1)
+    return c.box.invert(await c.box.and_(c.box.invert(x), c.box.invert(y)))
+
+
+async def _xor(c: Call) -> Value:
+    return c.bits(0) ^ c.bits(1)
+
+
+async def _not(c: Call) -> Value:
+    return c.box.invert(c.bits(0))
+
+
+async def _where(c: Call) -> Value:
+    if c.type.dtype.kind == "bool":
+        return await compare.select_bits(c.box, c.bits(0), c.bits(1), c.bits(2))
+    return await compare.select(c.box, c.bits(0), c.spread(1), c.spread(2))
+
+
+async def _minimum(c: Call) -> Value:
+    return await compare.minimum(c.box, c.spread(0), c.spread(1), wraps=c.wraps())
+
+
+async def _maximum(c: Call) -> Value:
+    return await compare.maximum(c.box, c.spread(0), c.spread(1), wraps=c.wraps())
+
+
+async def _clip(c: Call) -> Value:
+    lo, hi = c.attrs["lo"], c.attrs["hi"]
+    least, most = c.bounds(0)
+    wraps = max(hi, most) - min(lo, least) >= 2**63
+    return await compare.clip(c.box, c.arith(0), lo, hi, wraps=wraps)
+
+
+async def _sum(c: Call) -> Value:
+    return c.arith(0).sum(c.attrs["axis"], c.attrs["keepdims"])
+
+
+async def _cumsum(c: Call) -> Value:
+    axis = c.attrs["axis"]
+    return c.arith(0).map(lambda p: np.cumsum(p, axis=axis, dtype=np.uint64))
+
+
+def _extreme(reduction: Callable[..., Awaitable[Arith]]) -> Handler:
+    async def call(c: Call) -> Value:
+        lo, hi = c.bounds(0)
+        value = _reduced_last(c.arith(0), c.attrs["axis"])
+        return (await reduction(c.box, value, axis=-1, wraps=hi - lo >= 2**63)).reshape(c.type.shape)
+
+    return call
+
+
+def _quantifier(reduction: Callable[..., Awaitable[Bits]]) -> Handler:
+    async def call(c: Call) -> Value:
+        axes = c.attrs["axis"]
+        bits = c.bits(0, c.types[0].shape).elements(lambda p: _axes_last(p, axes))
+        return (await reduction(c.box, bits, axis=-1)).reshape(c.type.shape)
+
+    return call
+
+
+def _axes_last(p: Any, axes: tuple[int, ...]) -> Any:
+    kept = [k for k in range(p.ndim) if k not in axes]
+    moved = p.transpose(*kept, *axes)
+    count = int(np.prod([p.shape[k] for k in axes], dtype=np.int64))
+    return moved.reshape(*moved.shape[: len(kept)], count)
+
+
+def _reduced_last(x: Arith, axes: tuple[int, ...]) -> Arith:
+    return x.map(lambda p: _axes_last(p, axes))
+
+
+async def _cast(c: Call) -> Value:
+    value, source, target = c.values[0], c.types[0].dtype, c.type.dtype
+    if isinstance(value, Bits):
+        return value if target.kind == "bool" else await c.box.b2a(value)
+    if target.is_fixed and not source.is_fixed:
+        return value << target.f
+    if source.is_fixed and not target.is_fixed:
+        return await fixed.floor(c.box, value, source.f)
+    return value
+
+
+def _rearrangement(arrange: Callable[[Any, Mapping[str, Any]], Any]) -> Handler:
+    """Handlers of operations that move elements without looking at them."""
+
+    async def call(c: Call) -> Value:
+        value = c.values[0]
+        if isinstance(value, Bits):
+            return value.elements(lambda p: arrange(p, c.attrs))
+        return value.map(lambda p: np.asarray(arrange(p, c.attrs)))
+
+    return call
+
+
+def _join(arith: Callable[..., Arith], stack: bool) -> Handler:
+    async def call(c: Call) -> Value:
+        axis = c.attrs["axis"]
+        if c.type.dtype.kind != "bool":
+            return arith([c.lifted(k) for k in range(len(c.values))], axis)
+        items = [c.bits(k, t.shape) for k, t in enumerate(c.types)]
+        if stack:
+            items = [b.elements(lambda p: np.expand_dims(p, axis)) for b in items]
+        return Bits.concat(items, axis)
+
+    return call
+
+
+async def _sort(c: Call) -> Value:
+    lo, hi = c.bounds(0)
+    axis, descending = c.attrs["axis"], c.attrs["descending"]
+    return await sort.sort(c.box, c.arith(0), axis=axis, descending=descending, wraps=hi - lo >= 2**63)
+
+
+async def _argsort(c: Call) -> Value:
+    lo, hi = c.bounds(0)
+    axis, descending = c.attrs["axis"], c.attrs["descending"]
+    wraps = hi - lo >= 2**63
+    return await sort.argsort(c.box, c.arith(0), axis=axis, descending=descending, wraps=wraps, bounds=(lo, hi))
+
+
+async def _assume(c: Call) -> Value:
+    return c.values[0]
+
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "assume": _assume,
+    "add": _add,
+    "sub": _sub,
+    "neg": _neg,
+    "mul": in_pieces(_mul),
+    "square": in_pieces(_square),
+    "matmul": _matmul,
+    "conv2d": _conv2d,
+    "scale": in_pieces(_scale),
+    "div": in_pieces(_div),
+    **{name: in_pieces(_function(name)) for name in ("reciprocal", "sqrt", "rsqrt", "exp", "log", "sigmoid", "tanh")},
+    "abs": in_pieces(_abs),
+    "lt": in_pieces(_lt),
+    "le": in_pieces(_le),
+    "gt": in_pieces(_gt),
+    "ge": in_pieces(_ge),
+    "eq": in_pieces(_eq),
+    "ne": in_pieces(_ne),
+    "logical_and": in_pieces(_and),
+    "logical_or": in_pieces(_or),
+    "logical_xor": _xor,
+    "logical_not": _not,
+    "where": in_pieces(_where),
+    "minimum": in_pieces(_minimum),
+    "maximum": in_pieces(_maximum),
+    "clip": in_pieces(_clip),
+    "sum": _sum,
+    "cumsum": _cumsum,
+    "max": _extreme(reduce.maximum),
+    "min": _extreme(reduce.minimum),
+    "any": _quantifier(reduce.any_),
+    "all": _quantifier(reduce.all_),
+    "cast": in_pieces(_cast),
+    "reshape": _rearrangement(lambda p, a: p.reshape(a["shape"])),
+    "broadcast_to": _rearrangement(lambda p, a: np.broadcast_to(p, a["shape"])),
+    "transpose": _rearrangement(lambda p, a: p.transpose(a["axes"])),
+    "getitem": _rearrangement(lambda p, a: p[numpy_index(a["index"])]),
+    "take": _rearrangement(lambda p, a: np.take(p, np.asarray(a["indices"], dtype=np.int64), axis=a["axis"])),
+    "flip": _rearrangement(lambda p, a: np.flip(p, axis=a["axis"])),
+    "concat": _join(Arith.concat, stack=False),
+    "stack": _join(Arith.stack, stack=True),
+    "sort": _sort,
+    "argsort": _argsort,
+}

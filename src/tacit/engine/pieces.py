@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Elementwise operations on large arrays, one piece after the other.
+
+What a protocol computes between its rounds is many times the size of its operands. In pieces this stays bounded, and
+small enough for the processor's caches. Rounds multiply by the number of pieces, which is little beside the time that
+a piece takes to send, on any network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import Final
+
+import numpy as np
+
+from tacit.engine.call import Call, Handler, Value
+from tacit.plan import TensorType
+from tacit.protocols.shares import Arith, Bits
+
+PIECE: Final = 1 << 20
+"""Elements of a piece: a multiple of 64, so that bit planes are cut between words."""
+
+
+def in_pieces(handler: Handler) -> Handler:
+    """The same operation, in pieces where its result has more than `PIECE` elements."""
+
+    async def call(c: Call) -> Value:
+        n = prod(c.type.shape)
+        if n <= PIECE:
+            return await handler(c)
+        operands = [_spread(v, c.type.shape) for v in c.values]
+        pieces = []
+        for start in range(0, n, PIECE):
+            stop = min(start + PIECE, n)
+            values = tuple(_piece(v, start, stop) for v in operands)
+            types = tuple(_typed(t, stop - start) for t in c.types)
+            piece = replace(c, values=values, types=types, type=_typed(c.type, stop - start))
+            pieces.append(await handler(piece))
+        return _joined(pieces, c.type.shape)
+
+    return call
+
+
+def _typed(t: TensorType, n: int) -> TensorType:
+    return replace(t, shape=(n,))
+
+
+def _spread(value: Value, shape: tuple[int, ...]) -> Value:
+    if value.shape == shape:
+        return value
+    if isinstance(value, Bits):
+        return value.elements(lambda p: np.broadcast_to(p, shape))
+    return value.broadcast_to(shape)
+
+
+def _piece(value: Value, start: int, stop: int) -> Value:
+    if isinstance(value, Bits):
+        words = slice(start // 64, -(-stop // 64))
+        return Bits((stop - start,), *(np.ascontiguousarray(p[:, words]) for p in value.parts))
+    # A broadcast operand is copied piece by piece, never as a whole.
+    return value.map(lambda p: p.reshape(-1)[start:stop] if p.flags.c_contiguous else p.flat[start:stop])
+
+
+def _joined(pieces: list[Value], shape: tuple[int, ...]) -> Value:
+    bits = [p for p in pieces if isinstance(p, Bits)]
+    if bits:
+        parts = zip(*(p.parts for p in bits), strict=True)
+        return Bits(shape, *(np.concatenate(planes, axis=1) for planes in parts))
+    return Arith.concat([p for p in pieces if isinstance(p, Arith)]).reshape(shape)
