@@ -381,6 +381,44 @@ def test_results_for_someone_else_are_kept_for_them_alone(house: House) -> None:
         guest.close()
 
 
+def test_results_of_different_runs_are_not_combined(house: House) -> None:
+    guest = Parties(house.room, "guest", house.keys["guest"])
+    builder = PlanBuilder((*NAMES, "guest"))
+    builder.output("x", builder.reveal(builder.input(3, "x", INT64, (2,)), "test", to=3))
+    plan = builder.build()
+    try:
+        guest.run(plan, {(3, "x"): np.array([3, 4], np.uint64)}, None)
+        first = [party._results[plan.digest] for party in house.parties]
+        guest.run(plan, {}, None)
+        house.parties[1]._results[plan.digest] = first[1]
+
+        with pytest.raises(RunError, match="RUN-017"):
+            guest.fetch(plan)
+        for party, results in zip(house.parties, first, strict=True):
+            party._results[plan.digest] = results
+        fetched = guest.fetch(plan)["x"]
+        assert fetched is not None
+        assert fetched.tolist() == [3, 4]
+    finally:
+        guest.close()
+
+
+def test_fetched_public_results_must_agree(house: House) -> None:
+    guest = Parties(house.room, "guest", house.keys["guest"])
+    builder = PlanBuilder((*NAMES, "guest"))
+    builder.output("x", builder.reveal(builder.input(3, "x", INT64, (2,)), "test"))
+    plan = builder.build()
+    try:
+        guest.run(plan, {(3, "x"): np.array([3, 4], np.uint64)}, None)
+        kept = house.parties[1]._results[plan.digest]
+        house.parties[1]._results[plan.digest] = replace(kept, outputs={"x": np.array([3, 5], np.uint64)})
+
+        with pytest.raises(RunError, match="RUN-009"):
+            guest.fetch(plan)
+    finally:
+        guest.close()
+
+
 def test_a_second_run_at_a_busy_party_is_refused_not_queued(house: House) -> None:
     party = house.parties[0]
     session = Session(Parties(house.room, "owner", house.keys["owner"]))

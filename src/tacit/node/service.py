@@ -58,11 +58,11 @@ PROGRESS_S: Final = 0.2
 @dataclass(frozen=True)
 class _Results:
     plan: Plan
+    run: bytes
     outputs: dict[str, U64Array | None]
 
 
 @dataclass
-    run: bytes
 class _Session:
     """An open session of a client: what it handed over, and the plans it was shown.
 
@@ -424,6 +424,7 @@ class Party:
             self._results.popitem(last=False)
         stats = transport.stats
         facts = {
+            "run": run_id.hex(),
             "rounds": stats.rounds - before.rounds,
             "bytes_sent": stats.payload_bytes_sent - before.payload_bytes_sent,
             "seconds": time.perf_counter() - wall,
@@ -469,7 +470,6 @@ class Party:
         for label, node in plan.outputs:
             value = outputs[label]
             is_public = plan.nodes[node].type.home == Public()
-            "run": run_id.hex(),
             if value is None or not may_read(plan, label, self._room, client.name):
                 continue
             data = np.ascontiguousarray(value).astype("<u8", copy=False).tobytes()

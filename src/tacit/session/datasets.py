@@ -24,8 +24,8 @@ from tacit.plan import DType, Interval
 from tacit.session.values import U64Array, encode
 
 COLUMNS_MAX: Final = 4096
-SUFFIXES: Final = (".csv", ".parquet", ".pq", ".arrow", ".feather", ".ipc")
 NAME_SHOWN_MAX: Final = 200
+SUFFIXES: Final = (".csv", ".parquet", ".pq", ".arrow", ".feather", ".ipc")
 
 
 @dataclass(frozen=True)
@@ -150,12 +150,6 @@ class Datasets:
             return self._last[1]
         try:
             table = tables.read_table(path)
-        except tables.UnreadableError as error:
-            ragged = f": row {error.row} has too few or too many values" if error.row else ""
-            raise InputError(
-                "INPUT-002",
-                f"{file} cannot be read as {path.suffix[1:]}{ragged}",
-                expected="a well-formed file that the party's user may read",
         except tables.HeaderError as error:
             raise InputError(
                 "INPUT-017",
@@ -164,6 +158,12 @@ class Datasets:
                 party=self._party,
                 next="put a row with the names of the columns first",
             ) from None
+        except tables.UnreadableError as error:
+            ragged = f": row {error.row} has too few or too many values" if error.row else ""
+            raise InputError(
+                "INPUT-002",
+                f"{file} cannot be read as {path.suffix[1:]}{ragged}",
+                expected="a well-formed file that the party's user may read",
                 party=self._party,
                 next="check the file's permissions, and open it with another program",
             ) from None
@@ -208,13 +208,13 @@ class Datasets:
         return path
 
     def _absent(self, file: str) -> InputError:
+        shown = file if len(file) <= NAME_SHOWN_MAX else f"{file[:NAME_SHOWN_MAX]}…"
         return InputError(
             "INPUT-001",
             f"there is no file {shown} in the data directory",
             expected="a file with this name",
             party=self._party,
             next="check the spelling; the path is relative to the directory given with --data",
-        shown = file if len(file) <= NAME_SHOWN_MAX else f"{file[:NAME_SHOWN_MAX]}…"
         )
 
 
