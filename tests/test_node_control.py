@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,24 +17,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tacit.errors import RoomError, RunError, TacitError, TransportError
+from tacit.node import service
 from tacit.node.service import Party as Service
-from tacit.plan import INT64, Interval, Plan, PlanBuilder
+from tacit.plan import BOOL, INT64, DType, Interval, Plan, PlanBuilder
+from tacit.plan.canonical import encode
+from tacit.plan.nodes import Graph
+from tacit.plan.ops import infer_node
 from tacit.room import Client, Limits, Party, Room
 from tacit.session.client import Parties, PartyLine
-from tacit.session.datasets import Datasets
+from tacit.session.datasets import Datasets, source_of
 from tacit.session.line import Line
 from tacit.session.messages import VERSION, Message, answer
 from tacit.session.session import Session
 from tacit.transport import Identity, Listener, connect, make_identity
 
 NAMES = ("a", "b", "c")
-LIMITS = Limits(silence_s=2.0, connect_timeout_s=5.0, frame_bytes_max=1 << 20)
+LIMITS = Limits(
+    silence_s=2.0, connect_timeout_s=5.0, frame_bytes_max=1 << 20, session_bytes_max=1 << 17, elements_max=1 << 14
+)
 
 
 class House:
-    """Three parties in threads of this process, and the keys of everybody."""
+    """Three parties in threads of this process, and the keys of everybody. b and c have files."""
 
-    def __init__(self) -> None:
+    def __init__(self, data: Path) -> None:
         self.keys: dict[str, Identity] = {name: make_identity(name) for name in (*NAMES, "owner", "guest", "stranger")}
         listeners = {name: Listener.bind("127.0.0.1", 0, self.keys[name]) for name in NAMES}
         self.room = Room(
@@ -42,7 +50,9 @@ class House:
             (Client("owner", self.keys["owner"].pin, ("a", "b")), Client("guest", self.keys["guest"].pin)),
             limits=LIMITS,
         ).check()
-        self.parties = [Service(self.room, n, self.keys[n], listeners[n], Datasets(None, n)) for n in NAMES]
+        self.data = data
+        folders = {"b": data, "c": data}
+        self.parties = [Service(self.room, n, self.keys[n], listeners[n], Datasets(folders.get(n), n)) for n in NAMES]
         self.threads = [threading.Thread(target=p.serve) for p in self.parties]
         for thread in self.threads:
             thread.start()
@@ -61,8 +71,8 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    made = House()
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    made = House(tmp_path_factory.mktemp("data"))
     yield made
     made.close()
 
@@ -79,11 +89,11 @@ def refusal(line: Line, message: Message) -> str:
 
 
 @pytest.fixture
-def opened(house: House) -> Iterator[Callable[[str], Line]]:
+def opened(house: House) -> Iterator[Callable[..., Line]]:
     lines = []
 
-    def dial(who: str) -> Line:
-        line = house.dial(who)
+    def dial(who: str, party: int = 0) -> Line:
+        line = house.dial(who, party)
         lines.append(line)
         answer(ask(line, Message("open", {"version": VERSION, "room": house.room.digest})), "opened")
         return line
@@ -151,6 +161,8 @@ def test_a_connection_that_begins_with_anything_else_is_refused(house: House, fi
         (Message("describe", {"file": 3}), "RUN-022"),
         (Message("describe", {"file": "x" * 5000}), "RUN-022"),
         (Message("describe", {"file": "x.csv"}), "INPUT-012"),
+        (Message("put", {"name": "x", "shape": [(1 << 14) + 1]}, [bytes(8 + (8 << 14))]), "RUN-016"),
+        (Message("deal", {"name": "x", "shape": [1]}, [bytes(1 + (1 << 17))]), "RUN-016"),
         (Message("put", {"name": "x", "shape": [2]}, [b"123"]), "RUN-022"),
         (Message("put", {"name": "x", "shape": [-2]}, [b""]), "RUN-022"),
         (Message("put", {"name": "x", "shape": [2**39, 2**39]}, [b""]), "RUN-022"),
@@ -275,10 +287,78 @@ def test_a_plan_under_another_protocol_than_the_rooms_is_refused(opened: Callabl
 
 def test_a_plan_that_leaves_work_to_a_client_is_refused(opened: Callable[[str], Line]) -> None:
     builder = PlanBuilder((*NAMES, "owner"), 3, "rep3")
-    x = builder.input(3, "x", INT64, (2,))
-    builder.output("y", builder.reveal(builder.add("neg", [x]), "test"))
+    builder.output("y", builder.reveal(builder.input(3, "x", INT64, (2,)), "test"))
+    plan = builder.build()
+    x, share, reveal = plan.nodes
+    work = replace(share, op="neg", types=infer_node("neg", [x], share.attrs))
+    altered = Graph(plan.parties, 3, "rep3", (x, work, reveal), plan.outputs)
 
-    assert refusal(opened("owner"), Message("propose", parts=[builder.build().to_bytes()])) == "RUN-014"
+    assert refusal(opened("owner"), Message("propose", parts=[encode(altered)])) == "PLAN-019"
+
+
+def test_a_plan_with_a_larger_value_than_the_room_allows_is_refused(opened: Callable[[str], Line]) -> None:
+    def propose(elements: int) -> Message:
+        builder = PlanBuilder((*NAMES, "owner"))
+        wide = builder.add("broadcast_to", [builder.constant([1])], shape=(elements,))
+        builder.output("y", builder.add("sum", [wide], axis=(0,), keepdims=False))
+        return Message("propose", parts=[builder.build().to_bytes()])
+
+    assert refusal(opened("owner"), propose((1 << 14) + 1)) == "RUN-015"
+    assert ask(opened("owner"), propose(1 << 14)).kind == "shown"
+
+
+def test_what_a_session_hands_over_is_bounded_in_all(opened: Callable[[str], Line]) -> None:
+    line, half = opened("owner"), [0] * (1 << 13)
+
+    assert ask(line, put("x", half)).kind == "done"
+    assert ask(line, put("x", half)).kind == "done"
+    assert ask(line, Message("deal", {"name": "y", "shape": [1]}, [bytes(1 << 16)])).kind == "done"
+    assert refusal(line, put("z", [1])) == "RUN-016"
+
+
+def test_a_first_message_is_small(house: House) -> None:
+    line = house.dial("owner")
+    line._connection.send(5, bytes(16), (1 << 16) + 1, b"")  # type: ignore[arg-type]
+
+    with pytest.raises(TransportError, match="TRANSPORT-001"):
+        line.recv(lambda: None, 5.0)
+
+
+def test_a_session_without_a_lifeline_ends(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "GREETING_S", 0.5)
+    line = house.dial("guest")
+    hello = ask(line, Message("open", {"version": VERSION, "room": house.room.digest}))
+    assert hello.kind == "opened"
+
+    ended = line.recv(lambda: None, 5.0)
+
+    assert ended.object("error")["code"] == "RUN-025"
+    assert wait_for(lambda: bytes.fromhex(hello.text("token")) not in house.parties[0]._sessions)
+
+
+def test_one_client_cannot_take_the_sessions_of_all(house: House, opened: Callable[[str], Line]) -> None:
+    assert wait_for(lambda: not house.parties[0]._sessions)
+    lines = [opened("guest") for _ in range(service.SESSIONS_PER_CLIENT_MAX)]
+
+    assert refusal(house.dial("guest"), Message("open", {"version": VERSION, "room": house.room.digest})) == "RUN-026"
+    opened("owner").close()
+    for line in lines:
+        line.close()
+    assert wait_for(lambda: not house.parties[0]._sessions)
+
+
+def test_sessions_are_looked_up_under_the_lock(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    party = house.parties[0]
+    assert wait_for(lambda: not party._sessions)
+
+    class Locked(dict[bytes, Any]):
+        def items(self) -> Any:
+            assert party._lock.locked()
+            return super().items()
+
+    monkeypatch.setattr(party, "_sessions", Locked())
+
+    assert refusal(house.dial("owner"), Message("attach", {"token": "00" * 16})) == "RUN-025"
 
 
 def test_a_plan_whose_bytes_were_changed_is_refused(opened: Callable[[str], Line]) -> None:

@@ -48,7 +48,10 @@ from tacit.transport import Cause, Connection, Identity, Listener, Transport
 log = logging.getLogger("tacit.node")
 
 GREETING_S: Final = 10.0
+"""How long a connection may take for its first message, and a session for its lifeline."""
+GREETING_BYTES_MAX: Final = 1 << 16
 SESSIONS_MAX: Final = 64
+SESSIONS_PER_CLIENT_MAX: Final = 8
 PROPOSALS_MAX: Final = 16
 INPUTS_MAX: Final = 4096
 RESULTS_MAX: Final = 16
@@ -72,11 +75,17 @@ class _Session:
     client: Client
     token: bytes
     attached: bool = False
+    opened: float = field(default_factory=time.monotonic)
     ended: TacitError | None = None
     cancelled: bytes = b""
     put: dict[str, U64Array] = field(default_factory=dict)
     dealt: dict[str, Dealt] = field(default_factory=dict)
     proposals: OrderedDict[str, tuple[Plan, Bound]] = field(default_factory=OrderedDict)
+
+    def bytes_beside(self, name: str) -> int:
+        """What it handed over, without the input of this name."""
+        put = sum(array.nbytes for key, array in self.put.items() if key != name)
+        return put + sum(len(dealt.message) for key, dealt in self.dealt.items() if key != name)
 
 
 class _Watched(Profile):
@@ -185,7 +194,7 @@ class Party:
 
     def _greet(self, connection: Connection, name: str) -> bool:
         """Read the first message and serve what it asks for; True if a mesh keeps the connection."""
-        line = Line(connection, name, GREETING_S, self._room.limits.frame_bytes_max + 4096)
+        line = Line(connection, name, GREETING_S, GREETING_BYTES_MAX)
         first = line.recv(lambda: self._stopping, GREETING_S)
         client = self._room.client(name)
         if first.kind == "mesh" and client is None:
@@ -193,7 +202,9 @@ class Party:
             return True
         try:
             if first.kind == "open" and client is not None:
-                self._control(line, self._open(first, client))
+                session = self._open(first, client)
+                line.allow(self._room.limits.frame_bytes_max + 4096)
+                self._control(line, session)
             elif first.kind == "attach" and client is not None:
                 self._lifeline(line, first, client)
             else:
@@ -225,15 +236,18 @@ class Party:
         with self._lock:
             if len(self._sessions) >= SESSIONS_MAX:
                 raise self._full("sessions", SESSIONS_MAX)
+            if sum(s.client is client for s in self._sessions.values()) >= SESSIONS_PER_CLIENT_MAX:
+                raise self._full(f"sessions of client {client.name}", SESSIONS_PER_CLIENT_MAX)
             self._sessions[session.token] = session
         return session
 
     def _lifeline(self, line: Line, first: Message, client: Client) -> None:
         token = first.hex("token", 16)
-        session = next((s for t, s in self._sessions.items() if hmac.compare_digest(t, token)), None)
-        if session is None or session.client is not client or session.attached:
-            raise RunError("RUN-025", "a lifeline was attached to no open session", party=self._name)
-        session.attached = True
+        with self._lock:
+            session = next((s for t, s in self._sessions.items() if hmac.compare_digest(t, token)), None)
+            if session is None or session.client is not client or session.attached:
+                raise RunError("RUN-025", "a lifeline was attached to no open session", party=self._name)
+            session.attached = True
         line.send(Message("pong"))
         try:
             while session.ended is None:
@@ -277,7 +291,7 @@ class Party:
         try:
             line.send(answer)
             while True:
-                request = line.recv(lambda: self._stopping or session.ended)
+                request = line.recv(lambda: self._stopping or session.ended or self._unattached(session))
                 try:
                     line.send(self._answer(line, session, request))
                 except InputError as error:
@@ -298,6 +312,18 @@ class Party:
             self._cancel(session, session.ended)
             with self._lock:
                 self._sessions.pop(session.token, None)
+
+    def _unattached(self, session: _Session) -> RunError | None:
+        # Only the lifeline shows that a client still lives.
+        if session.attached or time.monotonic() - session.opened < GREETING_S:
+            return None
+        return RunError(
+            "RUN-025",
+            "no lifeline was attached to the session",
+            expected=f"one within {GREETING_S:g} s",
+            party=self._name,
+            next="open a new session",
+        )
 
     def _answer(self, line: Line, session: _Session, request: Message) -> Message:
         match request.kind:
@@ -338,6 +364,15 @@ class Party:
         name = request.text("name", 500)
         if len(session.put) + len(session.dealt) >= INPUTS_MAX and not (name in session.put or name in session.dealt):
             raise self._full("inputs of one session", INPUTS_MAX)
+        limit = self._room.limits.session_bytes_max
+        if session.bytes_beside(name) + len(request.part()) > limit:
+            raise RunError(
+                "RUN-016",
+                f"client {session.client.name} handed too much data to {self._name} in one session",
+                expected=f"at most {limit} bytes in all",
+                party=self._name,
+                next="open a new session, or raise session_bytes_max in the room file",
+            )
 
     def _full(self, what: str, limit: int) -> RunError:
         return RunError("RUN-026", f"too many {what} at {self._name}", expected=f"at most {limit}", party=self._name)

@@ -22,6 +22,9 @@
     step_timeout_s = 600.0
     connect_timeout_s = 30.0
     frame_bytes_max = 1073741824
+    session_bytes_max = 4294967296
+    elements_max = 268435456
+    refusals_max = 3
 
 Every organisation has the same file; `Room.digest` lets them compare it. A room file holds no private key. Each
 mistake in a file is one `RoomError` that names the file, the key and what was expected.
@@ -42,6 +45,7 @@ from typing import Any, Final, NoReturn
 
 from tacit.errors import RoomError
 from tacit.plan import PROTOCOLS
+from tacit.plan.types import ELEMENTS_MAX
 
 FORMAT: Final = 1
 NETWORKS: Final = ("none", "lan", "wan")
@@ -76,12 +80,19 @@ class Client:
 
 @dataclass(frozen=True)
 class Limits:
-    """Times in seconds and sizes in bytes after which a run ends with an error."""
+    """What a party bears from others: times in seconds, sizes in bytes, and numbers. Beyond them there are errors.
+
+    `session_bytes_max` bounds all arrays that a client hands over in one session, `elements_max` each value of a plan,
+    `refusals_max` what a client that does not operate a party learns by checks alone about each of the party's files.
+    """
 
     silence_s: float = 10.0
     step_timeout_s: float = 600.0
     connect_timeout_s: float = 30.0
     frame_bytes_max: int = 1 << 30
+    session_bytes_max: int = 1 << 32
+    elements_max: int = 1 << 28
+    refusals_max: int = 3
 
 
 @dataclass(frozen=True)
@@ -231,6 +242,9 @@ def parse(text: str, file: str = "the room") -> Room:
         step_timeout_s=table.number("step_timeout_s", 1, 7 * 86400, defaults.step_timeout_s),
         connect_timeout_s=table.number("connect_timeout_s", 0.5, 3600, defaults.connect_timeout_s),
         frame_bytes_max=table.integer("frame_bytes_max", 1 << 16, 1 << 40, defaults.frame_bytes_max),
+        session_bytes_max=table.integer("session_bytes_max", 1 << 16, 1 << 50, defaults.session_bytes_max),
+        elements_max=table.integer("elements_max", 1, ELEMENTS_MAX, defaults.elements_max),
+        refusals_max=table.integer("refusals_max", 1, 1_000_000, defaults.refusals_max),
     )
     network = top.text("network", re.compile("|".join(NETWORKS)), f"one of {', '.join(NETWORKS)}", "none")
     name, protocol = top.text("name", _NAME, _NAME_TEXT), top.text("protocol", _NAME, "rep3 or plain")

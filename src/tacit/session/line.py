@@ -37,6 +37,10 @@ class Line:
         self._bytes_max = bytes_max
         self._in_use = threading.Lock()
 
+    def allow(self, bytes_max: int) -> None:
+        """Messages of at most this size from now on."""
+        self._bytes_max = bytes_max
+
     @property
     def tls(self) -> dict[str, str]:
         """What TLS negotiated: `version`, `group`, `cipher`."""

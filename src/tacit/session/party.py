@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 from tacit.engine.execute import Observer, execute
 from tacit.engine.keys import begin
@@ -43,9 +44,9 @@ class Bound:
 
 
 def check_room(plan: Plan, room: Room) -> None:
-    """Check that a plan is for this room, and leaves nothing to compute to a client, which runs no plan.
+    """Check that a plan is for this room, and within its limits, before anything is allocated for it.
 
-    Raises RoomError ROOM-010, and RunError RUN-014.
+    Raises RoomError ROOM-010, and RunError RUN-015 for a value with too many elements.
     """
     clients = plan.parties[plan.computing :]
     fits = (
@@ -60,14 +61,14 @@ def check_room(plan: Plan, room: Room) -> None:
             expected=f"{room.protocol} between {', '.join(room.party_names)}, and clients of the room",
             next="build the plan in a session of this room",
         )
+    limit = room.limits.elements_max
     for node, _ in all_nodes(plan.nodes):
-        at_client = any(isinstance(t.home, Private) and t.home.party >= plan.computing for t in node.types)
-        if at_client and node.op not in ("input", "reveal"):
+        if any(prod(t.shape) > limit for t in node.types):
             raise RunError(
-                "RUN-014",
-                f"the plan has a client compute `{node.op}`",
-                expected="values of clients that are shared before anything is computed on them",
-                next="put a `share` behind each input of a client, as Session.input does",
+                "RUN-015",
+                f"the plan has a value with too many elements, by `{node.op}`",
+                expected=f"at most {limit} elements in each value of a plan",
+                next="compute on smaller blocks, or raise elements_max in the room file",
             )
 
 
