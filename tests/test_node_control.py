@@ -361,6 +361,111 @@ def test_sessions_are_looked_up_under_the_lock(house: House, monkeypatch: pytest
     assert refusal(house.dial("owner"), Message("attach", {"token": "00" * 16})) == "RUN-025"
 
 
+# --- what checks alone tell about private values ----------------------------------------------------------------
+
+
+def ages(low: int, high: int, file: str = "ages.csv", column: str = "age", dtype: DType = INT64) -> Message:
+    builder = PlanBuilder((*NAMES, "guest"))
+    source = source_of(file, [column], matrix=False)
+    private = builder.input(2, "x", dtype, (3,), interval=Interval(low, high), source=source)
+    builder.output("x", builder.reveal(builder.add("share", [private]), "test"))
+    return Message("propose", parts=[builder.build().to_bytes()])
+
+
+@pytest.fixture
+def guest(house: House, opened: Callable[..., Line]) -> Callable[[Message], str]:
+    """What party c says to proposals of a client that does not operate it: a code, or `shown`."""
+    (house.data / "ages.csv").write_text("age,height\n20,150\n30,160\n41,170\n")
+    house.parties[2].reset_refusals()
+    line = opened("guest", 2)
+
+    def said(message: Message) -> str:
+        reply = ask(line, message)
+        return str(reply.object("error")["code"]) if reply.kind == "error" else reply.kind
+
+    return said
+
+
+def test_a_client_cannot_search_for_the_largest_value_by_refusals(guest: Callable[[Message], str]) -> None:
+    assert [guest(ages(0, high)) for high in (30, 35, 40, 41)] == ["INPUT-007"] * 3 + ["ROOM-019"]
+
+
+def test_a_client_cannot_search_for_the_largest_value_by_ranges_that_fit(guest: Callable[[Message], str]) -> None:
+    answers = [guest(ages(0, high)) for high in (120, 100, 80, 60, 50, 41)]
+
+    assert answers == ["shown"] * 4 + ["ROOM-019"] * 2
+    assert guest(ages(0, 60)) == "shown"
+    assert guest(ages(-5, 200)) == "shown"
+
+
+def test_other_names_of_a_file_and_other_sessions_have_no_count_of_their_own(
+    house: House, guest: Callable[[Message], str], opened: Callable[..., Line]
+) -> None:
+    (house.data / "link.csv").unlink(missing_ok=True)
+    (house.data / "link.csv").symlink_to("ages.csv")
+    for file in ("ages.csv", "./ages.csv", "link.csv"):
+        assert guest(ages(0, 40, file)) == "INPUT-007"
+
+    assert refusal(opened("guest", 2), ages(0, 200, "ages.csv")) == "ROOM-019"
+    assert guest(ages(0, 200, column="height")) == "ROOM-019"
+
+
+def test_types_and_missing_values_are_answers_too(house: House, guest: Callable[[Message], str]) -> None:
+    (house.data / "ages.csv").write_text("age,height\n20,\n30,a\n41,170\n")
+    codes = [guest(ages(0, 200, column="height")), guest(ages(0, 1, dtype=BOOL)), guest(ages(0, 200, column="height"))]
+
+    assert codes == ["INPUT-006", "INPUT-005", "INPUT-006"]
+    assert guest(ages(0, 200)) == "ROOM-019"
+
+
+def test_each_columns_first_range_that_fits_is_free(guest: Callable[[Message], str]) -> None:
+    for _ in range(5):
+        assert guest(ages(0, 120)) == "shown"
+        assert guest(ages(0, 250, column="height")) == "shown"
+    assert [guest(ages(0, 40)) for _ in range(4)] == ["INPUT-007"] * 3 + ["ROOM-019"]
+
+
+def test_a_changed_file_takes_back_what_was_known_of_it(house: House, guest: Callable[[Message], str]) -> None:
+    """Otherwise its new largest value could be found from below: each wider range would be free."""
+    assert guest(ages(0, 41)) == "shown"
+    (house.data / "ages.csv").write_text("age,height\n20,150\n30,160\n99,170\n")
+
+    assert [guest(ages(0, high)) for high in (41, 50, 60, 70, 99)] == ["INPUT-007"] * 3 + ["ROOM-019"] * 2
+    house.parties[2].reset_refusals()
+    assert guest(ages(0, 99)) == "shown"
+    (house.data / "ages.csv").write_text("age,height\n120,150\n130,160\n140,170\n")
+    assert guest(ages(110, 150)) == "shown"
+
+
+def test_the_operator_reads_each_refusal_and_resets_the_count(
+    house: House, guest: Callable[[Message], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "tacit.node")
+    for _ in range(4):
+        guest(ages(0, 40))
+    told = [r.getMessage() for r in caplog.records]
+
+    assert [f"answer {k} of 3" in "\n".join(told) for k in (1, 2, 3, 4)] == [True, True, True, False]
+    assert any("row 3" in line for line in told)
+    assert any("guest may learn no more about ages.csv" in line for line in told)
+    house.parties[2].reset_refusals()
+    assert guest(ages(0, 120)) == "shown"
+
+
+def test_a_partys_operator_is_told_every_time(house: House, opened: Callable[..., Line]) -> None:
+    (house.data / "ages.csv").write_text("age\n20\n30\n41\n")
+    builder = PlanBuilder((*NAMES, "owner"))
+    source = source_of("ages.csv", ["age"], matrix=False)
+    private = builder.input(1, "x", INT64, (3,), interval=Interval(0, 40), source=source)
+    builder.output("x", builder.reveal(builder.add("share", [private]), "test"))
+    line = opened("owner", 1)
+
+    for _ in range(5):
+        reply = ask(line, Message("propose", parts=[builder.build().to_bytes()]))
+        assert reply.object("error")["code"] == "INPUT-007"
+        assert "row 3" in reply.object("error")["what"]
+
+
 def test_a_plan_whose_bytes_were_changed_is_refused(opened: Callable[[str], Line]) -> None:
     data = a_plan().to_bytes()
     wider = data.replace(b'"home":"public"', b'"home":"secret"', 1)

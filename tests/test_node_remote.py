@@ -21,7 +21,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tacit.cli.party import app
-from tacit.errors import RoomError, TransportError
+from tacit.errors import RoomError, TacitError, TransportError
 from tacit.node.mesh import Mesh
 from tacit.node.service import Party as Service
 from tacit.room import Client, Limits, Party, Room, load, write
@@ -120,6 +120,25 @@ def test_check_shows_a_room_and_refuses_a_wrong_one(room_file: Path) -> None:
 
     room_file.write_text(room_file.read_text().replace("rep3", "magic"))
     assert isinstance(CliRunner().invoke(app, ["check", "--room", str(room_file)]).exception, RoomError)
+
+
+def test_a_party_forgets_what_it_told_clients_at_a_signal(
+    room_file: Path, processes: list[subprocess.Popen[str]]
+) -> None:
+    with connect(room_file, identity=room_file.parent / "you") as session:
+        narrow = session.load("own.csv", "south", "v", range=(1, 1))
+
+        def code() -> str:
+            with pytest.raises(TacitError) as raised:
+                narrow.reveal()
+            return raised.value.code
+
+        assert [code() for _ in range(4)] == ["INPUT-007"] * 3 + ["ROOM-019"]
+        processes[1].send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 10
+        while code() == "ROOM-019":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 class Tap:

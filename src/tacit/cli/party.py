@@ -58,7 +58,10 @@ def run(
     data: Annotated[Path | None, typer.Option("--data", help="The directory with this party's files.")] = None,
     bind: Annotated[str, typer.Option("--bind", help="The address to listen on; by default that of the room.")] = "",
 ) -> None:
-    """Run a party until Ctrl-C or SIGTERM. Its log, on standard error, is for its operator."""
+    """Run a party until Ctrl-C or SIGTERM. Its log, on standard error, is for its operator.
+
+    SIGUSR1 resets what clients were told about the party's files (`refusals_max` of the room).
+    """
     document = load(room)
     entry = document.parties[document.index(party)]
     if data is not None and not data.is_dir():
@@ -79,6 +82,8 @@ def run(
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, lambda *_: service.reset_refusals())
     try:
         service.serve()
     finally:

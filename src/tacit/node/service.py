@@ -36,6 +36,7 @@ from tacit.engine.drive import drive
 from tacit.engine.profile import Profile
 from tacit.errors import InputError, RoomError, RunError, TacitError
 from tacit.node.mesh import Mesh
+from tacit.node.refusals import Refusals
 from tacit.plan import Node, Plan, Public
 from tacit.protocols.shares import U64Array
 from tacit.room import Client, Room
@@ -129,6 +130,7 @@ class Party:
             )
         self._listener = listener
         self._datasets = datasets
+        self._refusals = Refusals(datasets, name, room.limits.refusals_max)
         self._mesh = Mesh(room, self._me, identity)
         self._stopping: TacitError | None = None
         self._busy = threading.Lock()
@@ -148,6 +150,11 @@ class Party:
             party=self._name,
             next="start the party again, and repeat the run",
         )
+
+    def reset_refusals(self) -> None:
+        """Let clients learn as much about this party's files as at its start. May be called from a signal handler."""
+        self._refusals.reset()
+        log.info("%s counts refusals from nothing again", self._name)
 
     def serve(self) -> None:
         """Accept connections until `stop`; returns when the current run has ended everywhere it can."""
@@ -380,7 +387,10 @@ class Party:
     def _propose(self, session: _Session, request: Message) -> Message:
         plan = Plan.from_bytes(bytes(request.part()))
         check_room(plan, self._room)
-        bound = bind(plan, self._me, session.client.name, self._datasets, session.put, session.dealt)
+        client = session.client
+        operator = self._name in client.acts_for
+        files = self._datasets if operator else self._refusals.reader(client.name)
+        bound = bind(plan, self._me, client.name, files, session.put, session.dealt)
         session.proposals[plan.digest] = (plan, bound)
         while len(session.proposals) > PROPOSALS_MAX:
             session.proposals.popitem(last=False)

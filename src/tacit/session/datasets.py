@@ -10,6 +10,7 @@ which row is wrong, never what it holds; and it goes to the owner (see `redacted
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,11 @@ class Datasets:
         table = self._table(file)
         columns = [Column(name, tables.dtype_of(table.column(i))) for i, name in enumerate(table.column_names)]
         return Description(table.num_rows, tuple(columns))
+
+    def key(self, file: str) -> str:
+        """One text for all names of a file, links and other spellings included. Raises as `describe`."""
+        # Some file systems take names for the same that differ in case or in Unicode form.
+        return unicodedata.normalize("NFC", str(self._path(file))).casefold()
 
     def read(self, source: str, dtype: DType, interval: Interval) -> U64Array:
         """Raw values of the columns that a source names: [rows] for `column`, [rows, columns] for `columns`.

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Protocol
 
 from tacit.engine.execute import Observer, execute
 from tacit.engine.keys import begin
 from tacit.errors import InputError, RoomError, RunError
-from tacit.plan import Node, Plan, Private, Public
+from tacit.plan import DType, Interval, Node, Plan, Private, Public
 from tacit.plan.nodes import all_nodes
 from tacit.protocols.shares import Arith, U64Array
 from tacit.room import Room
-from tacit.session.datasets import Datasets
 from tacit.session.values import check_raw
 
 
@@ -41,6 +41,13 @@ class Bound:
 
     def __repr__(self) -> str:
         return f"Bound(own={sorted(self.own)}, dealt={sorted(self.dealt)})"
+
+
+class Reader(Protocol):
+    """A party's files as a proposal reads them: `Datasets`, or a stricter one around it."""
+
+    def read(self, source: str, dtype: DType, interval: Interval) -> U64Array:
+        """Raw values of the columns that a source names, each checked."""
 
 
 def check_room(plan: Plan, room: Room) -> None:
@@ -73,7 +80,7 @@ def check_room(plan: Plan, room: Room) -> None:
 
 
 def bind(
-    plan: Plan, me: int, client: str, datasets: Datasets, put: Mapping[str, U64Array], dealt: Mapping[str, Dealt]
+    plan: Plan, me: int, client: str, datasets: Reader, put: Mapping[str, U64Array], dealt: Mapping[str, Dealt]
 ) -> Bound:
     """Find and check this party's inputs of a verified plan that `client` proposed.
 
@@ -103,7 +110,7 @@ def bind(
     return Bound(own, shares)
 
 
-def _own(node: Node, owner: str, datasets: Datasets, put: Mapping[str, U64Array]) -> U64Array:
+def _own(node: Node, owner: str, datasets: Reader, put: Mapping[str, U64Array]) -> U64Array:
     name, source, interval = node.attrs["name"], node.attrs["source"], node.type.interval
     if source:
         values = datasets.read(source, node.type.dtype, interval)
