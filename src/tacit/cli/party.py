@@ -14,6 +14,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from tacit.errors import RoomError
+from tacit.node.memory import keep_freed_memory
 from tacit.node.service import Party
 from tacit.room import load
 from tacit.session.datasets import Datasets
@@ -62,6 +63,7 @@ def run(
 
     SIGUSR1 resets what clients were told about the party's files (`refusals_max` of the room).
     """
+    keep_freed_memory()
     document = load(room)
     entry = document.parties[document.index(party)]
     if data is not None and not data.is_dir():

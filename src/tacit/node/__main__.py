@@ -16,6 +16,7 @@ import threading
 from typing import Any, Final
 
 from tacit.errors import TacitError
+from tacit.node.memory import keep_freed_memory
 from tacit.node.service import Party
 from tacit.room import parse
 from tacit.session.datasets import Datasets
@@ -27,6 +28,7 @@ EXIT_S: Final = 8.0
 def main() -> int:
     """Run the party; the exit status."""
     name = sys.argv[1]
+    keep_freed_memory()
     # The parent decides when the session ends; Ctrl-C in its terminal reaches this process too.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     identity = make_identity(name)
