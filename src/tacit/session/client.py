@@ -336,13 +336,15 @@ class Parties:
 
         For a run, the first error and every interruption cancel it at all parties.
         """
+        # Another thread may close the session, and forget its lines, at any moment; it is broken first.
+        lines = self._lines
         if self._broken is not None:
             raise self._broken
         done: dict[int, Message | BaseException] = {}
         wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         for index, request in zip(parties, requests, strict=True):
             step = on_progress if index == parties[0] else None
-            target = partial(_ask_into, done, wake, self._lines[index], index, request, step)
+            target = partial(_ask_into, done, wake, lines[index], index, request, step)
             thread = threading.Thread(target=target, daemon=True)
             self._asking = [t for t in self._asking if t.is_alive()] + [thread]
             thread.start()
@@ -358,9 +360,9 @@ class Parties:
                         deadline = time.monotonic() + CANCEL_S
                         if run is not None:
                             for index in parties:
-                                self._lines[index].cancel(run)
+                                lines[index].cancel(run)
                 elif time.monotonic() > deadline:
-                    late = ", ".join(self._lines[i].name for i in parties if i not in done)
+                    late = ", ".join(lines[i].name for i in parties if i not in done)
                     self._broken = self._broken or RunError(
                         "RUN-010",
                         f"{late} did not confirm the end of the run",
