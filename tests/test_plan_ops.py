@@ -351,7 +351,7 @@ def test_functions_of_any_value_have_results_that_fit(name, f):
 @pytest.mark.parametrize("f", [7, 25])
 def test_functions_beyond_the_promised_precision_are_refused(name, f):
     x = TensorType(fixed(f), (2,), Secret(), Interval(1, 2**f))
-    with pytest.raises(PlanError, match="PLAN-004.*8 <= f <= 24"):
+    with pytest.raises(PlanError, match=r"PLAN-004.*8 <= f <= 24"):
         infer(name, [x, x] if name == "div" else [x], Attrs(EXACT))
 
 
