@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs clean
+.PHONY: help demo test check format bench bench-engines docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -35,11 +36,24 @@ format: $(VENV)/.ready  ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix src tests benchmarks examples
 	cargo fmt --all
 
-bench: $(VENV)/.ready  ## every bench task at its default size
-	$(BIN)/tacit bench --task all
+bench: $(VENV)/.ready  ## every bench task, beside the engines that are installed; results to benchmarks/results
+	$(BIN)/python benchmarks/compare/compare.py
+
+bench-engines: $(BENCH)/spu/.ready $(BENCH)/crypten/.ready $(BENCH)/mpyc/.ready  ## install the engines to compare with
+
+$(BENCH)/spu/.ready: PACKAGES := spu==0.9.5
+# The last CrypTen needs a PyTorch of its time, and asks for scikit-learn by a name that is out of use.
+$(BENCH)/crypten/.ready: PACKAGES := setuptools crypten==0.4.1 torch==2.2.2 torchvision==0.17.2 'numpy<2'
+$(BENCH)/crypten/.ready: export SKLEARN_ALLOW_DEPRECATED_SKLEARN_PACKAGE_INSTALL := True
+$(BENCH)/mpyc/.ready: PACKAGES := mpyc==0.11 numpy gmpy2
+$(BENCH)/%/.ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PACKAGES)
+	@touch $@
 
 docs: $(VENV)/.ready  ## regenerate the generated pages of docs/
 	$(BIN)/python -m tacit.cli.reference docs
+	$(BIN)/python benchmarks/compare/page.py
 
 clean:  ## remove what was built
-	rm -rf $(VENV) target
+	rm -rf $(VENV) $(BENCH) target
