@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from tacit.engine.keys import PROTOCOLS
-from tacit.errors import RoomError, RunError, TacitError
+from tacit.errors import RoomError, RunError, TacitError, TransportError
 from tacit.plan import DType, Plan, Private, Public
 from tacit.protocols.shares import U64Array
 from tacit.room import Party, Room
@@ -374,16 +374,17 @@ class Parties:
                 interruption = interruption or error
         if interruption is not None:
             raise interruption
-        # What a party answered says more than a connection that ended, and a cause more than the cancellation.
-        errors: list[tuple[bool, bool, BaseException]] = []
+        # What a party answered says more than a connection that ended, a cause more than the cancellation, and what a
+        # party says of itself more than what its peers saw of it, should they not have had the time to agree.
+        errors: list[tuple[bool, bool, bool, BaseException]] = []
         for result in done.values():
             if isinstance(result, BaseException):
-                errors.append((False, True, result))
+                errors.append((False, True, False, result))
             elif result.kind == "error":
                 answered = _carried(result)
-                errors.append((answered.code == "RUN-001", False, answered))
+                errors.append((answered.code == "RUN-001", False, isinstance(answered, TransportError), answered))
         if errors:
-            raise min(errors, key=lambda e: e[:2])[2]
+            raise min(errors, key=lambda e: e[:3])[3]
         if len(done) < len(parties) and self._broken is not None:
             raise self._broken
         answers = [done[index] for index in parties]
