@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,3 +176,45 @@ def test_the_list_names_every_task():
     result = CliRunner().invoke(commands, ["bench", "--list"])
     assert result.exit_code == 0
     assert all(name in result.output for name in NAMES)
+
+
+# --- beside other engines -----------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def script(name):
+    """A file of benchmarks/compare, which is no package: runners read it in other environments."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / "compare" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_performance_page_is_what_its_script_writes():
+    page = script("page")
+    name, result = page.newest()
+    stale = "run python benchmarks/compare/page.py"
+    assert page.PAGE.read_text() == page.page(name, result), stale
+    assert page.PICTURE.read_text() == page.picture(result), stale
+
+
+def test_an_engine_that_is_wrong_gets_no_ratio():
+    page = script("page")
+    mine = {"task": "lt", "n": 4, "seconds_all": [2.0, 1.0], "cpu_seconds": 2.0, "bytes_total": 8}
+    right = {**mine, "seconds_all": [5.0, 7.0], "wrong": 0.0, "max_abs_error": 0.0, "rounds": 8}
+    result = {"tacit": [mine], "engines": {"spu": [right], "mpyc": [{**right, "wrong": 0.25}]}}
+    assert "| 5.00 | **5** |" in page.against(result, "spu")
+    assert "| 5.00 |  |" in page.against(result, "mpyc") and "25 %" in page.against(result, "mpyc")
+    assert page.picture(result).count("<rect") == 1
+
+
+def test_wrong_elements_of_an_engine_are_counted(tmp_path):
+    cases = script("cases")
+    cases.save(tmp_path, cases.Case("lt", 4, [np.arange(4)], np.arange(4) < 2))
+    cases.save(tmp_path, cases.Case("exp", 2, [np.zeros(2)], np.array([0.5, 100.0])))
+    lt, exp = (next(c for c in cases.load(tmp_path) if c.task == name) for name in ("lt", "exp"))
+    assert cases.wrong(lt, np.array([1, 1, 0, 1])) == (1.0, 0.25)
+    assert cases.wrong(exp, np.array([0.51, 101.0])) == (1.0, 0.0)
+    assert cases.wrong(exp, np.array([0.53, 103.0]))[1] == 1.0
+    assert cases.wrong(exp, np.array([np.nan, 100.0]))[1] == 0.5
