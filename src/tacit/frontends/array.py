@@ -127,6 +127,9 @@ class SecretArray:
             next="choose with `where(condition, x, y)`, or disclose with `.reveal()`",
         )
 
+    def __format__(self, spec: str) -> str:
+        return repr(self) if not spec else self._refuse()
+
     __bool__ = __int__ = __float__ = __complex__ = __index__ = _refuse
     __array__ = __dlpack__ = __dlpack_device__ = __round__ = __trunc__ = __floor__ = __ceil__ = _refuse
     tolist = tobytes = item = _refuse

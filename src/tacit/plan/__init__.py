@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plan: a typed, serialisable dataflow graph with a digest that all parties read, verify, sign and run."""
+"""The plan: a typed, serialisable dataflow graph with a digest that all parties read, verify and run."""
 
 from tacit.plan.attributes import AttrKind
 from tacit.plan.disclosure import Assumption, Disclosure

@@ -8,12 +8,15 @@ party sees is masked. What the plan itself says (constants, numbers of trips, na
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from tacit.plan.attributes import STR_MAX
 from tacit.plan.nodes import Graph, Node, all_nodes
 from tacit.plan.types import BOOL, Interval, TensorType
 from tacit.plan.words import NAME_MAX, PARTS_MAX, Reader, input_name, listing, quoted
+
+SOURCE_SHOWN: Final = 160
+"""Characters of a source that a disclosure shows; the plan's text has it in full."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,10 @@ def disclosures(graph: Graph) -> tuple[Disclosure, ...]:
     for node in graph.nodes:
         if node.op == "input":
             words, size = _size_words(node.type.shape)
-            what = f"{words} of {input_name(node, graph.parties, STR_MAX)}: {size}"
+            source = node.attrs["source"]
+            # What the owner will read, not what the author calls it.
+            origin = f" (from {quoted(source, SOURCE_SHOWN)})" if source else ""
+            what = f"{words} of {input_name(node, graph.parties, STR_MAX)}{origin}: {size}"
             sizes.append(Disclosure("size", what, None, "everyone", "", node.id, node.type))
         elif node.op == "reveal":
             to = node.attrs["to"]

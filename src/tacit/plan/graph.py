@@ -44,7 +44,7 @@ class Plan(Graph):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 in hexadecimal of the domain-separated canonical bytes: what parties sign."""
+        """SHA-256 in hexadecimal of the domain-separated canonical bytes: what parties compare."""
         return canonical.digest(self)
 
     def to_bytes(self) -> bytes:

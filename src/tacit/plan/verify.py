@@ -92,15 +92,15 @@ def verify_matches(graph: Graph, shown_digest: str, shown: Sequence[Disclosure])
             raise PlanError(
                 code,
                 f"the plan's {what} differ from those that were shown",
-                expected="the very plan that was approved",
-                next="refuse it, and compare `plan.show()` with the approved text",
+                expected="the very plan that was shown",
+                next="refuse it, and compare `plan.show()` with the text that was shown",
             )
     if digest(graph) != shown_digest:
         raise PlanError(
             "PLAN-026",
             "the plan's digest differs from the one that was shown",
             expected=f"digest {shown_digest[:64]}",
-            next="refuse it, and compare `plan.show()` with the approved text",
+            next="refuse it, and compare `plan.show()` with the text that was shown",
         )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the nodes of a plan compute, in words that the owner of the data can sign.
+"""What the nodes of a plan compute, in words that the owner of the data can understand.
 
 The words follow from the graph alone: names of inputs are quoted, other text of the author does not appear. Chains of
 products and sums that only scale a value are read as one exact rational multiple of it, so that a sum scaled by 1/n in

@@ -224,9 +224,13 @@ class Datasets:
         )
 
 
+_ABOUT_THE_REQUEST: Final = ("INPUT-001", "INPUT-003", "INPUT-004")
+"""No such file, a path outside the directory, no such column: they say nothing but what the client itself has named."""
+
+
 def redacted(error: TacitError) -> TacitError:
     """What others than the owner are told about an error in the owner's data: code, party and what to do."""
-    if not isinstance(error, InputError):
+    if not isinstance(error, InputError) or error.code in _ABOUT_THE_REQUEST:
         return error
     return InputError(
         error.code,

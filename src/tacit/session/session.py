@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Literal, Protocol, overload
 
@@ -90,6 +90,7 @@ class Session:
         self._backend = backend
         self._owned = owned
         self._closed = False
+        self._loaded: dict[str, int] = {}
         self.last: RunReport | None = None
         room = backend.room
         self._program: Program[U64Array | None] = Program(
@@ -216,7 +217,15 @@ class Session:
         interval = default_interval(element) if range is None else interval_of(element, range)
         shape = (found.rows,) if single else (found.rows, len(names))
         source = source_of(file, names, matrix=not single)
-        return self._program.input(shape, element, party, None, interval=interval, source=source)
+        name = self._name(file, names)
+        return self._program.input(shape, element, party, None, interval=interval, name=name, source=source)
+
+    def _name(self, file: str, columns: list[str]) -> str:
+        """What a disclosure calls columns of a file; a number follows where they are loaded again."""
+        stem = PurePosixPath(file).stem
+        name = f"{stem}.{columns[0]}" if len(columns) == 1 else f"{len(columns)} columns of {stem}"
+        self._loaded[name] = self._loaded.get(name, 0) + 1
+        return name if self._loaded[name] == 1 else f"{name} #{self._loaded[name]}"
 
     def constant(self, array: ArrayLike, dtype: DType | str | type | None = None) -> SecretArray:
         """A public array, written into the plan for all to read. Raises InputError INPUT-101 to -103."""
