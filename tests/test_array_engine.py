@@ -63,6 +63,8 @@ def integers(o: Oracle) -> list[SecretArray]:
         c.argmin(axis=0),
         xp.sort(c, axis=0),
         xp.argsort(c, axis=0, descending=True),
+        xp.sort(c, axis=1, strategy="shuffle"),
+        xp.argsort(c.reshape((-1,)) % 3, descending=True, strategy="shuffle"),
         xp.concat([a, B, b])[[0, -1, 7]],
         xp.roll(xp.flip(c, axis=0), 2, axis=1),
         c // 7,

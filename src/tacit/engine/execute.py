@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 
 from tacit.errors import RunError
-from tacit.library import compare, fixed, nonlinear, reduce, sort
+from tacit.library import compare, fixed, nonlinear, reduce, shuffled, sort
 from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array, numpy_index
 from tacit.protocols.blackbox import MATMUL, BlackBox
 from tacit.protocols.exchange import Schedule, dataflow
@@ -493,12 +493,16 @@ def _join(arith: Callable[..., Arith], stack: bool) -> Handler:
 async def _sort(c: Call) -> Value:
     lo, hi = c.bounds(0)
     axis, descending = c.attrs["axis"], c.attrs["descending"]
+    if c.attrs["strategy"] == "shuffle":
+        return await shuffled.sort(c.box, c.arith(0), axis=axis, descending=descending, bounds=(lo, hi))
     return await sort.sort(c.box, c.arith(0), axis=axis, descending=descending, wraps=hi - lo >= 2**63)
 
 
 async def _argsort(c: Call) -> Value:
     lo, hi = c.bounds(0)
     axis, descending = c.attrs["axis"], c.attrs["descending"]
+    if c.attrs["strategy"] == "shuffle":
+        return await shuffled.argsort(c.box, c.arith(0), axis=axis, descending=descending, bounds=(lo, hi))
     wraps = hi - lo >= 2**63
     return await sort.argsort(c.box, c.arith(0), axis=axis, descending=descending, wraps=wraps, bounds=(lo, hi))
 
