@@ -487,9 +487,9 @@ def test_a_sort_that_opens_comparisons_is_disclosed_and_is_never_the_default(op)
     (opening,) = [d for d in plan.disclosures() if d.kind == "opening"]
     assert (opening.to, opening.audience, plan.nodes[opening.node].op) == (None, "everyone", op)
     assert str(opening) == (
-        f"{op} of `x0` of hospital0 plus `x1` of hospital1 (%{opening.node}): opens the outcomes of comparisons between "
-        "randomly shuffled rows, ties broken by their original position: a random pattern that does not depend on the "
-        "data, to everyone"
+        f"{op} of `x0` of hospital0 plus `x1` of hospital1 (%{opening.node}): opens the outcomes of comparisons "
+        "between randomly shuffled rows, ties broken by their original position: a random pattern that does not "
+        "depend on the data, to everyone"
     )
     assert str(opening) in plan.show()
     for other in (sorting(None, op), sorting("network", op), sorting("shuffle", op, n=1)):

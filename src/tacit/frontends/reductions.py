@@ -129,8 +129,8 @@ def argmin(x: Operand, /, *, axis: int | None = None, keepdims: bool = False) ->
 def sort(
     x: Operand, /, *, axis: int = -1, descending: bool = False, stable: bool = True, strategy: str = "network"
 ) -> SecretArray:
-    """Sorted along an axis. The default `strategy`, a network, discloses nothing; `"shuffle"` is far cheaper for more
-    than some hundred elements and opens the outcomes of comparisons between randomly shuffled rows, a random pattern
+    """Sorted along an axis. The default `strategy`, a network, discloses nothing; `"shuffle"` is far cheaper for
+    thousands of elements and opens the outcomes of comparisons between randomly shuffled rows, a random pattern
     whatever the data, which the plan lists.
     """
     a = numbers(arrays(x)[0])
