@@ -45,8 +45,9 @@ The choice is the author's, never the planner's, and stands in the list of discl
 > sort of `x` of a: opens the outcomes of comparisons between randomly shuffled rows, ties broken by their original
 > position: a random pattern that does not depend on the data, to everyone
 
-Keys that leave their declared range, as those of a client or of an `assume` that is wrong may, can compare in circles,
-and such a pattern does depend on them. With the full range of int64 declared there is no such key.
+Keys outside their range would compare in circles, and such a pattern would depend on them. So ranges make comparisons
+cheaper only where every owner's party has checked them: a plan with an `assume`, or with inputs that a client deals,
+compares all keys as 64-bit keys, which is right for all of them.
 
 This rests on the shuffle, which one party of `rep3` cannot see through, and two that pool what they know can; but those
 can read everything anyway.

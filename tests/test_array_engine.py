@@ -134,3 +134,14 @@ def test_the_engine_computes_what_the_plan_means(
     for k, (want, got) in enumerate(zip(meant, computed, strict=True)):
         assert np.asarray(got).dtype == np.asarray(want).dtype
         np.testing.assert_allclose(got, want, rtol=0, atol=ulps * ULP, err_msg=f"output {k}")
+
+
+@pytest.mark.parametrize("protocol", ["plain", "rep3"])
+def test_comparisons_are_opened_only_in_a_true_order_even_if_an_assumption_is_wrong(protocol: str) -> None:
+    o = Parties(protocol)
+    xp = o.program.namespace
+    values = np.array([2**61, -(2**61), 3, 2**61 - 1, 1 - 2**61, 0, 2**60])
+    x = xp.assume(o.input(values, 0, (-(2**61), 2**61)) + 0, 0, 3)
+    y = o.input(np.zeros(7, dtype=np.int64), 1, (0, 3))
+    (got,) = o.program.reveal([xp.sort(x + y, strategy="shuffle")], None, "test")
+    np.testing.assert_array_equal(got, np.sort(values))

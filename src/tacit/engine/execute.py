@@ -17,6 +17,7 @@ import numpy as np
 from tacit.errors import RunError
 from tacit.library import compare, fixed, nonlinear, reduce, shuffled, sort
 from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array, numpy_index
+from tacit.plan.nodes import all_nodes
 from tacit.protocols.blackbox import MATMUL, BlackBox
 from tacit.protocols.exchange import Schedule, dataflow
 from tacit.protocols.plain import Plain
@@ -47,6 +48,8 @@ class Call:
     types: tuple[TensorType, ...]
     type: TensorType
     attrs: Mapping[str, Any]
+    proven: bool = True
+    """Whether every interval follows from what parties checked: no `assume`, and no input that a client deals."""
 
     def is_public(self, k: int) -> bool:
         """Whether operand k is a public value among secrets, which linear operations use as it is."""
@@ -149,6 +152,10 @@ class _Execution:
         self._inputs = inputs
         self._observer = observer
         self._bodies: dict[int, _Block] = {}
+        self._proven = not any(
+            node.op == "assume" or (node.op == "input" and node.attrs["party"] >= plan.computing)
+            for node, _ in all_nodes(plan.nodes)
+        )
         self.values: dict[int, Any] = {}
 
     def output(self, node: int) -> U64Array | None:
@@ -201,7 +208,7 @@ class _Execution:
         if box is None:
             return None
         operands = tuple(values[i] for i in node.inputs)
-        return await _HANDLERS[node.op](Call(box, operands, types, node.type, node.attrs))
+        return await _HANDLERS[node.op](Call(box, operands, types, node.type, node.attrs, self._proven))
 
     def _as_value(self, raw: U64Array, type: TensorType) -> Value:
         if type.dtype.kind == "bool":
@@ -490,11 +497,16 @@ def _join(arith: Callable[..., Arith], stack: bool) -> Handler:
     return call
 
 
+def _safe_bounds(c: Call) -> tuple[int, int]:
+    """Bounds that opened comparisons may rely on: beyond them rows compare in circles, and the pattern tells of it."""
+    return c.bounds(0) if c.proven else (-(2**63), 2**63 - 1)
+
+
 async def _sort(c: Call) -> Value:
     lo, hi = c.bounds(0)
     axis, descending = c.attrs["axis"], c.attrs["descending"]
     if c.attrs["strategy"] == "shuffle":
-        return await shuffled.sort(c.box, c.arith(0), axis=axis, descending=descending, bounds=(lo, hi))
+        return await shuffled.sort(c.box, c.arith(0), axis=axis, descending=descending, bounds=_safe_bounds(c))
     return await sort.sort(c.box, c.arith(0), axis=axis, descending=descending, wraps=hi - lo >= 2**63)
 
 
@@ -502,7 +514,7 @@ async def _argsort(c: Call) -> Value:
     lo, hi = c.bounds(0)
     axis, descending = c.attrs["axis"], c.attrs["descending"]
     if c.attrs["strategy"] == "shuffle":
-        return await shuffled.argsort(c.box, c.arith(0), axis=axis, descending=descending, bounds=(lo, hi))
+        return await shuffled.argsort(c.box, c.arith(0), axis=axis, descending=descending, bounds=_safe_bounds(c))
     wraps = hi - lo >= 2**63
     return await sort.argsort(c.box, c.arith(0), axis=axis, descending=descending, wraps=wraps, bounds=(lo, hi))
 
