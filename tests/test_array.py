@@ -211,6 +211,24 @@ def test_products_and_positions_agree_with_numpy(o: Oracle) -> None:
     assert xp.count_nonzero(x).reveal() == np.count_nonzero(small)
 
 
+def test_a_way_to_sort_that_opens_something_is_asked_for_and_listed(o: Oracle) -> None:
+    xp = o.program.namespace
+    x = o.input(INTS) + o.input(INTS, 1)
+    xp.sort(x).reveal()
+    assert o.plan is not None and not [d for d in o.plan.disclosures() if d.kind == "opening"]
+    np.testing.assert_array_equal(xp.sort(x, strategy="shuffle").reveal(), np.sort(2 * INTS))
+    order = xp.argsort(x, axis=0, strategy="shuffle").reveal()
+    np.testing.assert_array_equal(order, np.argsort(INTS, axis=0, kind="stable"))
+    (line,) = [str(d) for d in o.plan.disclosures() if d.kind == "opening"]
+    assert (
+        line.startswith("argsort of `input0` of p0 plus `input1` of p1 (%")
+        and "opens the outcomes of comparisons between randomly shuffled" in line
+    )
+    assert line.endswith("a random pattern that does not depend on the data, to everyone")
+    with pytest.raises(PlanError, match="PLAN-006"):
+        xp.sort(x, strategy="quick")
+
+
 def test_sorting_agrees_with_numpy(o: Oracle) -> None:
     xp = o.program.namespace
     x = o.input(INTS)

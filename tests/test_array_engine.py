@@ -63,6 +63,8 @@ def integers(o: Oracle) -> list[SecretArray]:
         c.argmin(axis=0),
         xp.sort(c, axis=0),
         xp.argsort(c, axis=0, descending=True),
+        xp.sort(c, axis=1, strategy="shuffle"),
+        xp.argsort(c.reshape((-1,)) % 3, descending=True, strategy="shuffle"),
         xp.concat([a, B, b])[[0, -1, 7]],
         xp.roll(xp.flip(c, axis=0), 2, axis=1),
         c // 7,
@@ -148,3 +150,14 @@ def test_convolution_is_that_of_the_definition(protocol: str) -> None:
             patch = padded[:, :, 2 * i : 2 * i + 3, j : j + 2]
             want[:, :, i, j] = np.einsum("nckl,ockl->no", patch, kernel)
     np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("protocol", ["plain", "rep3"])
+def test_comparisons_are_opened_only_in_a_true_order_even_if_an_assumption_is_wrong(protocol: str) -> None:
+    o = Parties(protocol)
+    xp = o.program.namespace
+    values = np.array([2**61, -(2**61), 3, 2**61 - 1, 1 - 2**61, 0, 2**60])
+    x = xp.assume(o.input(values, 0, (-(2**61), 2**61)) + 0, 0, 3)
+    y = o.input(np.zeros(7, dtype=np.int64), 1, (0, 3))
+    (got,) = o.program.reveal([xp.sort(x + y, strategy="shuffle")], None, "test")
+    np.testing.assert_array_equal(got, np.sort(values))

@@ -199,6 +199,9 @@ def test_carry_kernels_match_the_reference(path: str, n: int, bits: int) -> None
     hot = kernels.carry_hot(planes)
     same(hot, ref.carry_hot(planes))
     for first in (False, True):
+        for carried in (False, True):
+            want = ref.carry_combine(hot, r, first, carried)
+            same(kernels.carry_combine(hot, r, first, carried), want)
         same(kernels.carry_combine(hot, r, first), ref.carry_combine(hot, r, first))
 
 

@@ -1,4 +1,4 @@
-"""docs/numerics.md says what the library promises and costs today."""
+"""docs/numerics.md and docs/sorting.md say what the library promises and costs today."""
 
 from __future__ import annotations
 
@@ -11,14 +11,24 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
-def numerics() -> ModuleType:
-    """benchmarks/numerics.py, which writes the page."""
-    spec = importlib.util.spec_from_file_location("numerics", ROOT / "benchmarks" / "numerics.py")
+def writer(page: str) -> ModuleType:
+    """The module of benchmarks/ that writes a page."""
+    spec = importlib.util.spec_from_file_location(page, ROOT / "benchmarks" / f"{page}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def numerics() -> ModuleType:
+    return writer("numerics")
+
+
+def test_the_sorting_page_has_the_costs_of_today() -> None:
+    sorting = writer("sorting")
+    page = sorting.PAGE.read_text()
+    assert page == sorting.HEAD + sorting.costs() + sorting.TAIL, "stale: run python benchmarks/sorting.py"
 
 
 def test_the_numerics_page_has_the_promises_and_the_costs_of_today(numerics: ModuleType) -> None:

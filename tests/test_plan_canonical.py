@@ -377,6 +377,28 @@ def test_a_plan_with_an_undisclosed_reveal_is_refused():
     assert code_of(lambda: verify_matches(PLAN, PLAN.digest, PLAN.disclosures()[:-1])) == "PLAN-024"
 
 
+def test_a_plan_with_an_undisclosed_opening_is_refused():
+    def plan(strategy):
+        b = PlanBuilder(["a", "b", "c"])
+        x = b.add("add", [b.input(p, name, FIXED, (3,)) for p, name in enumerate("xy")])
+        b.output("z", b.reveal(b.add("sort", [x], axis=0, descending=False, strategy=strategy), "p"))
+        return b.build()
+
+    opening, quiet = plan("shuffle"), plan("network")
+    verify_matches(opening, opening.digest, opening.disclosures())
+    assert code_of(lambda: verify_matches(opening, opening.digest, quiet.disclosures())) == "PLAN-024"
+    assert code_of(lambda: verify_matches(quiet, quiet.digest, opening.disclosures())) == "PLAN-024"
+
+
+def test_a_plan_with_too_many_openings_is_refused():
+    b = PlanBuilder(["a", "b", "c"])
+    x = b.add("add", [b.input(p, name, FIXED, (3,)) for p, name in enumerate("xy")])
+    for k in range(256):
+        x = b.add("sort", [x], axis=0, descending=k % 2 == 0, strategy="shuffle")
+    b.output("z", b.reveal(x, "p"))
+    assert code_of(b.build) == "PLAN-019"
+
+
 def test_a_plan_with_other_inputs_is_refused():
     shown = [d for d in PLAN.disclosures() if d.kind == "reveal"]
     assert code_of(lambda: verify_matches(PLAN, PLAN.digest, shown)) == "PLAN-025"

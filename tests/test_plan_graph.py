@@ -473,6 +473,46 @@ def test_every_reveal_and_every_input_size_is_disclosed():
     assert lines[4].endswith("to hospital2, for: the model")
 
 
+def sorting(strategy, op="sort", n=4):
+    b = builder()
+    x = b.add("add", [column(b, 0, n=n), column(b, 1, n=n)])
+    more = {} if strategy is None else {"strategy": strategy}
+    b.output("y", b.reveal(b.add(op, [x], axis=0, descending=False, **more), "p"))
+    return b.build()
+
+
+@pytest.mark.parametrize("op", ["sort", "argsort"])
+def test_a_sort_that_opens_comparisons_is_disclosed_and_is_never_the_default(op):
+    plan = sorting("shuffle", op)
+    (opening,) = [d for d in plan.disclosures() if d.kind == "opening"]
+    assert (opening.to, opening.audience, plan.nodes[opening.node].op) == (None, "everyone", op)
+    assert str(opening) == (
+        f"{op} of `x0` of hospital0 plus `x1` of hospital1 (%{opening.node}): opens the outcomes of comparisons "
+        "between randomly shuffled rows, ties broken by their original position: a random pattern that does not "
+        "depend on the data, to everyone"
+    )
+    assert str(opening) in plan.show()
+    for other in (sorting(None, op), sorting("network", op), sorting("shuffle", op, n=1)):
+        assert not [d for d in other.disclosures() if d.kind == "opening"]
+
+
+def test_a_sort_of_what_a_party_has_in_the_clear_opens_nothing():
+    b = builder()
+    ordered = b.add("sort", [column(b, 0)], axis=0, descending=False, strategy="shuffle")
+    b.output("y", b.reveal(b.add("add", [ordered, column(b, 1)]), "p"))
+    assert not [d for d in b.build().disclosures() if d.kind == "opening"]
+
+
+def test_an_opening_in_a_loop_is_disclosed_with_its_number_of_trips():
+    b = builder()
+    x = b.add("add", [column(b, 0), column(b, 1)])
+    start = b.add("clip", [x], lo=-(2**18), hi=2**18)
+    (out,) = b.repeat(7, [start], lambda r, c: [r.add("sort", c, axis=0, descending=True, strategy="shuffle")])
+    b.output("y", b.reveal(out, "p"))
+    (opening,) = [str(d) for d in b.build().disclosures() if d.kind == "opening"]
+    assert opening.startswith("sort of a value in a loop (%") and ", in each of 7 trips: opens the" in opening
+
+
 def test_a_reveal_that_is_no_output_is_disclosed_too():
     b = builder()
     opened = b.reveal(b.add("add", [column(b, 0), column(b, 1)]), "an intermediate", to=1)

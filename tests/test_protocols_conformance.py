@@ -195,6 +195,19 @@ CASES = [
         lambda b, c, x: b.inject(c, x),
         lambda c, x: signed(c) * signed(x),
     ),
+    *(
+        Case(
+            "precedes",
+            lambda d, s, w=w: [
+                np.where(d(s, 0, 1) == 1, d(s, -1, 1), d(s, -(2**63) + 1, 2**63 - 1)),
+                d(s, -(2**w) + 1, 2**w - 1),
+            ],
+            lambda b, x, y, w=w: b.precedes(x, y, w),
+            lambda x, y: (signed(x) < 0) | ((signed(x) == 0) & (signed(y) < 0)),
+            str(w),
+        )
+        for w in (1, 7, 20, 32, 62)
+    ),
     *(lut_case(width, out_bits) for width, out_bits in ((1, 1), (3, 5), (5, 17), (8, 64))),
     Case(
         "shuffle", lambda d, s: any_values(d, (*s, 2), 1), lambda b, x: b.shuffle(x), lambda x: signed(x), permuted=True
@@ -336,6 +349,22 @@ def test_reveal_gives_the_value_to_its_receivers_alone(protocol: str, width: Any
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_a_sort_opens_is_open_to_everyone_at_the_cost_of_a_reveal(protocol: str) -> None:
+    kind, make = PROTOCOLS[protocol]
+    for item, method, want in (
+        (bits([1, 0, 0, 1, 1], 1), "open_outcomes", [True, False, False, True, True]),
+        (u64([2, 0, 1]), "open_positions", [2, 0, 1]),
+    ):
+        boxes, traffic = make(), Traffic()
+        shares = share(boxes, item)
+        for seen in lockstep([getattr(b, method)(x) for b, x in zip(boxes, shares, strict=True)], traffic):
+            assert seen.tolist() == want
+        for paid in (method, "reveal"):
+            cost = dry_cost(lambda b, x, m=paid: getattr(b, m)(x), item, protocol=kind, parties=len(boxes))
+            assert cost == traffic.cost
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_check_of_a_semi_honest_protocol_costs_nothing(protocol: str) -> None:
     traffic = Traffic()
     lockstep([box.check() for box in PROTOCOLS[protocol][1]()], traffic)
@@ -346,7 +375,7 @@ COROUTINES = [name for name, method in vars(BlackBox).items() if inspect.iscorou
 
 
 def test_every_primitive_of_the_black_box_has_a_case() -> None:
-    tested = {case.primitive for case in CASES} | {"reveal", "check"}
+    tested = {case.primitive for case in CASES} | {"reveal", "check", "open_outcomes", "open_positions"}
     assert set(COROUTINES) == tested
 
 

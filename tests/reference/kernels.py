@@ -162,11 +162,12 @@ def carry_hot(planes):
     return np.concatenate(out)
 
 
-def carry_combine(hot, r, first: bool):
+def carry_combine(hot, r, first: bool, carried: bool = False):
     """Shares of generate and propagate per digit of c + r, from shares of the one-hot digits of c and from clear r.
 
     hot: [sum(2^w - 1), W] as laid out by `carry_hot`; r: [bits, W] planes. Returns [2D - 1, W]: G of digits 0..D-1,
-    then P of digits 1..D-1, where G = [digit_c + digit_r >= 2^w], P = [digit_c + digit_r == 2^w - 1].
+    then P of digits 1..D-1 (of all digits with `carried`: [2D, W]), where
+    G = [digit_c + digit_r >= 2^w], P = [digit_c + digit_r == 2^w - 1].
     """
     widths = digit_widths(r.shape[0])
     gs, ps, at, low = [], [], 0, 0
@@ -186,7 +187,7 @@ def carry_combine(hot, r, first: bool):
                 g ^= rows[u] & equals
             p ^= rows[2**w - 1 - v] & equals
         gs.append(g)
-        if d:
+        if d or carried:
             ps.append(p)
         at += 2**w - 1
         low += w

@@ -37,8 +37,8 @@ pub fn carry_hot(path: Path, out: &mut [u64], planes: &[u64], bits: usize, words
     }
 }
 
-/// Shares of generate and propagate per digit of c + r: `out` is `[2 D - 1, words]`, G of all digits, then P of all but
-/// the lowest. `hot` holds shares of the one-hot digits of c as [`carry_hot`] lays them out, `r` is `[bits, words]`.
+/// Shares of generate and propagate per digit of c + r: `out` is `[2 D, words]`, G of all digits, then P of all; or
+/// `[2 D - 1, words]`, without P of the lowest, for sums that have no carry in. `hot` holds shares of the one-hot digits of c as [`carry_hot`] lays them out, `r` is `[bits, words]`.
 pub fn carry_combine(
     path: Path,
     out: &mut [u64],
@@ -50,18 +50,19 @@ pub fn carry_combine(
 ) {
     let digits = digit_count(bits);
     assert!(bits >= 1 && r.len() == bits * words && hot.len() == carry_rows(bits) * words);
-    assert!(out.len() == (2 * digits - 1) * words);
+    let carried = usize::from(out.len() == 2 * digits * words);
+    assert!(out.len() == (2 * digits - 1 + carried) * words);
     let (generate, propagate) = out.split_at_mut(digits * words);
     for d in 0..digits {
         let w = width(bits, d);
         let hot = &hot[7 * d * words..][..((1 << w) - 1) * words];
         let r = &r[3 * d * words..][..w * words];
         let generate = &mut generate[d * words..][..words];
-        // The lowest digit has no carry in, so nobody asks whether it propagates one.
-        let propagate = if d == 0 {
+        // Without a carry in, nobody asks whether the lowest digit propagates one.
+        let propagate = if d + carried == 0 {
             &mut [][..]
         } else {
-            &mut propagate[(d - 1) * words..][..words]
+            &mut propagate[(d + carried - 1) * words..][..words]
         };
         combine_digit(path, generate, propagate, hot, r, w, first);
     }

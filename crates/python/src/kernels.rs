@@ -494,13 +494,16 @@ fn carry_hot<'py>(py: Python<'py>, planes: &Bound<'py, PyAny>) -> PyResult<Array
 }
 
 /// XOR-shares of generate and propagate per 3-bit digit of c + r, from this party's XOR-share of `carry_hot(c)` and the
-/// clear `r`, `[bits, words]`: with D digits `[2 D - 1, words]`, G of digits 0 to D - 1, then P of digits 1 to D - 1.
+/// clear `r`, `[bits, words]`: with D digits `[2 D - 1, words]`, G of digits 0 to D - 1, then P of digits 1 to D - 1; with
+/// `carried`, for a sum that has a carry in, `[2 D, words]` with P of digit 0 too.
 #[pyfunction]
+#[pyo3(signature = (hot, r, first, carried=None))]
 fn carry_combine<'py>(
     py: Python<'py>,
     hot: &Bound<'py, PyAny>,
     r: &Bound<'py, PyAny>,
     first: &Bound<'py, PyAny>,
+    carried: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Array<'py, u64>> {
     let r = Input::<u64>::new("r", r)?;
     let [bits, words] = r.dims("r")?;
@@ -508,8 +511,10 @@ fn carry_combine<'py>(
     let hot = Input::<u64>::new("hot", hot)?;
     hot.check_shape("hot", &[tacit_bits::carry_rows(bits), words])?;
     let first = boolean("first", first)?;
+    let carried = carried.map_or(Ok(false), |c| boolean("carried", c))?;
     let (hot, r) = (hot.slice(), r.slice());
-    let out = empty(py, &[2 * tacit_bits::digit_count(bits) - 1, words])?;
+    let rows = 2 * tacit_bits::digit_count(bits) - 1 + usize::from(carried);
+    let out = empty(py, &[rows, words])?;
     fill!(py, [out], |path| tacit_bits::carry_combine(
         path, out, hot, r, bits, words, first
     ));

@@ -68,6 +68,8 @@ def _learned(plan: Plan, results: Sequence[str]) -> Iterator[str]:
     for d in plan.disclosures():
         if d.kind == "reveal":
             reveals.append(d)
+        elif d.kind == "opening":
+            yield str(d)
         else:
             owner = plan.parties[plan.nodes[d.node].attrs["party"]]
             sizes.setdefault(owner, []).append(" x ".join(map(str, d.type.shape)))

@@ -25,6 +25,8 @@ class Call:
     types: tuple[TensorType, ...]
     type: TensorType
     attrs: Mapping[str, Any]
+    proven: bool = True
+    """Whether every interval follows from what parties checked: no `assume`, and no input that a client deals."""
 
     def is_public(self, k: int) -> bool:
         """Whether operand k is a public value among secrets, which linear operations use as it is."""

@@ -17,6 +17,7 @@ from tacit.engine.call import Call, Value
 from tacit.engine.operations import HANDLERS
 from tacit.errors import RunError
 from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array
+from tacit.plan.nodes import all_nodes
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import Schedule, dataflow
 from tacit.protocols.plain import Plain
@@ -87,6 +88,10 @@ class _Execution:
         self._inputs = inputs
         self._observer = observer
         self._bodies: dict[int, _Block] = {}
+        self._proven = not any(
+            node.op == "assume" or (node.op == "input" and node.attrs["party"] >= plan.computing)
+            for node, _ in all_nodes(plan.nodes)
+        )
         self.values: dict[int, Any] = {}
 
     def output(self, node: int) -> U64Array | None:
@@ -139,7 +144,7 @@ class _Execution:
         if box is None:
             return None
         operands = tuple(values[i] for i in node.inputs)
-        return await HANDLERS[node.op](Call(box, operands, types, node.type, node.attrs))
+        return await HANDLERS[node.op](Call(box, operands, types, node.type, node.attrs, self._proven))
 
     def _as_value(self, raw: U64Array, type: TensorType) -> Value:
         if type.dtype.kind == "bool":

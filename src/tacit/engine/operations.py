@@ -10,7 +10,7 @@ import numpy as np
 
 from tacit.engine.call import Call, Handler, Value
 from tacit.engine.pieces import in_pieces
-from tacit.library import compare, fixed, nonlinear, reduce, sort
+from tacit.library import compare, fixed, nonlinear, reduce, shuffled, sort
 from tacit.plan import numpy_index
 from tacit.protocols.blackbox import MATMUL
 from tacit.protocols.shares import Arith, Bits
@@ -227,15 +227,24 @@ def _join(arith: Callable[..., Arith], stack: bool) -> Handler:
     return call
 
 
+def _safe_bounds(c: Call) -> tuple[int, int]:
+    """Bounds that opened comparisons may rely on: beyond them rows compare in circles, and the pattern tells of it."""
+    return c.bounds(0) if c.proven else (-(2**63), 2**63 - 1)
+
+
 async def _sort(c: Call) -> Value:
     lo, hi = c.bounds(0)
     axis, descending = c.attrs["axis"], c.attrs["descending"]
+    if c.attrs["strategy"] == "shuffle":
+        return await shuffled.sort(c.box, c.arith(0), axis=axis, descending=descending, bounds=_safe_bounds(c))
     return await sort.sort(c.box, c.arith(0), axis=axis, descending=descending, wraps=hi - lo >= 2**63)
 
 
 async def _argsort(c: Call) -> Value:
     lo, hi = c.bounds(0)
     axis, descending = c.attrs["axis"], c.attrs["descending"]
+    if c.attrs["strategy"] == "shuffle":
+        return await shuffled.argsort(c.box, c.arith(0), axis=axis, descending=descending, bounds=_safe_bounds(c))
     wraps = hi - lo >= 2**63
     return await sort.argsort(c.box, c.arith(0), axis=axis, descending=descending, wraps=wraps, bounds=(lo, hi))
 

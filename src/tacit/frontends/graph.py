@@ -65,12 +65,12 @@ class Loop:
 
 
 def record(op: str, *inputs: Record, **attrs: Attr) -> Record:
-    """Record one operation of the plan language; `exact` and `strategy` are left to the plan builder.
+    """Record one operation of the plan language; `exact` is left to the plan builder.
 
     Raises `PlanError` as the plan's typing rules do: where the user's line is, not when the plan is built.
     """
     schema = OPS[op].schema
-    full = Attrs({**attrs, **{k: v for k, v in _DEFAULTS.items() if k in schema}})
+    full = Attrs({**attrs, "exact": True} if "exact" in schema else attrs)
     types: Iterable[TensorType] = [i.type for i in inputs]
     if join(t.home for t in types) == Secret():
         # The builder will put a `share` in front of these.
@@ -168,6 +168,3 @@ def _write_loop(scope: PlanBuilder | RegionBuilder, item: Record, operands: list
 
 def _at(t: TensorType, home: Secret | Public | Private) -> TensorType:
     return TensorType(t.dtype, t.shape, home, t.interval)
-
-
-_DEFAULTS: Final[dict[str, Attr]] = {"exact": True, "strategy": "network"}

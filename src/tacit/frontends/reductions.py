@@ -126,16 +126,23 @@ def argmin(x: Operand, /, *, axis: int | None = None, keepdims: bool = False) ->
     return _position(x, axis, keepdims, min)
 
 
-def sort(x: Operand, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> SecretArray:
-    """Sorted along an axis by a network, which discloses nothing."""
+def sort(
+    x: Operand, /, *, axis: int = -1, descending: bool = False, stable: bool = True, strategy: str = "network"
+) -> SecretArray:
+    """Sorted along an axis. The default `strategy`, a network, discloses nothing; `"shuffle"` is far cheaper for
+    thousands of elements and opens the outcomes of comparisons between randomly shuffled rows, a random pattern
+    whatever the data, which the plan lists.
+    """
     a = numbers(arrays(x)[0])
-    return apply("sort", a, axis=axis_of(axis, a.ndim), descending=descending, strategy="network")
+    return apply("sort", a, axis=axis_of(axis, a.ndim), descending=descending, strategy=strategy)
 
 
-def argsort(x: Operand, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> SecretArray:
-    """The secret positions that sort along an axis; equal elements keep their order."""
+def argsort(
+    x: Operand, /, *, axis: int = -1, descending: bool = False, stable: bool = True, strategy: str = "network"
+) -> SecretArray:
+    """The secret positions that sort along an axis; equal elements keep their order. `strategy` as in `sort`."""
     a = numbers(arrays(x)[0])
-    return apply("argsort", a, axis=axis_of(axis, a.ndim), descending=descending, strategy="network")
+    return apply("argsort", a, axis=axis_of(axis, a.ndim), descending=descending, strategy=strategy)
 
 
 def vecdot(x1: Operand, x2: Operand, /, *, axis: int = -1) -> SecretArray:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What running a plan tells to whom, in plain words, and what the plan takes on trust.
 
-The list is complete by construction: only a `reveal` node widens a home, shapes are public, and everything else a
-party sees is masked. What the plan itself says (constants, numbers of trips, names) is public to its readers.
+The list is complete by construction: only a `reveal` node widens a home, shapes are public, a sort by the strategy
+"shuffle" opens how shuffled rows compare, and everything else a party sees is masked. What the plan itself says
+(constants, numbers of trips, names) is public to its readers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Final, Literal
 
 from tacit.plan.attributes import STR_MAX
 from tacit.plan.nodes import Graph, Node, all_nodes
-from tacit.plan.types import BOOL, Interval, TensorType
+from tacit.plan.ops import SORT_STRATEGIES
+from tacit.plan.types import BOOL, Interval, Secret, TensorType
 from tacit.plan.words import NAME_MAX, PARTS_MAX, Reader, input_name, listing, quoted
 
 SOURCE_SHOWN: Final = 160
@@ -23,12 +25,13 @@ SOURCE_SHOWN: Final = 160
 class Disclosure:
     """One thing that becomes known.
 
-    `kind` is `reveal` (values) or `size` (the shape of an input). `to` is a party's index, or None for everyone;
-    `audience` is its name, or `everyone`. `node` is the id of the `reveal` or `input` node. `type` is the type of what
-    is disclosed; of a `size` only the shape is.
+    `kind` is `reveal` (values), `size` (the shape of an input) or `opening` (what an operation opens on its way, which
+    is random whatever the data). `to` is a party's index, or None for everyone; `audience` is its name, or `everyone`.
+    `node` is the id of the `reveal`, `input` or opening node, in its own region. `type` is the type of what is
+    disclosed; of a `size` only the shape is, and of an `opening` it is that of the node's result, which stays secret.
     """
 
-    kind: Literal["reveal", "size"]
+    kind: Literal["reveal", "size", "opening"]
     what: str
     to: int | None
     audience: str
@@ -61,7 +64,7 @@ class Assumption:
 
 
 def disclosures(graph: Graph) -> tuple[Disclosure, ...]:
-    """Every disclosure: the shapes of the inputs first, then the reveals, each in the order of the plan."""
+    """Every disclosure: the shapes of the inputs, then what operations open, then the reveals, in the plan's order."""
     reader = Reader(graph.nodes, graph.parties)
     labels: dict[int, list[str]] = {}
     for label, value in graph.outputs:
@@ -80,7 +83,29 @@ def disclosures(graph: Graph) -> tuple[Disclosure, ...]:
             audience = "everyone" if to is None else graph.parties[to]
             what = _reveal_words(graph, reader, node, labels.get(node.id, []))
             reveals.append(Disclosure("reveal", what, to, audience, node.attrs["purpose"], node.id, node.type))
-    return (*sizes, *reveals)
+    return (*sizes, *_openings(graph, reader), *reveals)
+
+
+def opens(node: Node) -> bool:
+    """Whether an operation other than `reveal` opens something: a sort of secrets by comparisons of shuffled rows."""
+    if node.op not in ("sort", "argsort") or node.attrs["strategy"] == "network":
+        return False
+    t = node.type
+    return t.home == Secret() and t.size > 0 and t.shape[node.attrs["axis"]] > 1
+
+
+def _openings(graph: Graph, reader: Reader) -> list[Disclosure]:
+    inside = {id(node) for node in graph.nodes}
+    found = []
+    for node, times in all_nodes(graph.nodes):
+        if opens(node):
+            how = SORT_STRATEGIES[node.attrs["strategy"]]
+            if id(node) in inside:
+                what = f"{node.op} of {reader.describe(node.inputs[0])} (%{node.id})"
+            else:
+                what = f"{node.op} of a value in a loop (%{node.id}), in each of {times} trips"
+            found.append(Disclosure("opening", f"{what}: {how}", None, "everyone", "", node.id, node.type))
+    return found
 
 
 def assumptions(graph: Graph) -> tuple[Assumption, ...]:

@@ -684,7 +684,11 @@ def _structural(_: Types, __: Attrs) -> Result:
 
 # --- the table -------------------------------------------------------------------------------------------------
 
-SORT_STRATEGIES: Final[dict[str, str]] = {"network": "opens nothing"}
+SORT_STRATEGIES: Final[dict[str, str]] = {
+    "network": "opens nothing",
+    "shuffle": "opens the outcomes of comparisons between randomly shuffled rows, ties broken by their original "
+    "position: a random pattern that does not depend on the data",
+}
 """Ways to sort, with what each opens: a choice that discloses more must be in the plan before it is signed."""
 
 _ORDER: Final[dict[str, AttrKind]] = {"axis": "int", "descending": "bool", "strategy": "str"}

@@ -13,14 +13,20 @@ from typing import Final
 from tacit.errors import PlanError
 from tacit.plan.attributes import is_clean_text
 from tacit.plan.canonical import DEPTH_MAX, NODES_MAX, digest, encode
-from tacit.plan.disclosure import Disclosure, disclosures
+from tacit.plan.disclosure import Disclosure, disclosures, opens
 from tacit.plan.exactness import make_exact
-from tacit.plan.nodes import Graph, Node, Region, live
+from tacit.plan.nodes import Graph, Node, Region, all_nodes, live
 from tacit.plan.ops import infer_node, spec_of
 from tacit.plan.types import Private, Secret, TensorType
 
 PARTIES_MAX: Final = 256
 REVEALS_MAX: Final = 256
+
+_TOLD: Final = (
+    ("PLAN-024", "reveal", "reveals"),
+    ("PLAN-024", "opening", "openings"),
+    ("PLAN-025", "size", "inputs"),
+)
 
 PROTOCOLS: Final[dict[str, range]] = {"plain": range(1, PARTIES_MAX + 1), "rep3": range(3, 4)}
 """Known protocols, with the numbers of computing parties each can have."""
@@ -43,8 +49,8 @@ def verify(graph: Graph) -> None:
     if len(set(names)) < len(names):
         raise _header("two inputs have the same name", "one `input` node for each name in the whole plan")
     _check_clients(graph.nodes, graph.computing)
-    if sum(n.op == "reveal" for n in graph.nodes) > REVEALS_MAX:
-        raise _header("the plan has too many reveals for a person to judge", f"at most {REVEALS_MAX}")
+    if sum(n.op == "reveal" or opens(n) for n, _ in all_nodes(graph.nodes)) > REVEALS_MAX:
+        raise _header("the plan has too many reveals and openings for a person to judge", f"at most {REVEALS_MAX}")
     if make_exact(graph.nodes) != graph.nodes:
         raise PlanError(
             "PLAN-023",
@@ -83,11 +89,11 @@ def check_parties(node: Node, parties: int) -> None:
 def verify_matches(graph: Graph, shown_digest: str, shown: Sequence[Disclosure]) -> None:
     """Check that a verified plan is the one that was shown, with its digest and disclosures.
 
-    Raises `PlanError`: PLAN-024 other reveals; PLAN-025 other inputs (owners, homes, shapes); PLAN-026 another digest.
-    The most telling difference comes first.
+    Raises `PlanError`: PLAN-024 other reveals or openings; PLAN-025 other inputs (owners, homes, shapes); PLAN-026
+    another digest. The most telling difference comes first.
     """
     have = disclosures(graph)
-    for code, kind, what in (("PLAN-024", "reveal", "reveals"), ("PLAN-025", "size", "inputs")):
+    for code, kind, what in _TOLD:
         if [d for d in have if d.kind == kind] != [d for d in shown if d.kind == kind]:
             raise PlanError(
                 code,

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tacit import kernels
+from tacit.protocols.exchange import gather
 from tacit.protocols.shares import Arith, Bits, U64Array
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -205,6 +207,32 @@ class BlackBox(ABC):
     @abstractmethod
     async def shuffle(self, rows: Arith) -> Arith:
         """The rows (axis 0) in a uniformly random order that no party knows."""
+
+    async def precedes(self, high: Arith, low: Arith, bits: int) -> Bits:
+        """1 where high < 0, or high == 0 and low < 0: one lexicographic comparison.
+
+        |low| < 2^bits, 1 <= bits <= 62; `high` is a difference that stays in (-2^63, 2^63).
+        """
+        less, same, low_less = await gather(self.msb(high), self.is_zero(high), self.msb(low))
+        result: Bits = less ^ await self.and_(same, low_less)
+        return result
+
+    async def open_outcomes(self, b: Bits) -> NDArray[np.bool_] | None:
+        """Open single bits that say how rows compare which `shuffle` put in an order that nobody knows.
+
+        The caller answers for it that no two rows are equal: then what opens is the pattern of a uniformly random
+        permutation, whatever the data. With `open_positions` the only opening inside the library; a plan lists it.
+        None where nothing is computed and only the cost is of interest.
+        """
+        opened = await self.reveal(b)
+        assert opened is not None
+        return np.asarray(opened, dtype=np.bool_)
+
+    async def open_positions(self, x: Arith) -> NDArray[np.intp]:
+        """Open a permutation of 0 .. n-1 whose entries `shuffle` put in an order that nobody knows: a random one."""
+        opened = await self.reveal(x)
+        assert opened is not None
+        return np.asarray(opened.astype(np.intp))
 
     async def check(self) -> None:  # noqa: B027 - a no-op is the right default for semi-honest protocols
         """Verify everything computed so far; called before any opening. Semi-honest protocols have nothing to check."""

@@ -12,6 +12,7 @@ from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tacit.protocols.blackbox import Bilinear, BlackBox, Cost
 from tacit.protocols.exchange import Exchange
@@ -163,3 +164,18 @@ class Dry(BlackBox):
         """Pays for a shuffle."""
         await self._pay("shuffle", rows)
         return rows
+
+    async def precedes(self, high: Arith, low: Arith, bits: int) -> Bits:
+        """Pays for a lexicographic comparison."""
+        if await self._pay("precedes", high, low, bits):
+            return _bits(high.shape, 1)
+        return await super().precedes(high, low, bits)
+
+    async def open_outcomes(self, b: Bits) -> None:
+        """Pays; there are no outcomes."""
+        await self._pay("reveal", b, None)
+
+    async def open_positions(self, x: Arith) -> NDArray[np.intp]:
+        """Pays; the identity."""
+        await self._pay("reveal", x, None)
+        return np.arange(x.size).reshape(x.shape)

@@ -131,22 +131,32 @@ def _trunc_cost(n: int, f: int) -> Cost:
     return Cost(2, 8 * n + 3 * packed(n, f)) if n else Cost()
 
 
-def _carry_tree(digits: int) -> tuple[int, int]:
-    """Levels and AND planes of the carry tree over `digits` digits."""
+def _carry_tree(digits: int, carried: bool = False, levels_max: int = 64) -> tuple[int, int, int]:
+    """Levels, AND planes, and digits left of up to `levels_max` levels of the carry tree over `digits` digits."""
     levels = ands = 0
-    while digits > 1:
+    while digits > 1 and levels < levels_max:
         pairs = digits // 2
-        ands += 2 * pairs - 1
+        ands += 2 * pairs - (not carried)
         digits -= pairs
         levels += 1
-    return levels, ands
+    return levels, ands, digits
 
 
 def _carry_cost(n: int, bits: int, top: bool) -> Cost:
     digits, hot = digits_of(bits)
-    levels, ands = _carry_tree(digits)
+    levels, ands, _ = _carry_tree(digits)
     planes = hot + top + 2 * (2 * digits - 1) + 3 * ands
     return Cost(2 + levels, 8 * words_of(n) * planes) if n else Cost()
+
+
+def _precedes_cost(n: int, bits: int) -> Cost:
+    digits, hot = digits_of(63)
+    below = _carry_cost(n, bits, True)
+    early, ands, left = _carry_tree(digits, True, below.rounds - 2)
+    late, more, _ = _carry_tree(left + 1)
+    planes = hot + 1 + 2 * 2 * digits + 3 * (ands + more)
+    rounds = max(2 + early, below.rounds) + late
+    return Cost(rounds, 8 * words_of(n) * planes + below.bytes_total) if n else Cost()
 
 
 def _b2a_cost(n: int, width: int) -> Cost:
@@ -594,6 +604,14 @@ class Rep3(BlackBox):
         their digit of r; a binary tree combines them. 2 + ceil(log2(digits)) rounds; for the sign bit of 64-bit values
         335 bits in total per element.
         """
+        g, p, sign = await self._carry_digits(x, bits, top, offset)
+        carry, _ = await self._carry_up(g, p)
+        return carry ^ sign if top else carry
+
+    async def _carry_digits(
+        self, x: Arith, bits: int, top: bool, offset: int = 0, carried: bool = False
+    ) -> tuple[Bits, Bits, Bits]:
+        """Generate and propagate of each digit (the lowest propagates only if `carried`), and the top bits' XOR."""
         n = x.size
         digits, hot_planes = digits_of(bits)
         planes = hot_planes + top
@@ -617,37 +635,56 @@ class Rep3(BlackBox):
             else:
                 r = kernels.to_planes((b if role == 1 else a)[s.elements], bits + top)
                 known = r[bits:]
-                mine[s.turn] = kernels.carry_combine(part[:hot_planes], r[:bits], role == 1)
+                mine[s.turn] = kernels.carry_combine(part[:hot_planes], r[:bits], role == 1, carried)
             if top:
                 pa, pb = self._known_to_0(known, part[hot_planes:], role)
                 sign[0][:, s.words] = pa ^ known if role == 2 else pa
                 sign[1][:, s.words] = pb ^ known if role == 1 else pb
-        ga, gb = await self._reshare_bits(n, 2 * digits - 1, mine)
+        ga, gb = await self._reshare_bits(n, 2 * digits - 1 + carried, mine)
         gp = Bits(x.shape, ga, gb)
-        carry = await self._carry_up(gp[:digits], gp[digits:])
-        return carry ^ Bits(x.shape, *sign) if top else carry
+        return gp[:digits], gp[digits:], Bits(x.shape, *sign)
 
-    async def _carry_up(self, g: Bits, p: Bits) -> Bits:
-        """Combine per-digit generate (all digits) and propagate (all but the lowest) into the final carry."""
-        while g.width > 1:
+    async def _carry_up(self, g: Bits, p: Bits, levels: int = 64) -> tuple[Bits, Bits]:
+        """Combine per-digit generate (all digits) and propagate (all, or all but the lowest), up to `levels` levels."""
+        while g.width > 1 and levels:
+            levels -= 1
             pairs = g.width // 2
             odd = g.width % 2
-            # Digit d of p is the propagate of digit d+1; pair i joins digits 2i (low) and 2i+1 (high).
-            p_high = p[0 : 2 * pairs : 2]
-            left = Bits.concat_bits([p_high, p_high[1:]])
-            right = Bits.concat_bits([g[0 : 2 * pairs : 2], p[1 : 2 * pairs - 1 : 2]])
+            # Pair i joins digits 2i (low) and 2i+1 (high). Without its lowest, p starts at digit 1.
+            lowest = p.width == g.width
+            p_high, p_low = p[lowest : 2 * pairs : 2], p[not lowest : 2 * pairs - (not lowest) : 2]
+            left = Bits.concat_bits([p_high, p_high[not lowest :]])
+            right = Bits.concat_bits([g[0 : 2 * pairs : 2], p_low])
             both = await self.and_(left, right)
             joined = g[1 : 2 * pairs : 2] ^ both[:pairs]
             if odd:
                 g, p = Bits.concat_bits([joined, g[-1]]), Bits.concat_bits([both[pairs:], p[-1]])
             else:
                 g, p = joined, both[pairs:]
-        return g
+        return g, p
 
     @declared(lambda self, x: _carry_cost(x.size, 63, True))
     async def msb(self, x: Arith) -> Bits:
         """The sign bit: 7 rounds, 335 bits in total per element."""
         return await self._carry(x, 63, top=True) if x.size else self._no_bits(x.shape, 1)
+
+    @declared(lambda self, high, low, bits: _precedes_cost(high.size, bits))
+    async def precedes(self, high: Arith, low: Arith, bits: int) -> Bits:
+        """The sign of high - 1 + (low >= 0), with that bit as the carry in of one tree: one lexicographic comparison.
+
+        The tree of `high` waits for that of `low` only where both have the same number of levels left, so for low
+        differences of up to 24 bits it has the 7 rounds of `msb`. 464 bits in total per element for 20 bits.
+        """
+        if not high.size:
+            return self._no_bits(high.shape, 1)
+        (g, p, sign), (below, rest, below_sign) = await gather(
+            self._carry_digits(high, 63, True, 2**64 - 1, carried=True), self._carry_digits(low, bits, True)
+        )
+        levels = _carry_tree(digits_of(bits)[0])[0]
+        (g, p), (below, _) = await gather(self._carry_up(g, p, levels), self._carry_up(below, rest))
+        carry, _ = await self._carry_up(Bits.concat_bits([self.invert(below ^ below_sign), g]), p)
+        result: Bits = carry ^ sign
+        return result
 
     def _no_bits(self, shape: tuple[int, ...], width: int) -> Bits:
         empty = np.zeros((width, 0), np.uint64)

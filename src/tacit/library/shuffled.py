@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sorting that opens the outcomes of comparisons between shuffled rows, and secret permutations.
+
+Source: Hamada, Kikuchi, Ikarashi, Chida, Takahashi 2012 (ICISC): shuffle, then sort by comparisons that are opened.
+The rows are put in an order that no party knows, together with their original positions; ties are broken by that
+position, so no two rows are equal. What opens is then how a uniformly random permutation compares, whatever the data:
+equal, sorted and random keys look the same, and the sort is stable. (The shuffled position would not do: with equal
+keys alone it would open the identity.)
+
+How many rows are compared in each batch depends on n alone: searches among a sorted sample take a fixed number of
+comparisons, and the quicksort of what lies between is cut to batches of a size fixed beforehand. What does not fit
+waits for the next batch, and what is missing is filled up with comparisons of a row with itself. So the traffic tells
+nothing, and its cost is known before. Batches have room for ten and more standard deviations of what chance may ask
+for (seen: 9.6 to 20); if that should ever not do, further batches follow, and the cost exceeds the declared one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, sqrt
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacit.protocols.blackbox import BlackBox
+from tacit.protocols.exchange import gather
+from tacit.protocols.shares import Arith, Bits
+
+Positions: TypeAlias = NDArray[np.intp]
+Outcomes: TypeAlias = NDArray[np.bool_] | None
+Before: TypeAlias = Callable[[Positions, Positions], Awaitable[Outcomes]]
+"""Which rows of the first list come before their partners of the second, opened to everyone; None: only the cost."""
+
+ALL_PAIRS: Final = 128
+"""Up to so many rows every pair is compared, in one batch."""
+
+
+# --- sorting ---------------------------------------------------------------------------------------------------
+
+
+async def sort(box: BlackBox, x: Arith, *, axis: int = -1, descending: bool = False, bounds: tuple[int, int]) -> Arith:
+    """The elements along `axis` in order. `bounds` are limits of x; narrow ones make comparisons cheaper.
+
+    About log2(n) + 2 comparisons per element in about 2 log2(n) batches: `docs/sorting.md` has the numbers.
+    """
+    return await _columns(x, axis, lambda keys: _sorted(box, keys, descending, bounds))
+
+
+async def argsort(
+    box: BlackBox, x: Arith, *, axis: int = -1, descending: bool = False, bounds: tuple[int, int]
+) -> Arith:
+    """The positions that sort along `axis`, stable in either direction; at the cost of `sort`."""
+    return await _columns(x, axis, lambda keys: _argsorted(box, keys, descending, bounds))
+
+
+async def sort_by(
+    box: BlackBox, keys: Arith, rows: Arith, *, descending: bool = False, bounds: tuple[int, int]
+) -> tuple[Arith, Arith]:
+    """(keys in order, rows in the order of their keys) for keys `[n]` and rows `[n, ...]`; stable.
+
+    As `sort`, and one more shuffled column for each element of a row.
+    """
+    n = keys.shape[0]
+    done = await _by_key(box, keys, rows.reshape((n, rows.size // max(n, 1))), descending, bounds)
+    return done[:, 0], done[:, 2:].reshape(rows.shape)
+
+
+async def _sorted(box: BlackBox, keys: Arith, descending: bool, bounds: tuple[int, int]) -> Arith:
+    return (await _by_key(box, keys, None, descending, bounds))[:, 0]
+
+
+async def _argsorted(box: BlackBox, keys: Arith, descending: bool, bounds: tuple[int, int]) -> Arith:
+    return (await _by_key(box, keys, None, descending, bounds))[:, 1]
+
+
+async def _columns(x: Arith, axis: int, column: Callable[[Arith], Awaitable[Arith]]) -> Arith:
+    """Each line along `axis` on its own, all in the same rounds."""
+    moved = x.map(lambda p: np.moveaxis(p, axis, 0))
+    lines = moved.reshape((moved.shape[0], moved.size // max(moved.shape[0], 1)))
+    if not x.size:
+        return x
+
+    async def line(k: int) -> Arith:
+        return await column(lines[:, k])
+
+    done = await gather(*(line(k) for k in range(lines.shape[1])))
+    return Arith.stack(done, axis=1).reshape(moved.shape).map(lambda p: np.moveaxis(p, 0, axis))
+
+
+async def _by_key(
+    box: BlackBox, keys: Arith, payload: Arith | None, descending: bool, bounds: tuple[int, int]
+) -> Arith:
+    """Rows (key, original position, payload ...) in order."""
+    n = keys.shape[0]
+    columns = [keys.reshape((n, 1)), box.constant(np.arange(n, dtype=np.uint64).reshape(n, 1))]
+    rows = Arith.concat(columns if payload is None else [*columns, payload], axis=1)
+    if n < 2:
+        return rows
+    rows = await box.shuffle(rows)
+    before = await _comparison(box, rows[:, 0], rows[:, 1], descending, bounds)
+    return rows[await _order(before, np.arange(n))]
+
+
+async def _comparison(box: BlackBox, keys: Arith, index: Arith, descending: bool, bounds: tuple[int, int]) -> Before:
+    """How two shuffled rows compare: by key, then by original position."""
+    lo, hi = bounds
+    bits = (keys.shape[0] - 1).bit_length()
+    if (hi - lo + 1) << bits <= 2**63:
+        rank = box.add_public(-keys, hi) if descending else box.add_public(keys, -lo)
+        joined = ((rank << bits) + index).map(np.ascontiguousarray)
+
+        async def narrow(left: Positions, right: Positions) -> Outcomes:
+            return await box.open_outcomes(await box.msb(_differences(joined, left, right)))
+
+        return narrow
+
+    keys, index = keys.map(np.ascontiguousarray), index.map(np.ascontiguousarray)
+    signs = await box.msb(keys) if hi - lo >= 2**63 else None
+
+    async def wide(left: Positions, right: Positions) -> Outcomes:
+        first, second = (right, left) if descending else (left, right)
+        high, low = _differences(keys, first, second), _differences(index, left, right)
+        less = await box.precedes(high, low, bits)
+        if signs is not None:
+            # The difference can have wrapped only between keys of different signs, and then the sign decides.
+            sign, other = _of(signs, first), _of(signs, second)
+            less = less ^ await box.and_(sign ^ other, sign ^ less)
+        return await box.open_outcomes(less)
+
+    return wide
+
+
+def _differences(x: Arith, left: Positions, right: Positions) -> Arith:
+    """x[left] - x[right], in one pass less."""
+
+    def part(p: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        out = p.take(left)
+        out -= p.take(right)
+        return out
+
+    return x.map(part)
+
+
+def _of(bits: Bits, positions: Positions) -> Bits:
+    return bits.elements(lambda p: p[positions])
+
+
+# --- the order of rows by opened comparisons -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Course:
+    """How n rows are sorted; it depends on n alone.
+
+    The sorted first `sample` = 2^k - 1 rows divide the others, by a search of `steps` bits at a time; batches of
+    `batches` comparisons then sort what lies between, where segments of up to `leaf` rows are done by all pairs.
+    """
+
+    sample: int
+    steps: tuple[int, ...]
+    leaf: int
+    batches: tuple[int, ...]
+
+
+_COURSES: Final = (
+    (2**17, (48, 1, 7, 1 / 16)),
+    (2**15, (24, 2, 10, 1)),
+    (2**12, (24, 3, 12, 2)),
+    (0, (12, 4, 24, 8)),
+)
+"""From so many rows: twice the least rows per pivot, bits at a time, leaf, comparisons per row at the end."""
+
+
+@lru_cache(maxsize=64)
+def course(n: int) -> Course:
+    """The course for n > ALL_PAIRS rows: fewer comparisons when they are many, fewer rounds when they are few."""
+    mean, step, leaf, rest = next(row for least, row in _COURSES if n >= least)
+    bits = (n // mean).bit_length()
+    steps = tuple(min(step, bits - at) for at in range(0, bits, step))
+    return Course(2**bits - 1, steps, leaf, _batches(n, 2**bits - 1, leaf, rest * n))
+
+
+def _batches(n: int, sample: int, leaf: int, rest: float) -> tuple[int, ...]:
+    """Numbers of comparisons that the segments between `sample` sorted rows of n will need, batch by batch.
+
+    Expected numbers, with room for chance. Sums are taken one term after the other, so that they are the same numbers
+    on every machine. Once all pairs of what is left are at most `rest`, they are one last batch.
+    """
+    size = np.arange(min(n - sample, 40 * (n // sample) + 40) + 1, dtype=np.float64)
+    # Between two neighbours of a random sample lie m other rows with P(m+1) / P(m) = (n - sample - m) / (n - m - 1).
+    ratio = (n - sample - size[:-1]) / (n - size[:-1] - 1)
+    many = (sample + 1) * (sample / n) * np.concatenate([[1.0], np.cumprod(ratio)])
+    pairs = size * (size - 1) / 2
+    out: list[int] = []
+    while True:
+        large = np.where(size > leaf, many, 0.0)
+        last = _sum(large * pairs) <= rest
+        cost = np.where(size > leaf, pairs if last else size - 1, pairs)
+        out.append(ceil(_sum(many * cost) + (8 if last else 3) * sqrt(_sum(many * cost * cost)) + 64))
+        if last:
+            return tuple(out)
+        # A random row parts m rows into k and m-1-k, each k alike.
+        above = np.cumsum((large / np.maximum(size, 1))[::-1])[::-1]
+        many = 2 * np.concatenate([above[1:], [0.0]])
+
+
+def _sum(x: NDArray[np.float64]) -> float:
+    total: float = np.cumsum(x)[-1].item()
+    return total
+
+
+async def _order(before: Before, rows: Positions) -> Positions:
+    """The rows, which are in random order, in their true order."""
+    n = rows.size
+    if n <= ALL_PAIRS:
+        return (await _all_pairs(before, rows[None, :])).reshape(-1)
+    plan = course(n)
+    pivots = await _order(before, rows[: plan.sample])
+    rest = rows[plan.sample :]
+    bucket = await _search(before, pivots, rest, plan.steps)
+    sizes = np.bincount(bucket, minlength=plan.sample + 1)
+    starts = np.concatenate([[0], np.cumsum(sizes[:-1] + 1)])
+    out = np.empty(n, dtype=np.intp)
+    out[starts[1:] - 1] = pivots
+    grouped = np.argsort(bucket.astype(np.uint16 if plan.sample < 2**16 else np.uint32), kind="stable")
+    out[np.arange(rest.size) + bucket[grouped]] = rest[grouped]
+    await _finish(before, out, starts, sizes, plan)
+    return out
+
+
+async def _search(before: Before, pivots: Positions, rows: Positions, steps: tuple[int, ...]) -> Positions:
+    """How many of the 2^k - 1 sorted pivots come before each row."""
+    found = np.zeros(rows.size, dtype=np.intp)
+    span = pivots.size + 1
+    for bits in steps:
+        ways = 1 << bits
+        span //= ways
+        at = found[:, None] + span * np.arange(1, ways) - 1
+        outcomes = await before(pivots[at.reshape(-1)], np.repeat(rows, ways - 1))
+        if outcomes is not None:
+            found += span * outcomes.reshape(at.shape).sum(axis=1)
+    return found
+
+
+async def _finish(before: Before, out: Positions, starts: Positions, sizes: Positions, plan: Course) -> None:
+    """Sort each segment of `out` in place: quicksort with a random pivot, all pairs where segments are small."""
+    batch = 0
+    while batch < len(plan.batches) or (sizes > 1).any():
+        last = batch >= len(plan.batches) - 1
+        room = plan.batches[min(batch, len(plan.batches) - 1)]
+        batch += 1
+        # The large ones first: they need the batches that follow.
+        large = (sizes > plan.leaf) & (not last)
+        turn = np.concatenate([np.flatnonzero(large), np.flatnonzero(~large & (sizes > 1))])
+        starts, sizes, large = starts[turn], sizes[turn], large[turn]
+        used = np.cumsum(np.where(large, sizes - 1, sizes * (sizes - 1) // 2))
+        now = int(np.searchsorted(used, room, side="right"))
+        if batch > len(plan.batches):
+            now = max(now, 1)
+        split = int(np.count_nonzero(large[:now]))
+        starts, sizes = await _batch(before, out, starts, sizes, split, now, room)
+
+
+async def _batch(
+    before: Before, out: Positions, starts: Positions, sizes: Positions, split: int, now: int, room: int
+) -> tuple[Positions, Positions]:
+    """Part the first `split` segments, sort the next up to `now`, in one batch of `room` comparisons; what is left."""
+    first, length = starts[:split], sizes[:split]
+    partners = length - 1
+    ends = np.cumsum(partners)
+    begins = ends - partners
+    total = int(ends[-1]) if split else 0
+    offset = np.arange(total) - np.repeat(begins, partners)
+    at = np.repeat(first, partners)
+    others = out[at + 1 + offset]
+    left, right = [others], [out[at]]
+    groups: list[tuple[Positions, Positions]] = []
+    for m in np.unique(sizes[split:now]).tolist():
+        where = starts[split:now][sizes[split:now] == m]
+        segments = out[where[:, None] + np.arange(m)]
+        groups.append((where, segments))
+        one, other = _pairs(segments)
+        left.append(one)
+        right.append(other)
+    idle = max(room - sum(part.size for part in left), 0)
+    filler = np.full(idle, out[0])
+    outcomes = await before(np.concatenate([*left, filler]), np.concatenate([*right, filler]))
+    if outcomes is None:
+        return starts[:0], sizes[:0]
+
+    lower = outcomes[:total]
+    passed = np.concatenate([[0], np.cumsum(lower)])
+    less = passed[ends] - passed[begins]
+    rank = passed[:-1] - np.repeat(passed[begins], partners)
+    pivots = out[first]
+    out[at + np.where(lower, rank, np.repeat(less, partners) + 1 + offset - rank)] = others
+    out[first + less] = pivots
+    done = total
+    for where, segments in groups:
+        count, m = segments.shape
+        pairs = count * (m * (m - 1) // 2)
+        out[where[:, None] + np.arange(m)] = _ranked(segments, outcomes[done : done + pairs])
+        done += pairs
+    return (
+        np.concatenate([first, first + less + 1, starts[now:]]),
+        np.concatenate([less, partners - less, sizes[now:]]),
+    )
+
+
+async def _all_pairs(before: Before, segments: Positions) -> Positions:
+    """Each line of `segments`, `[count, m]`, in order."""
+    left, right = _pairs(segments)
+    return _ranked(segments, await before(left, right))
+
+
+def _pairs(segments: Positions) -> tuple[Positions, Positions]:
+    left, right = np.triu_indices(segments.shape[1], 1)
+    return segments[:, left].reshape(-1), segments[:, right].reshape(-1)
+
+
+def _ranked(segments: Positions, outcomes: Outcomes) -> Positions:
+    """Put each line in order, by the number of rows that come before each."""
+    if outcomes is None:
+        return segments
+    count, m = segments.shape
+    left, right = np.triu_indices(m, 1)
+    # Of each pair one row gains a rank: the right one where the left comes first.
+    gain = np.zeros((left.size, m), dtype=np.float32)
+    gain[np.arange(left.size), right] = 1
+    gain[np.arange(left.size), left] = -1
+    won = outcomes.reshape(count, left.size).astype(np.float32) @ gain
+    rank = won.astype(np.intp) + np.arange(m - 1, -1, -1)
+    ordered = segments.copy()
+    np.put_along_axis(ordered, rank, segments, axis=1)
+    return ordered
+
+
+# --- secret permutations ---------------------------------------------------------------------------------------
+
+
+async def invert(box: BlackBox, permutation: Arith) -> Arith:
+    """The inverse of a secret permutation of 0 .. n-1, such as `argsort` gives: the position of each entry."""
+    n = permutation.shape[0]
+    return await scatter(box, permutation, box.constant(np.arange(n, dtype=np.uint64)))
+
+
+async def scatter(box: BlackBox, permutation: Arith, rows: Arith) -> Arith:
+    """Row i moved to position permutation[i], for a secret permutation of 0 .. n-1 and rows `[n, ...]`.
+
+    Both are shuffled alike, and the shuffled permutation, which is a random one, is opened. 3 rounds. What is no
+    permutation would open its repetitions: this is for the results of `argsort` and `invert` alone.
+    """
+    n = permutation.shape[0]
+    if n < 2:
+        return rows
+    flat = rows.reshape((n, rows.size // n))
+    mixed = await box.shuffle(Arith.concat([permutation.reshape((n, 1)), flat], axis=1))
+    order = await box.open_positions(mixed[:, 0])
+    back = np.empty(n, dtype=np.intp)
+    back[order] = np.arange(n)
+    return mixed[back, 1:].reshape(rows.shape)
+
+
+async def take(box: BlackBox, rows: Arith, permutation: Arith) -> Arith:
+    """Row permutation[i] at position i, for a secret permutation: two `scatter`s, 6 rounds."""
+    return await scatter(box, await invert(box, permutation), rows)

@@ -1,0 +1,254 @@
+"""Sorting by opened comparisons of shuffled rows: right, at the cost that dry says, and alike for all data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness import dry_cost, opened, rep3_boxes, run_plain, run_rep3, share, u64
+from tacit.engine.drive import Traffic, lockstep
+from tacit.library import shuffled
+from tacit.protocols.blackbox import BlackBox
+from tacit.protocols.rep3 import Rep3
+from tacit.protocols.shares import Bits
+
+LO, HI = -(2**63), 2**63 - 1
+EXTREMES = [LO, LO + 1, -(2**62), -1, 0, 1, 2**62, HI - 1, HI]
+NARROW, MEDIUM, FULL = (-3, 3), (-(2**62), 2**62 - 1), (LO, HI)
+
+
+def agrees(program: Any, expected: Any, *inputs: Any) -> None:
+    """rep3 and plain give `expected`, and dry costs what rep3 sent."""
+    result, traffic = run_rep3(program, *inputs)
+    want = expected if isinstance(expected, list) else [expected]
+    plain = run_plain(program, *inputs)
+    for got in (result, plain):
+        for a, b in zip(got if isinstance(got, list) else [got], want, strict=True):
+            np.testing.assert_array_equal(a.view(np.int64), b)
+    assert dry_cost(program, *inputs) == traffic.cost
+
+
+def draw(n: int | tuple[int, ...], bounds: tuple[int, int], seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(*bounds, n, dtype=np.int64, endpoint=True)
+    edges = np.array([v for v in (*bounds, bounds[0] + 1, 0) if bounds[0] <= v <= bounds[1]], dtype=np.int64)
+    return np.where(rng.integers(0, 2, n) == 1, edges[rng.integers(0, edges.size, n)], values)
+
+
+def order_of(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
+    # ~x reverses the order of all int64, the least one included.
+    return np.argsort(~x if descending else x, axis=axis, kind="stable")
+
+
+# --- sorting ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bounds", [NARROW, MEDIUM, FULL], ids=["narrow", "medium", "full"])
+@pytest.mark.parametrize("n", [0, 1, 2, 5, 128, 129, 700])
+@pytest.mark.parametrize("descending", [False, True])
+def test_sorting_agrees_with_numpy_and_keeps_the_order_of_equals(n: int, bounds: Any, descending: bool) -> None:
+    x = draw(n, bounds, n)
+    order = order_of(x, 0, descending)
+    options = {"axis": 0, "descending": descending, "bounds": bounds}
+    agrees(lambda b, u: shuffled.sort(b, u, **options), x[order], x)
+    agrees(lambda b, u: shuffled.argsort(b, u, **options), order, x)
+
+
+@pytest.mark.parametrize("n", [5000, 40_000])
+def test_many_rows_are_sorted(n: int) -> None:
+    x = draw(n, MEDIUM)
+    agrees(lambda b, u: shuffled.argsort(b, u, bounds=MEDIUM), order_of(x, 0, False), x)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (2, 3, 5), (0, 3), (3, 0)])
+def test_every_line_along_an_axis_is_sorted_in_the_same_rounds(shape: tuple[int, ...]) -> None:
+    x = draw(shape, NARROW)
+    for axis in range(len(shape)):
+        agrees(lambda b, u, a=axis: shuffled.sort(b, u, axis=a, bounds=NARROW), np.sort(x, axis=axis), x)
+        agrees(
+            lambda b, u, a=axis: shuffled.argsort(b, u, axis=a, bounds=NARROW, descending=True),
+            order_of(x, axis, True),
+            x,
+        )
+    if x.size:
+        rounds = {
+            dry_cost(lambda b, u: shuffled.sort(b, u, axis=0, bounds=NARROW), np.zeros(s, int)).rounds
+            for s in (shape, shape[:1])
+        }
+        assert len(rounds) == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.one_of(st.sampled_from(EXTREMES), st.integers(LO, HI)), min_size=1, max_size=40),
+    st.booleans(),
+    st.integers(0, 2**32),
+)
+def test_any_int64_are_sorted_whatever_the_order_that_chance_gives(
+    values: list[int], descending: bool, seed: int
+) -> None:
+    x = np.array(values, dtype=np.int64)
+    order, _ = run_rep3(lambda b, u: shuffled.argsort(b, u, bounds=FULL, descending=descending), x, seed=seed)
+    np.testing.assert_array_equal(order.view(np.int64), order_of(x, 0, descending))
+
+
+@pytest.mark.parametrize("shape", [(200,), (200, 3), (200, 2, 2), (1, 2), (0, 2)])
+def test_rows_move_with_their_keys(shape: tuple[int, ...]) -> None:
+    keys, rows = draw(shape[0], NARROW), draw(shape, FULL, 1)
+    order = order_of(keys, 0, False)
+    agrees(lambda b, k, r: _list(shuffled.sort_by(b, k, r, bounds=NARROW)), [keys[order], rows[order]], keys, rows)
+
+
+async def _list(pair: Any) -> list[Any]:
+    return list(await pair)
+
+
+def test_bounds_make_comparisons_cheaper() -> None:
+    x = np.zeros(1000, np.int64)
+    costs = [dry_cost(lambda b, u, k=k: shuffled.sort(b, u, bounds=k), x) for k in (NARROW, MEDIUM, FULL)]
+    assert costs == sorted(costs, key=lambda c: (c.bytes_total, c.rounds))
+    assert costs[0].rounds == costs[1].rounds < costs[2].rounds
+
+
+def test_a_million_keys_take_under_400_rounds_and_1400_megabytes() -> None:
+    x = np.broadcast_to(np.int64(0), (10**6,))
+    for bounds, megabytes in (((0, 2**40), 1000), (MEDIUM, 1300), (FULL, 1350)):
+        cost = dry_cost(lambda b, u, k=bounds: shuffled.sort(b, u, bounds=k), x)
+        assert cost.rounds < 400 and cost.bytes_total < megabytes * 10**6
+
+
+# --- what is opened and what is seen ---------------------------------------------------------------------------
+
+
+class Witness(Rep3):
+    """Remembers what was opened."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.seen: list[np.ndarray] = []
+
+    async def open_outcomes(self, b: Bits) -> Any:
+        self.seen.append(await super().open_outcomes(b))
+        return self.seen[-1]
+
+
+def seen(x: np.ndarray, bounds: tuple[int, int], seed: int) -> tuple[bytes, list[Any]]:
+    """What a sort opens, and the layout of its messages: round, sender, receiver, length."""
+    boxes = rep3_boxes(seed, Witness)
+    traffic = Traffic()
+    shares = share(boxes, x)
+    lockstep([shuffled.sort(b, s, bounds=bounds) for b, s in zip(boxes, shares, strict=True)], traffic, record=True)
+    opened_to = {b"".join(o.tobytes() for o in box.seen) for box in boxes}
+    assert len(opened_to) == 1
+    return opened_to.pop(), [(r, p, q, len(payload)) for r, p, q, payload in traffic.messages]
+
+
+DATA = {
+    "equal": lambda n: np.zeros(n, np.int64),
+    "sorted": lambda n: np.arange(n),
+    "reversed": lambda n: np.arange(n)[::-1].copy(),
+    "few values": lambda n: np.arange(n) % 3,
+    "random": lambda n: np.random.default_rng(0).integers(0, n, n),
+}
+
+
+@pytest.mark.parametrize("n", [100, 900, 5000])
+def test_the_traffic_is_laid_out_alike_whatever_the_data_and_the_keys_of_the_run(n: int) -> None:
+    layouts = [seen(make(n), (0, n), seed)[1] for seed, make in enumerate(DATA.values())]
+    assert all(layout == layouts[0] for layout in layouts)
+
+
+@pytest.mark.parametrize("bounds", [(0, 8), MEDIUM, FULL], ids=["narrow", "medium", "full"])
+def test_equal_keys_open_what_keys_in_order_open(bounds: tuple[int, int]) -> None:
+    # With the same keys of the run, and so the same permutation: ties are broken by the original position.
+    equal, ordered = (seen(DATA[name](9), bounds, 5)[0] for name in ("equal", "sorted"))
+    assert equal == ordered != seen(DATA["equal"](9), bounds, 6)[0]
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_every_pattern_of_outcomes_is_as_likely_whatever_the_data(data: str) -> None:
+    runs = 240
+    patterns = Counter(seen(DATA[data](3), (0, 8), seed)[0] for seed in range(runs))
+    assert len(patterns) == 6
+    chi2 = sum((count - runs / 6) ** 2 / (runs / 6) for count in patterns.values())
+    assert chi2 < 25.7  # one in 10,000 for 5 degrees of freedom
+
+
+def test_ties_broken_by_the_shuffled_position_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def comparison(box: BlackBox, keys: Any, index: Any, *_: Any) -> Any:
+        async def before(left: Any, right: Any) -> Any:
+            at = box.constant(np.arange(keys.shape[0], dtype=np.uint64))
+            return await box.open_outcomes(await box.precedes(keys[left] - keys[right], at[left] - at[right], 8))
+
+        return before
+
+    monkeypatch.setattr(shuffled, "_comparison", comparison)
+    patterns = {seen(DATA["equal"](3), (0, 8), seed)[0] for seed in range(30)}
+    assert len(patterns) == 1
+
+
+# --- the course ------------------------------------------------------------------------------------------------
+
+
+def simulate(n: int, seed: int) -> list[int]:
+    """Sort a random permutation in the clear; the numbers of comparisons by batch."""
+    ranks = np.random.default_rng(seed).permutation(n)
+    batches = []
+
+    async def before(left: Any, right: Any) -> Any:
+        batches.append(left.size)
+        return ranks[left] < ranks[right]
+
+    (order,) = lockstep([shuffled._order(before, np.arange(n))])
+    np.testing.assert_array_equal(ranks[order], np.arange(n))
+    return batches
+
+
+@pytest.mark.parametrize("n", [*range(2, 20), 127, 128, 129, 130, 255, 1000, 4095, 4096, 32768, 131_072])
+def test_batches_depend_on_the_length_alone(n: int) -> None:
+    first, *others = [simulate(n, seed) for seed in range(max(2, min(100, 100_000 // n)))]
+    assert all(batches == first for batches in others)
+
+
+def test_rows_that_chance_leaves_over_are_sorted_in_further_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = shuffled.course(1000)
+    short = shuffled.Course(usual.sample, usual.steps, usual.leaf, (3, 100))
+    monkeypatch.setattr(shuffled, "course", lambda n: short)
+    assert len(simulate(1000, 0)) > 4
+
+
+# --- secret permutations ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(0,), (1, 2), (2,), (50,), (50, 3), (50, 2, 2)])
+def test_secret_permutations_are_applied_and_inverted(shape: tuple[int, ...]) -> None:
+    n = shape[0]
+    rows, permutation = draw(shape, FULL), np.random.default_rng(n).permutation(n)
+    moved = np.empty_like(rows)
+    moved[permutation] = rows
+    agrees(lambda b, p, r: shuffled.scatter(b, p, r), moved, permutation, rows)
+    agrees(lambda b, p, r: shuffled.take(b, r, p), rows[permutation], permutation, rows)
+    agrees(lambda b, p: shuffled.invert(b, p), np.argsort(permutation), permutation)
+
+
+def test_applying_a_permutation_opens_a_random_one() -> None:
+    class Watched(Rep3):
+        seen: Any = None
+
+        async def open_positions(self, x: Any) -> Any:
+            self.seen = await super().open_positions(x)
+            return self.seen
+
+    patterns = Counter()
+    for seed in range(300):
+        boxes = rep3_boxes(seed, Watched)
+        parts = share(boxes, np.arange(3))
+        results = lockstep([shuffled.invert(b, s) for b, s in zip(boxes, parts, strict=True)])
+        np.testing.assert_array_equal(opened(boxes, results), u64([0, 1, 2]))
+        patterns[tuple(boxes[0].seen.tolist())] += 1
+    assert len(patterns) == 6 and sum((c - 50) ** 2 / 50 for c in patterns.values()) < 25.7
