@@ -20,6 +20,7 @@ PAGE = ROOT / "docs" / "sorting.md"
 HEAD = """# Sorting
 
 ```python
+x = s.input(np.array([30, 10, 20]), party=0, range=(0, 99))
 tc.sort(x)                             # opens nothing
 tc.sort(x, strategy="shuffle")         # opens a random pattern, which the plan lists
 tc.argsort(x, strategy="shuffle")      # the secret positions; equal elements keep their order
