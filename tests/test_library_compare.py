@@ -106,12 +106,18 @@ def test_nothing_is_all_true_and_not_any() -> None:
     agrees(lambda b, u: reduce.all_(b, u, axis=1), np.ones(3), bits(flags, 1))
 
 
-def test_an_extreme_takes_the_rounds_of_a_tree() -> None:
-    level = dry_cost(lambda b, u, v: compare.maximum(b, u, v, wraps=False), np.zeros(1), np.zeros(1)).rounds
-    for n, depth in ((2, 1), (3, 2), (1000, 10)):
+def test_an_extreme_takes_few_rounds_on_few_lines_and_few_bytes_on_many() -> None:
+    for n, rounds in ((1, 0), (2, 9), (3, 10), (10, 13), (16, 13), (100, 25)):
         x = np.zeros(n, dtype=np.int64)
-        assert dry_cost(lambda b, u: reduce.maximum(b, u, axis=0, wraps=False), x).rounds == depth * level
-        assert dry_cost(lambda b, u: reduce.argmax(b, u, axis=0, wraps=False), x).rounds == depth * level
+        assert dry_cost(lambda b, u: reduce.maximum(b, u, axis=0, wraps=False), x).rounds == rounds
+        assert dry_cost(lambda b, u: reduce.argmax(b, u, axis=0, wraps=False), x).rounds == rounds
+    # Of many lines the groups are pairs: as many comparisons and injections as there are losers.
+    lines = 1 << 16
+    pair = dry_cost(lambda b, u, v: compare.maximum(b, u, v, wraps=False), *[np.zeros(lines, dtype=np.int64)] * 2)
+    x = np.zeros((8, lines), dtype=np.int64)
+    cost = dry_cost(lambda b, u: reduce.maximum(b, u, axis=0, wraps=False), x)
+    assert cost.bytes_total == 7 * pair.bytes_total
+    assert cost.rounds == 3 * pair.rounds
 
 
 # --- sorting ---------------------------------------------------------------------------------------------------
