@@ -180,7 +180,7 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     ),
     **_table(
         reductions,
-        "all any argmax argmin argsort count_nonzero cumulative_sum max mean min prod sort std sum"
+        "all any argmax argmin argsort count_nonzero cumulative_sum max mean min prod softmax sort std sum"
         " tensordot var vecdot",
     ),
     **_table(
@@ -199,7 +199,7 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
 }
 """Functions on arrays of any program, by their names in the namespace."""
 
-EXTRA: Final = ("assume", "conv2d", "fixed", "getitem", "rsqrt", "sigmoid")
+EXTRA: Final = ("assume", "conv2d", "fixed", "getitem", "rsqrt", "sigmoid", "softmax")
 """Names beyond the standard (`getitem` is what `x[index]` calls)."""
 
 _BITWISE: Final = "the bits of a secret integer are costly to reach; on bool use the logical functions"

@@ -13,9 +13,9 @@ import numpy as np
 from tacit.errors import InputError
 from tacit.frontends.arithmetic import equal, matmul, multiply, sqrt, square, subtract, where
 from tacit.frontends.array import Axis, SecretArray
-from tacit.frontends.operands import Operand, apply, arrays, astype, numbers, public
+from tacit.frontends.operands import Operand, apply, arrays, astype, fixed_point, numbers, public
 from tacit.frontends.scaling import times
-from tacit.frontends.shaping import axes_of, axis_of, concat, expand_dims, getitem, permute_dims, reshape
+from tacit.frontends.shaping import axes_of, axis_of, concat, expand_dims, getitem, moveaxis, permute_dims, reshape
 from tacit.plan import BOOL, FIXED, INT64
 
 
@@ -97,6 +97,14 @@ def min(x: Operand, /, *, axis: Axis = None, keepdims: bool = False) -> SecretAr
     a = numbers(arrays(x)[0])
     _count(a, axis)
     return apply("min", a, axis=axes_of(axis, a.ndim), keepdims=keepdims)
+
+
+def softmax(x: Operand, /, *, axis: int = -1) -> SecretArray:
+    """exp(x) / sum(exp(x)) along an axis, fixed point, within 3 units in the last place and 1 for each of the elements
+    there, rarely more than 5 in all: cheaper and closer than the parts.
+    """
+    rows = apply("softmax", moveaxis(fixed_point(arrays(x)[0]), axis, -1))
+    return moveaxis(rows, -1, axis)
 
 
 def any(x: Operand, /, *, axis: Axis = None, keepdims: bool = False) -> SecretArray:

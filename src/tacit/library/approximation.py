@@ -73,6 +73,31 @@ def rsqrt_coefficients(bits: int) -> tuple[int, ...]:
 
 
 @cache
+def reciprocal_line(most: int, f: int, bits: int) -> tuple[int, int, int]:
+    """A line w = height - slope x near 1/x on [1, most], and how often to square e = 1 - x w until it is nothing.
+
+    The slope times 2^(bits - f), the height times 2^bits. On the best line, by Chebyshev's T_2, |e| is at most
+    1 / T_2(c) with c = (most + 1) / (most - 1). Nothing is less than a quarter of a unit with f fraction bits.
+    """
+    with localcontext() as context:
+        context.prec = DIGITS
+        if most == 1:
+            return 0, 1 << bits, 1
+        width = Decimal(most - 1)
+        centre = (most + 1) / width
+        peak = 2 * centre * centre - 1
+        slope = _rounded(8 / (width * width * peak), bits - f)
+        height = _rounded(8 * centre / (width * peak), bits)
+        a, b = slope / Decimal(2 ** (bits - f)), height / Decimal(2**bits)
+        # e is a parabola: its largest values are at the ends and in the middle.
+        error = max(abs(1 - x * (b - a * x)) for x in (Decimal(1), b / (2 * a), Decimal(most)))
+        steps = 1
+        while error ** (2**steps) > Decimal(2) ** -(f + 2):
+            steps += 1
+        return slope, height, steps
+
+
+@cache
 def sigmoid_spline(cell: int, bits: tuple[int, int, int]) -> tuple[NDArray[np.uint64], tuple[int, int, int]]:
     """The table of sigmoid(y) - 1/2 for y >= 0 in 256 cells of width 2^-cell, and the widths of its three fields.
 

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from tacit.errors import InputError
-from tacit.library import approximation
+from tacit.library import approximation, reduce
 from tacit.library.normalise import (
     FRACTION,
     RAW_MAX,
@@ -362,6 +362,45 @@ async def _sigmoid_centred(box: BlackBox, y: Arith, f: int, bounds: Bounds, up: 
     return await box.bilinear_truncate(_DOT, Arith.stack(left), Arith.stack([s, d, d2]), total - f - up, exact)
 
 
+# --- softmax ---------------------------------------------------------------------------------------------------
+
+
+async def softmax(box: BlackBox, x: Arith, f: int, *, bounds: Bounds | None = None, exact: bool = False) -> Arith:
+    """exp(x) / sum(exp(x)) over the last axis, whose elements must be at most 2^61 raw apart.
+
+    The largest element of a row is taken off it, so no exponential exceeds 1, and their sum is between 1 and the length
+    of the row. It is inverted once a row.
+    """
+    lo, hi = _checked(f, bounds)
+    length = x.shape[-1]
+    top = await reduce.maximum(box, x, wraps=hi - lo >= 2**63)
+    shifted = x - top.reshape((*top.shape, 1))
+    powers = await exp(box, shifted, f, bounds=(max(lo - hi, -RAW_MAX), 0))
+    total = powers.sum(axis=-1, keepdims=True)
+    if length <= _ROW_SHORT and f <= _F_SHORT:
+        inverse, bits = await _reciprocal_of_few(box, total, f, length), FRACTION
+    else:
+        near = (1 << f) + _SLACK
+        inverse, bits = await reciprocal(box, total, f, bounds=(near - 2 * _SLACK, length * near)), f
+    return await box.bilinear_truncate(MUL, powers, inverse, bits, exact)
+
+
+async def _reciprocal_of_few(box: BlackBox, x: Arith, f: int, most: int) -> Arith:
+    """1/x for x between 1 and the small number `most`: Goldschmidt's iteration, begun on a line, without comparisons.
+
+    1/x = w (1 + e)(1 + e^2)(1 + e^4)... for any w near 1/x and e = 1 - x w. Gives 30 fraction bits.
+    """
+    slope, height, steps = approximation.reciprocal_line(most, f, FRACTION)
+    w = box.add_public(x * -slope, height)
+    # x / 2^p with 30 fraction bits, so that products stay small.
+    p = most.bit_length()
+    e = box.add_public(-await box.bilinear_truncate(MUL, x << (FRACTION - f - p), w, FRACTION - p), _ONE)
+    for _ in range(steps - 1):
+        step, e = await gather(*(box.bilinear_truncate(MUL, a, e, FRACTION) for a in (w, e)))
+        w = w + step
+    return w + await box.bilinear_truncate(MUL, w, e, FRACTION)
+
+
 # --- polynomials -----------------------------------------------------------------------------------------------
 
 
@@ -423,5 +462,9 @@ _START: Final = round(2.8187 * _ONE)
 _HIGHEST: Final = 2 * FRACTION
 """The largest exponent of a quotient that is computed: mantissas reach 2, so results reach 2^61."""
 _CELL: Final = 4
+_ROW_SHORT, _F_SHORT = 16, 20
+"""Rows of this length, with fraction bits that leave the slope of a line enough of them, need no normalisation."""
+_SLACK: Final = 16
+"""Units in the last place by which exp(0) may differ from 1."""
 _DOT: Final = Bilinear("dot", lambda x, y: np.asarray((x * y).sum(axis=0, dtype=np.uint64)), lambda x, _: x[1:])
 """The sum of products over the first axis."""

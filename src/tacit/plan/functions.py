@@ -127,6 +127,7 @@ FUNCTION_BOUNDS: Final[dict[str, FunctionBound]] = {
         lambda x, f: Interval(isqrt(2 ** (3 * f) // x.hi), isqrt(2 ** (3 * f) // x.lo) + 1),
     ),
     "sigmoid": FunctionBound("any x", _anything, _unit(0)),
+    "softmax": FunctionBound("rows of which no two elements are 2^61 raw apart", _anything, _unit(0)),
     "sqrt": FunctionBound(
         "x >= 0",
         lambda _: Interval(0, FIXED_MAX),
@@ -134,4 +135,4 @@ FUNCTION_BOUNDS: Final[dict[str, FunctionBound]] = {
     ),
     "tanh": FunctionBound("any x", _anything, _unit(-1)),
 }
-"""Domain and image of each function of one fixed-point argument."""
+"""Domain and image of each function of one fixed-point argument, softmax of rows included."""
