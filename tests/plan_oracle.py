@@ -13,7 +13,7 @@ import numpy as np
 
 from tacit.frontends.encoding import as_public, encode, natural_dtype, raw_bounds
 from tacit.frontends.program import Program
-from tacit.plan import Node, Plan, Public, constant_array, numpy_index
+from tacit.plan import Node, Plan, Public, constant_array, numpy_index, product_shift
 
 COMPARE = {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
 COMPARE |= {"eq": np.equal, "ne": np.not_equal, "logical_xor": np.not_equal}
@@ -109,12 +109,14 @@ def compute(node: Node, args: list[Any], types: list[Any]) -> Any:
     if op in SIMPLE:
         return SIMPLE[op](*args)
     if op in PRODUCTS:
-        product = PRODUCTS[op](*args)
-        return product >> f if all(t.dtype.is_fixed for t in types) else product
+        return PRODUCTS[op](*args) * np.int64(attrs["numerator"]) >> product_shift(types, attrs)
     if op == "scale":
         return (args[0] * np.int64(attrs["numerator"])) >> attrs["shift"]
     if op == "div":
         return np.rint(args[0] / args[1] * 2**f)
+    if op == "softmax":
+        e = np.exp((args[0] - args[0].max(axis=-1, keepdims=True)) / 2**f)
+        return np.rint(e / e.sum(axis=-1, keepdims=True) * 2**f)
     if op in FUNCTIONS:
         return np.rint(FUNCTIONS[op](args[0] / 2**f, f) * 2**f)
     if op in REDUCE:

@@ -78,6 +78,40 @@ def test_a_mean_costs_few_truncations() -> None:
         assert sum(n.op == "scale" and n.attrs["shift"] > 0 for n in o.plan.nodes) <= most
 
 
+def scalings(o: Oracle) -> tuple[int, list[tuple[int, int]]]:
+    """How many nodes of the plan truncate after a product, and numerator and shift of its products."""
+    assert o.plan is not None
+    products = [n.attrs for n in o.plan.nodes if n.op in ("mul", "square", "matmul")]
+    scales = sum(n.op == "scale" and n.attrs["shift"] > 0 for n in o.plan.nodes)
+    return scales, [(a["numerator"], a["shift"]) for a in products]
+
+
+def test_a_product_and_its_scaling_are_truncated_once() -> None:
+    x, w = RNG.uniform(-1, 1, (7, 50)), RNG.uniform(-1, 1, 50)
+    for factor in (2.0**-10, 0.01, -0.01):
+        for product in (lambda a, b: a @ b, lambda a, b: a * b, lambda a, b: (a + b) ** 2):
+            o = Oracle()
+            a, b = o.input(x, range=(-1, 1)), o.input(w, party=1, range=(-1, 1))
+            got = (factor * product(a, b)).reveal()
+            left, ((numerator, shift),) = scalings(o)
+            assert left == 0
+            assert abs(numerator / 2**shift - factor) < 2.0**-18
+            np.testing.assert_allclose(got, factor * product(x, w), rtol=0, atol=(2 + 50 * abs(factor)) * 2.0**-18)
+
+
+def test_a_product_that_is_used_again_or_has_no_room_is_not_scaled_with_another() -> None:
+    x = RNG.uniform(-1, 1, 9)
+    o = Oracle()
+    a = o.input(x, range=(-1, 1)) + o.input(x, party=1, range=(-1, 1))
+    square = a * a
+    (square + square * 0.125).reveal()
+    assert scalings(o) == (1, [(1, 0)])
+    o = Oracle()
+    a, b = (o.input(x, party=k, range=(-(2.0**11), 2.0**11)) for k in (0, 1))
+    (a * b * 0.3).reveal()
+    assert scalings(o)[1] == [(1, 0)]
+
+
 @pytest.mark.parametrize("correction", [0, 1])
 def test_variances_of_integers_of_moderate_range_are_within_two_units(correction: int) -> None:
     for n, bits in [(2, 4), (50, 7), (569, 12), (1000, 15)]:

@@ -30,7 +30,7 @@ from tacit.plan import (
 )
 from tacit.plan.functions import quotient
 from tacit.plan.indexing import indexed_shape
-from tacit.plan.ops import keeps_low_bits, truncates
+from tacit.plan.ops import defaults, keeps_low_bits, truncates
 
 ONE = 2**18
 
@@ -45,8 +45,15 @@ def fx(shape=(4,), lo=-ONE, hi=ONE, home=None):
 
 BIT = t(BOOL, lo=0, hi=1)
 EXACT = {"exact": True}
+PRODUCT = {"numerator": 1, "shift": 0, **EXACT}
 ORDER = {"axis": 0, "descending": False, "strategy": "network"}
 OVER0 = {"axis": (0,), "keepdims": False}
+
+
+def completed(op, attrs):
+    """Attributes with the defaults of those that a row leaves out."""
+    return Attrs({**(defaults(op) if op in OPS else {}), **attrs})
+
 
 # (operation, operands, attributes, result's dtype, shape, lo, hi)
 TABLE = [
@@ -59,6 +66,8 @@ TABLE = [
     ("mul", [t(), fx()], EXACT, FIXED, (4,), -10 * ONE, 10 * ONE),
     ("square", [t()], EXACT, INT64, (4,), 0, 100),
     ("square", [fx()], {"exact": False}, FIXED, (4,), 0, ONE + 1),
+    ("mul", [fx(), fx()], {"numerator": 3, "shift": 1, "exact": False}, FIXED, (4,), -3 * ONE // 2, 3 * ONE // 2 + 1),
+    ("mul", [t(), fx()], {"numerator": 1, "shift": 4, **EXACT}, FIXED, (4,), -10 * ONE // 16, 10 * ONE // 16 + 1),
     ("matmul", [t(shape=(2, 3)), t(shape=(3, 5))], EXACT, INT64, (2, 5), -300, 300),
     ("matmul", [t(shape=(3,)), t(shape=(3,))], EXACT, INT64, (), -300, 300),
     ("matmul", [t(shape=(7, 2, 3)), t(shape=(3,))], EXACT, INT64, (7, 2), -300, 300),
@@ -110,6 +119,7 @@ TABLE = [
     ("argsort", [fx()], ORDER, INT64, (4,), 0, 3),
     ("assume", [t()], {"lo": -100, "hi": 3}, INT64, (4,), -10, 3),
     ("sigmoid", [fx()], EXACT, FIXED, (4,), -16, ONE + 2**12 + 16),
+    ("softmax", [fx(shape=(2, 3))], EXACT, FIXED, (2, 3), -16, ONE + 2**12 + 16),
     ("tanh", [fx()], EXACT, FIXED, (4,), -ONE - 2**12 - 16, ONE + 2**12 + 16),
     ("sqrt", [fx(lo=0, hi=4 * ONE)], EXACT, FIXED, (4,), -16, 2 * ONE + 1 + 2**13 + 16),
 ]
@@ -131,7 +141,7 @@ OTHERS = {
 
 @pytest.mark.parametrize(("op", "types", "attrs", "dtype", "shape", "lo", "hi"), TABLE, ids=lambda v: str(v)[:12])
 def test_inference_table(op, types, attrs, dtype, shape, lo, hi):
-    result = infer(op, types, Attrs(attrs))
+    result = infer(op, types, completed(op, attrs))
     assert result == TensorType(dtype, shape, Secret(), Interval(lo, hi))
 
 
@@ -174,6 +184,14 @@ def test_every_operation_is_documented():
         ("scale", [t()], {"numerator": 1, "shift": 0, **EXACT}, "PLAN-004"),
         ("scale", [fx()], {"numerator": 1, "shift": 62, **EXACT}, "PLAN-006"),
         ("scale", [fx()], {"numerator": 1, "shift": -1, **EXACT}, "PLAN-006"),
+        ("mul", [fx(), fx()], {"shift": 44, **EXACT}, "PLAN-006"),
+        ("mul", [fx(), fx()], {"shift": -1, **EXACT}, "PLAN-006"),
+        ("mul", [t(), t()], {"shift": 1, **EXACT}, "PLAN-006"),
+        ("mul", [fx(hi=2**31), fx(hi=2**31 - 1)], {"numerator": 2, "shift": 1, **EXACT}, "PLAN-009"),
+        ("softmax", [fx(shape=(2, 0))], EXACT, "PLAN-005"),
+        ("softmax", [fx(shape=())], EXACT, "PLAN-005"),
+        ("softmax", [fx(lo=-(2**60), hi=2**60 + 1)], EXACT, "PLAN-009"),
+        ("softmax", [t()], EXACT, "PLAN-004"),
         ("sum", [BIT], OVER0, "PLAN-004"),
         ("cast", [t()], {"dtype": BOOL}, "PLAN-004"),
         ("cast", [fx()], {"dtype": fixed(10)}, "PLAN-004"),
@@ -208,7 +226,7 @@ def test_every_operation_is_documented():
 )
 def test_misuse_is_refused_with_its_code(op, types, attrs, code):
     with pytest.raises(PlanError) as e:
-        infer(op, types, Attrs(attrs))
+        infer(op, types, completed(op, attrs))
     assert e.value.code == code
     assert len(str(e.value)) < 1200
 
@@ -255,7 +273,7 @@ BIG = 2**62
 )
 def test_a_result_that_could_wrap_is_refused_with_its_size_and_what_to_do(op, types, attrs, reach):
     with pytest.raises(PlanError) as e:
-        infer(op, types, Attrs(attrs))
+        infer(op, types, completed(op, attrs))
     assert e.value.code == "PLAN-009"
     assert f"`{op}` could reach {reach}" in e.value.what
     assert "assume" in e.value.next
@@ -263,7 +281,7 @@ def test_a_result_that_could_wrap_is_refused_with_its_size_and_what_to_do(op, ty
 
 
 def test_a_product_just_below_the_slack_bits_is_accepted():
-    assert infer("mul", [fx(hi=2**31), fx(hi=2**31 - 1)], Attrs(EXACT)).interval.hi <= 2**44
+    assert infer("mul", [fx(hi=2**31), fx(hi=2**31 - 1)], Attrs(PRODUCT)).interval.hi <= 2**44
 
 
 def test_a_divisor_kept_from_zero_makes_a_division_possible():
@@ -278,7 +296,7 @@ def test_integer_results_lie_in_the_inferred_interval(data):
     op = data.draw(st.sampled_from(["add", "sub", "mul", "minimum", "maximum"]))
     bounds = [sorted(data.draw(st.tuples(st.integers(-99, 99), st.integers(-99, 99)))) for _ in "xy"]
     x, y = (np.array(data.draw(st.lists(st.integers(*b), min_size=3, max_size=3)), dtype=np.int64) for b in bounds)
-    attrs = Attrs(EXACT if op == "mul" else {})
+    attrs = Attrs(PRODUCT if op == "mul" else {})
     function = {"add": np.add, "sub": np.subtract, "mul": np.multiply}.get(op) or getattr(np, op)
 
     interval = infer(op, [t(lo=b[0], hi=b[1], shape=(3,)) for b in bounds], attrs).interval
@@ -365,11 +383,12 @@ def test_reciprocal_of_default_range_fits_and_of_zero_is_refused():
 
 
 def test_only_secret_fixed_point_products_have_a_choice_of_truncation():
-    exact = Attrs(EXACT)
+    exact = Attrs(PRODUCT)
     assert truncates("mul", [fx(), fx()], exact)
     assert truncates("mul", [fx(), fx(home=Public())], exact)
     assert not truncates("mul", [fx(home=Public()), fx(home=Public())], exact)
     assert not truncates("mul", [fx(), t()], exact)
+    assert truncates("mul", [fx(), t()], exact.replaced(shift=1))
     assert truncates("exp", [fx()], exact)
     assert not truncates("exp", [fx(home=Private(0))], exact)
     assert not truncates("scale", [fx()], Attrs({"numerator": 3, "shift": 0, **EXACT}))
@@ -377,10 +396,11 @@ def test_only_secret_fixed_point_products_have_a_choice_of_truncation():
 
 
 def test_low_bits_survive_linear_operations_only():
-    exact = Attrs(EXACT)
+    exact = Attrs(PRODUCT)
     assert keeps_low_bits("add", [fx(), fx()], Attrs())
     assert keeps_low_bits("mul", [fx(), fx(home=Public())], exact)
     assert keeps_low_bits("mul", [fx(), t()], exact)
+    assert keeps_low_bits("mul", [fx(), t()], exact.replaced(shift=1))
     assert not keeps_low_bits("mul", [fx(), fx()], exact)
     assert not keeps_low_bits("exp", [fx()], exact)
     assert not keeps_low_bits("lt", [fx(), fx()], Attrs())

@@ -138,6 +138,7 @@ NO_VARIANCE = [
     (INT64, lambda b, x: b.add("sub", [squares(b, x, 4), total(b, x, (0,))])),
     (INT64, lambda b, x: b.add("sub", [squares(b, x, 4), b.add("abs", [total(b, x, (0,))])])),
     (INT64, lambda b, x: b.add("sub", [squares(b, x, 3), b.add("square", [total(b, x, (0,))])])),
+    (INT64, lambda b, x: b.add("sub", [squares(b, x, 4), b.add("square", [total(b, x, (0,))], numerator=2)])),
     # Of fixed-point numbers, whose roundings may be all that remains.
     (FIXED, lambda b, x: b.add("sub", [squares(b, x, 4), b.add("square", [total(b, x, (0,))])])),
 ]
@@ -255,6 +256,27 @@ def test_an_assumed_range_makes_no_constant():
 def test_factors_are_told_to_within_their_precision(numerator, shift, words):
     got, _ = plan_with(lambda b, x: b.add("scale", [x], numerator=numerator, shift=shift))
     assert got == words
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda b, x: b.add("square", [x], numerator=3, shift=4), "(the square of `x` of p0) times 0.1875"),
+        (lambda b, x: b.add("mul", [x, x], shift=10), "(`x` of p0 times `x` of p0) divided by 1024"),
+        (lambda b, x: b.add("mul", [x, b.constant(3)], numerator=5, shift=1), "`x` of p0 times 7.5"),
+        # Of eight roundings something may remain.
+        (
+            lambda b, x: b.add("scale", [b.add("square", [x], shift=3)], numerator=8),
+            "((the square of `x` of p0) divided by 8) times 8",
+        ),
+        (
+            lambda b, x: b.add("add", [b.add("square", [x], shift=1), b.add("square", [x], shift=1)]),
+            "the square of `x` of p0",
+        ),
+    ],
+)
+def test_the_factor_of_a_product_is_told(make, words):
+    assert plan_with(make)[0] == words
 
 
 def test_a_name_cannot_pose_as_words():

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from tacit.plan import Public, Secret, TensorType
+from tacit.plan import Attrs, Public, Secret, TensorType, product_shift
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.shares import Arith, Bits, U64Array, unpack_plane
 
@@ -24,7 +24,7 @@ class Call:
     values: tuple[Value, ...]
     types: tuple[TensorType, ...]
     type: TensorType
-    attrs: Mapping[str, Any]
+    attrs: Attrs
     proven: bool = True
     """Whether every interval follows from what parties checked: no `assume`, and no input that a client deals."""
 
@@ -70,9 +70,9 @@ class Call:
         return difference.lo < -(2**63) or difference.hi >= 2**63
 
     @property
-    def f(self) -> int:
-        """Fraction bits to truncate after a product: those of the result if every operand is fixed, else 0."""
-        return self.type.dtype.f if all(t.dtype.is_fixed for t in self.types) else 0
+    def truncated(self) -> int:
+        """By how many bits this product is truncated."""
+        return product_shift(self.types, self.attrs)
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Value]]

@@ -37,18 +37,31 @@ async def _neg(c: Call) -> Value:
 
 
 async def _scaled(c: Call, product: Arith) -> Arith:
-    return await c.box.truncate(product, c.f, c.attrs["exact"]) if c.f else product
+    """A product with a public operand, multiplied and truncated."""
+    product = _times(product, c.attrs["numerator"])
+    return await c.box.truncate(product, c.truncated, c.attrs["exact"]) if c.truncated else product
+
+
+def _factors(c: Call) -> tuple[Arith, Arith]:
+    """The operands of a product of secrets, the smaller one multiplied by the numerator."""
+    x, y, numerator = c.lifted(0), c.lifted(-1), c.attrs["numerator"]
+    return (_times(x, numerator), y) if x.size <= y.size else (x, _times(y, numerator))
+
+
+def _times(x: Arith, numerator: int) -> Arith:
+    return x if numerator == 1 else x * numerator
 
 
 async def _mul(c: Call) -> Value:
     for k in (0, 1):
         if c.is_public(k):
             return await _scaled(c, c.arith(1 - k) * c.public(k))
-    return await fixed.mul(c.box, c.arith(0), c.arith(1), c.f, c.attrs["exact"])
+    return await fixed.mul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
 
 
 async def _square(c: Call) -> Value:
-    return await fixed.square(c.box, c.arith(0), c.f, c.attrs["exact"])
+    # Its one operand is both.
+    return await fixed.mul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
 
 
 async def _matmul(c: Call) -> Value:
@@ -58,13 +71,13 @@ async def _matmul(c: Call) -> Value:
     if c.is_public(1):
         right = c.public(1)
         return await _scaled(c, c.arith(0).map(lambda p: MATMUL.apply(p, right)))
-    return await fixed.matmul(c.box, c.arith(0), c.arith(1), c.f, c.attrs["exact"])
+    return await fixed.matmul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
 
 
 async def _conv2d(c: Call) -> Value:
     stride, padding = c.attrs["stride"], c.attrs["padding"]
     return await fixed.conv2d(
-        c.box, c.lifted(0), c.lifted(1), stride=stride, padding=padding, f=c.f, exact=c.attrs["exact"]
+        c.box, *_factors(c), stride=stride, padding=padding, f=c.truncated, exact=c.attrs["exact"]
     )
 
 
@@ -85,6 +98,10 @@ def _function(name: str) -> Handler:
         return result
 
     return call
+
+
+async def _softmax(c: Call) -> Value:
+    return await nonlinear.softmax(c.box, c.arith(0), c.type.dtype.f, bounds=c.bounds(0), exact=c.attrs["exact"])
 
 
 async def _abs(c: Call) -> Value:
@@ -265,6 +282,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "scale": in_pieces(_scale),
     "div": in_pieces(_div),
     **{name: in_pieces(_function(name)) for name in ("reciprocal", "sqrt", "rsqrt", "exp", "log", "sigmoid", "tanh")},
+    "softmax": _softmax,
     "abs": in_pieces(_abs),
     "lt": in_pieces(_lt),
     "le": in_pieces(_le),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
@@ -10,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tacit.errors import PlanError
 from tacit.frontends.encoding import encode
 from tacit.plan import (
     OPS,
@@ -23,6 +25,7 @@ from tacit.plan import (
     Secret,
     TensorType,
     constant_array,
+    defaults,
     infer,
     join,
 )
@@ -69,8 +72,8 @@ def record(op: str, *inputs: Record, **attrs: Attr) -> Record:
 
     Raises `PlanError` as the plan's typing rules do: where the user's line is, not when the plan is built.
     """
-    schema = OPS[op].schema
-    full = Attrs({**attrs, "exact": True} if "exact" in schema else attrs)
+    exact = {"exact": True} if "exact" in OPS[op].schema else {}
+    full = Attrs({**defaults(op), **attrs, **exact})
     types: Iterable[TensorType] = [i.type for i in inputs]
     if join(t.home for t in types) == Secret():
         # The builder will put a `share` in front of these.
@@ -141,14 +144,44 @@ def write(scope: PlanBuilder | RegionBuilder, outputs: Sequence[Record]) -> list
 
 def _write(scope: PlanBuilder | RegionBuilder, outputs: Sequence[Record], ids: dict[Record, list[int]]) -> list[int]:
     """As `write`, where `ids` holds what is written already: of each record its values, several for a loop."""
-    for item in needed(outputs, stop=ids):
+    items = needed(outputs, stop=ids)
+    uses = Counter([*outputs, *(i for item in items for i in item.inputs)])
+    merged = {i.inputs[0]: i for i in items if i.inputs and uses[i.inputs[0]] == 1 and _truncate_together(i)}
+    for item in items:
+        if item in merged:
+            continue
+        operands = [ids[i][0] for i in item.inputs if i not in merged]
         if item.op == "repeat":
-            ids[item] = _write_loop(scope, item, [ids[i][0] for i in item.inputs])
+            ids[item] = _write_loop(scope, item, operands)
         elif item.op == "result":
             ids[item] = [ids[item.inputs[0]][item.attrs["index"]]]
+        elif operands or not item.inputs:
+            ids[item] = [scope.add(item.op, operands, **item.attrs)]
         else:
-            ids[item] = [scope.add(item.op, [ids[i][0] for i in item.inputs], **item.attrs)]
+            product = item.inputs[0]
+            ids[item] = [scope.add(product.op, [ids[i][0] for i in product.inputs], **_both(item))]
     return [ids[o][0] for o in outputs]
+
+
+def _truncate_together(item: Record) -> bool:
+    """Whether this scales down a product of secrets that has the room to be truncated only once, after both."""
+    if item.op != "scale" or not item.attrs["shift"] or item.type.home != Secret():
+        return False
+    product = item.inputs[0]
+    if "shift" not in OPS[product.op].schema or product.op == "scale":
+        return False
+    try:
+        infer(product.op, [_at(i.type, Secret()) for i in product.inputs], Attrs({**_both(item), "exact": True}))
+    except PlanError:
+        return False
+    return True
+
+
+def _both(item: Record) -> dict[str, Any]:
+    """The attributes of a product that does what its scaling would do after it."""
+    product = {**defaults(item.inputs[0].op), **item.inputs[0].attrs}
+    numerator, shift = (item.attrs[name] for name in ("numerator", "shift"))
+    return {**product, "numerator": product["numerator"] * numerator, "shift": product["shift"] + shift}
 
 
 def _write_loop(scope: PlanBuilder | RegionBuilder, item: Record, operands: list[int]) -> list[int]:

@@ -7,7 +7,7 @@ from tacit.plan.functions import FUNCTION_BOUNDS, FunctionBound
 from tacit.plan.graph import Plan, PlanBuilder, RegionBuilder
 from tacit.plan.indexing import normalise_index, numpy_index
 from tacit.plan.nodes import Attr, Attrs, Graph, Node, Region
-from tacit.plan.ops import OPS, OpSpec, constant_array, infer, truncates
+from tacit.plan.ops import OPS, OpSpec, constant_array, defaults, infer, product_shift, truncates
 from tacit.plan.types import (
     BOOL,
     FIXED,
@@ -66,11 +66,13 @@ __all__ = [
     "TensorType",
     "constant_array",
     "default_interval",
+    "defaults",
     "fixed",
     "infer",
     "join",
     "normalise_index",
     "numpy_index",
+    "product_shift",
     "truncates",
     "verify",
     "verify_matches",

@@ -21,8 +21,8 @@ from tacit.plan.nodes import Attrs, Graph, Node, Region
 from tacit.plan.ops import spec_of
 from tacit.plan.types import DType, Interval, TensorType, parse_home
 
-VERSION: Final = 1
-DIGEST_PREFIX: Final = b"tacit plan v1\x00"
+VERSION: Final = 2
+DIGEST_PREFIX: Final = b"tacit plan v2\x00"
 BYTES_MAX: Final = 2**24
 NODES_MAX: Final = 2**16
 DEPTH_MAX: Final = 4

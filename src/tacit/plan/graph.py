@@ -17,7 +17,7 @@ from tacit.plan.attributes import check_attrs
 from tacit.plan.disclosure import Assumption, Disclosure
 from tacit.plan.exactness import make_exact
 from tacit.plan.nodes import Attr, Attrs, Graph, Node, Region, live
-from tacit.plan.ops import infer_node, spec_of, truncates
+from tacit.plan.ops import defaults, infer_node, spec_of, truncates
 from tacit.plan.types import (
     BOOL,
     FIXED,
@@ -88,8 +88,8 @@ class _Scope:
     def add(self, op: str, inputs: Sequence[int] = (), **attrs: Attr) -> int:
         """Add an operation on earlier nodes and return its id.
 
-        `exact` may be left out: truncation is then exact only where `build` finds that it must be. `strategy` of a
-        sort defaults to "network". A `share` is put before every private operand that meets a secret or another
+        `exact` may be left out: truncation is then exact only where `build` finds that it must be. Others have the
+        values of `ops.defaults`. A `share` is put before every private operand that meets a secret or another
         party's value, and before every use of a client's input. Raises `PlanError` as `ops.infer` does, and PLAN-018
         for an operation out of place.
         """
@@ -104,8 +104,7 @@ class _Scope:
                 for n in operands
             ]
             operands = [self._node(i) for i in inputs]
-        if "strategy" in spec.schema:
-            attrs.setdefault("strategy", "network")
+        attrs = {**defaults(op), **attrs}
         if "exact" in spec.schema and "exact" not in attrs:
             # The typing rule comes first: `truncates` takes well-typed operands.
             strict = Attrs({**attrs, "exact": True})

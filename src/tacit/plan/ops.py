@@ -29,7 +29,7 @@ from tacit.errors import PlanError
 from tacit.plan.attributes import AttrKind, check_attrs
 from tacit.plan.functions import FUNCTION_BOUNDS, quotient
 from tacit.plan.indexing import indexed_shape
-from tacit.plan.nodes import Attrs, Node, Region
+from tacit.plan.nodes import Attr, Attrs, Node, Region
 from tacit.plan.types import (
     BOOL,
     FIXED_MAX,
@@ -86,6 +86,11 @@ def spec_of(op: str) -> OpSpec:
             "PLAN-007", f"there is no operation named {str(op)[:40]!r}", expected=f"one of {', '.join(sorted(OPS))}"
         )
     return OPS[op]
+
+
+def defaults(op: str) -> dict[str, Attr]:
+    """The attributes of an operation that whoever writes a plan may leave out, except `exact`."""
+    return {name: value for name, value in _DEFAULTS.items() if name in OPS[op].schema}
 
 
 def infer(op: str, types: Types, attrs: Attrs) -> TensorType:
@@ -181,15 +186,15 @@ def truncates(op: str, types: Types, attrs: Attrs) -> bool:
     """
     if "exact" not in OPS[op].schema or join(t.home for t in types) != Secret():
         return False
-    if op == "scale":
-        return bool(attrs["shift"] > 0)
+    if "shift" in attrs:
+        return (attrs["shift"] if op == "scale" else product_shift(types, attrs)) > 0
     return all(t.dtype.is_fixed for t in types)
 
 
 def keeps_low_bits(op: str, types: Types, attrs: Attrs) -> bool:
     """Whether the low bits of the operands can be read off the result; see exactness.py."""
     low_bits = OPS[op].low_bits
-    if low_bits == "linear" and truncates(op, types, attrs):
+    if low_bits == "linear" and truncates(op, types, attrs) and all(t.dtype.is_fixed for t in types):
         return any(t.home != Secret() for t in types)
     return low_bits != "hidden"
 
@@ -377,33 +382,42 @@ def _unary(op: str, bounds: Callable[[Interval], Interval]) -> Callable[[Types, 
     return rule
 
 
-def _product(op: str, types: Types, product: Interval) -> tuple[DType, Interval]:
+def product_shift(types: Types, attrs: Attrs) -> int:
+    """By how many bits a product is truncated: `shift`, and the fraction bits of one of two fixed operands."""
+    shift: int = attrs["shift"]
+    return shift + (types[0].dtype.f if all(t.dtype.is_fixed for t in types) else 0)
+
+
+def _product(op: str, types: Types, attrs: Attrs, product: Interval) -> tuple[DType, Interval]:
     """Element type and bounds of a product whose raw value, before any truncation, is within `product`."""
-    dtypes = [t.dtype for t in types]
-    if all(d.is_int for d in dtypes):
+    fixed = [t.dtype for t in types if t.dtype.is_fixed]
+    if not all(t.dtype.is_int or t.dtype in fixed[:1] for t in types):
+        raise _type_error(op, types, "integers, or fixed with the same f, or one of each")
+    bits = product_shift(types, attrs)
+    if not 0 <= attrs["shift"] <= bits <= SHIFT_MAX or not (fixed or attrs["shift"] == 0):
+        raise PlanError(
+            "PLAN-006", f"attribute `shift` of `{op}` is out of range", expected=f"0 to {SHIFT_MAX}, 0 for integers"
+        )
+    product = product.scale(attrs["numerator"])
+    if not fixed:
         return INT64, product
-    if all(d.is_int or d.is_fixed for d in dtypes):
-        wide = next(d for d in dtypes if d.is_fixed)
-        if any(d.is_int for d in dtypes):
-            return wide, product
-        if all(d == wide for d in dtypes):
-            _check_product(op, wide, product)
-            return wide, product.truncate(wide.f)
-    raise _type_error(op, types, "integers, or fixed with the same f, or one of each")
+    if bits:
+        _check_product(op, fixed[0], product)
+    return fixed[0], product.truncate(bits)
 
 
-def _mul(types: Types, _: Attrs) -> Result:
+def _mul(types: Types, attrs: Attrs) -> Result:
     x, y = types
-    dtype, interval = _product("mul", types, x.interval * y.interval)
+    dtype, interval = _product("mul", types, attrs, x.interval * y.interval)
     return dtype, _broadcast("mul", types), interval
 
 
-def _square(types: Types, _: Attrs) -> Result:
-    dtype, interval = _product("square", types, types[0].interval.square())
+def _square(types: Types, attrs: Attrs) -> Result:
+    dtype, interval = _product("square", types, attrs, types[0].interval.square())
     return dtype, types[0].shape, interval
 
 
-def _matmul(types: Types, _: Attrs) -> Result:
+def _matmul(types: Types, attrs: Attrs) -> Result:
     x, y = types
     if not x.shape or not y.shape or x.shape[-1] != y.shape[-2 if len(y.shape) > 1 else 0]:
         raise _shape_error(
@@ -413,7 +427,7 @@ def _matmul(types: Types, _: Attrs) -> Result:
         )
     batch = _broadcast("matmul", [_with_shape(t, t.shape[:-2]) for t in types])
     shape = (*batch, *x.shape[-2:-1], *(y.shape[-1:] if len(y.shape) > 1 else ()))
-    dtype, interval = _product("matmul", types, (x.interval * y.interval).sum_of(x.shape[-1]))
+    dtype, interval = _product("matmul", types, attrs, (x.interval * y.interval).sum_of(x.shape[-1]))
     return dtype, shape, interval
 
 
@@ -432,7 +446,7 @@ def _conv2d(types: Types, attrs: Attrs) -> Result:
     shape = (x.shape[0], w.shape[0], spare[0] // stride[0] + 1, spare[1] // stride[1] + 1)
     # Padding puts zeros in the place of some products.
     term = (x.interval * w.interval) | Interval(0, 0)
-    dtype, interval = _product("conv2d", types, term.sum_of(prod(w.shape[1:])))
+    dtype, interval = _product("conv2d", types, attrs, term.sum_of(prod(w.shape[1:])))
     return dtype, shape, interval
 
 
@@ -473,6 +487,18 @@ def _function(name: str) -> Callable[[Types, Attrs], Result]:
         return x.dtype, x.shape, FUNCTION_BOUNDS[name].result(name, x.interval, x.dtype.f)
 
     return rule
+
+
+def _softmax(types: Types, attrs: Attrs) -> Result:
+    (x,) = types
+    result = _function("softmax")(types, attrs)
+    if not x.shape or not x.shape[-1]:
+        raise _shape_error("softmax", f"got the shape {list(x.shape)}", "at least one element in each row")
+    if x.interval.hi - x.interval.lo > FIXED_MAX:
+        raise _range_error(
+            "softmax", f"2^{power_of_two(x.interval.hi - x.interval.lo)} raw between elements", "2^61 raw at most"
+        )
+    return result
 
 
 # --- typing rules: comparison, logic, choice -------------------------------------------------------------------
@@ -694,6 +720,8 @@ SORT_STRATEGIES: Final[dict[str, str]] = {
 _ORDER: Final[dict[str, AttrKind]] = {"axis": "int", "descending": "bool", "strategy": "str"}
 _REDUCE: Final[dict[str, AttrKind]] = {"axis": "ints", "keepdims": "bool"}
 _EXACT: Final[dict[str, AttrKind]] = {"exact": "bool"}
+_PRODUCT: Final[dict[str, AttrKind]] = {"numerator": "int", "shift": "int", **_EXACT}
+_DEFAULTS: Final[dict[str, Attr]] = {"numerator": 1, "shift": 0, "strategy": "network"}
 
 _SPECS: Final = (
     # leaves and homes
@@ -744,24 +772,24 @@ _SPECS: Final = (
     OpSpec("add", 2, "x + y.", "{0} plus {1}", _linear("add", lambda x, y: x + y)),
     OpSpec("sub", 2, "x - y.", "{0} minus {1}", _linear("sub", lambda x, y: x - y)),
     OpSpec("neg", 1, "-x.", "minus {0}", _unary("neg", lambda x: -x)),
-    OpSpec("mul", 2, "x * y, elementwise.", "{0} times {1}", _mul, _EXACT, low_bits="linear"),
-    OpSpec("square", 1, "x * x.", "the square of {0}", _square, _EXACT, low_bits="linear"),
+    OpSpec("mul", 2, "x * y * numerator / 2^shift, elementwise.", "{0} times {1}", _mul, _PRODUCT, low_bits="linear"),
+    OpSpec("square", 1, "x * x * numerator / 2^shift.", "the square of {0}", _square, _PRODUCT, low_bits="linear"),
     OpSpec(
         "matmul",
         2,
-        "The matrix product, with one truncation.",
+        "The matrix product * numerator / 2^shift, with one truncation.",
         "{0} matrix-times {1}",
         _matmul,
-        _EXACT,
+        _PRODUCT,
         low_bits="linear",
     ),
     OpSpec(
         "conv2d",
         2,
-        "Two-dimensional cross-correlation of images [N, C, H, W] with kernels [O, C, KH, KW].",
+        "Two-dimensional cross-correlation of images [N, C, H, W] with kernels [O, C, KH, KW], * numerator / 2^shift.",
         "{0} convolved with {1}",
         _conv2d,
-        {"stride": "ints", "padding": "ints", "exact": "bool"},
+        {"stride": "ints", "padding": "ints", **_PRODUCT},
         low_bits="linear",
     ),
     OpSpec(
@@ -770,7 +798,7 @@ _SPECS: Final = (
         "x * numerator / 2^shift for a fixed-point x: a product with a public real constant.",
         "{0} scaled",
         _scale,
-        {"numerator": "int", "shift": "int", "exact": "bool"},
+        _PRODUCT,
     ),
     OpSpec("div", 2, "x / y, fixed point.", "{0} divided by {1}", _div, _EXACT, low_bits="linear"),
     *(
@@ -792,6 +820,15 @@ _SPECS: Final = (
             ("sigmoid", "the sigmoid of {0}"),
             ("tanh", "the hyperbolic tangent of {0}"),
         )
+    ),
+    OpSpec(
+        "softmax",
+        1,
+        "exp(x) / sum(exp(x)) over the last axis, fixed point.",
+        "the softmax of {0}",
+        _softmax,
+        _EXACT,
+        low_bits="hidden",
     ),
     OpSpec("abs", 1, "|x|.", "the absolute value of {0}", _unary("abs", abs)),
     # comparison, logic, choice: right for any two values of the type, also where x - y would wrap

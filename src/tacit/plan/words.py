@@ -21,7 +21,7 @@ from typing import Final, Literal, NamedTuple
 
 from tacit.plan.attributes import STR_MAX
 from tacit.plan.nodes import Node, Region
-from tacit.plan.ops import OPS, constant_array
+from tacit.plan.ops import OPS, constant_array, product_shift
 
 WORDS_MAX: Final = 320
 """Longest description; one that would be longer says `a computed value` for its innermost parts."""
@@ -42,11 +42,12 @@ _TOGETHER: Final = " together)"
 class Base(NamedTuple):
     """A quantity that others are multiples of, element by element.
 
-    `value`: the node itself. Of the node over the axes: `centred`: its distances from its mean; `spread`: the sum of
-    their squares; `deviation`: the root of the spread over n - `less`.
+    `value`: the node itself. `product`: the product that the node multiplies and truncates. Of the node over the axes:
+    `centred`: its distances from its mean; `spread`: the sum of their squares; `deviation`: the root of the spread over
+    n - `less`.
     """
 
-    kind: Literal["value", "centred", "spread", "deviation"]
+    kind: Literal["value", "product", "centred", "spread", "deviation"]
     node: int
     axes: tuple[int, ...] = ()
     less: int = 0
@@ -156,7 +157,9 @@ class Reader:
 
     def _multiple(self, node: Node) -> Linear:
         """The node as a multiple of a simpler quantity, or of itself."""
-        own = Linear(Fraction(1), Base("value", node.id))
+        own, factor = Linear(Fraction(1), Base("value", node.id)), _factor(node)
+        if factor != 1 and node.op != "scale":
+            own = Linear(factor, Base("product", node.id), Fraction(1, 2**node.type.dtype.f))
         ids = node.inputs
         match node.op:
             case "share" | "reveal" | "assume":
@@ -169,8 +172,7 @@ class Reader:
             case "neg":
                 return self._scaled(node, ids[0], Fraction(-1), 0)
             case "scale":
-                shift = node.attrs["shift"]
-                return self._scaled(node, ids[0], Fraction(node.attrs["numerator"], 2**shift), 1 if shift else 0)
+                return self._scaled(node, ids[0], factor, 1 if node.attrs["shift"] else 0)
             case "mul" | "div":
                 for x, c in ((ids[0], ids[1]), (ids[1], ids[0]))[: 2 if node.op == "mul" else 1]:
                     known = self._known[c]
@@ -178,7 +180,8 @@ class Reader:
                         continue
                     if node.op == "div":
                         return self._scaled(node, x, 1 / known, 2) if known else own
-                    return self._scaled(node, x, known, int(all(self._nodes[i].type.dtype.is_fixed for i in ids)))
+                    rounded = product_shift([self._nodes[i].type for i in ids], node.attrs) > 0
+                    return self._scaled(node, x, known * factor, int(rounded))
                 return own
             case "add" | "sub":
                 return self._combined(node) or own
@@ -241,12 +244,12 @@ class Reader:
         """
         squares = self._squares(self._flat[left.base.node]) if left.base.kind == "value" else None
         root = self._flat[node.inputs[1]]
-        if squares is None or root.op != "square":
+        if squares is None or root.op != "square" or squares[2] * _factor(root) != 1:
             return None
         total = self._flat[root.inputs[0]]
         if total.op != "sum":
             return None
-        d, axes = squares
+        d, axes, _ = squares
         n = prod(self._nodes[d].type.shape[k] for k in axes)
         if not self._nodes[d].type.dtype.is_int:
             return None
@@ -262,25 +265,26 @@ class Reader:
         squares = self._squares(node)
         if squares is None:
             return None
-        d, axes = squares
+        d, axes, times = squares
         linear = self._linear[d]
-        if linear.base.kind != "centred" or linear.base.axes != axes or not _short(linear.factor**2):
+        factor = linear.factor**2 * times
+        if linear.base.kind != "centred" or linear.base.axes != axes or not _short(factor):
             return None
         if linear.error > self._coarse(linear):
             return None
-        return Linear(linear.factor**2, Base("spread", linear.base.node, axes))
+        return Linear(factor, Base("spread", linear.base.node, axes))
 
     def _coarse(self, linear: Linear) -> Fraction:
         """An error that is small beside the declared range of the values."""
         values = self._nodes[linear.base.node].type
         return _COARSE * abs(linear.factor) * Fraction(values.interval.magnitude, 2**values.dtype.f)
 
-    def _squares(self, node: Node) -> tuple[int, tuple[int, ...]] | None:
-        """d and axes, where the node is the sum of the squares of d over the axes."""
+    def _squares(self, node: Node) -> tuple[int, tuple[int, ...], Fraction] | None:
+        """d, axes and a factor, where the node is so many times the sum of the squares of d over the axes."""
         if node.op == "sum":
             inner = self._nodes[node.inputs[0]]
             if inner.op == "square" or (inner.op == "mul" and inner.inputs[0] == inner.inputs[1]):
-                return inner.inputs[0], node.attrs["axis"]
+                return inner.inputs[0], node.attrs["axis"], _factor(inner)
             return None
         if node.op != "matmul":
             return None
@@ -288,14 +292,14 @@ class Reader:
         shape = row.type.shape
         last = len(shape) - 1
         if last == 0:
-            return (row.id, (0,)) if row is column else None
+            return (row.id, (0,), _factor(node)) if row is column else None
         swapped = (*range(last - 1), last, last - 1)
         if column.op != "transpose" or column.inputs != (row.id,) or column.attrs["axes"] != swapped or shape[-2] != 1:
             return None
         before = self._nodes[row.inputs[0]] if row.op == "reshape" else row
         if before.type.shape == (*shape[:-2], shape[-1]):
-            return before.id, (last - 1,)
-        return row.id, (last,)
+            return before.id, (last - 1,), _factor(node)
+        return row.id, (last,), _factor(node)
 
     def _deviation(self, variance: Linear) -> Linear | None:
         """The root of 4^k times a variance."""
@@ -349,6 +353,10 @@ class Reader:
             return self._loop(node, depth)
         if "axis" in OPS[node.op].schema and node.op not in ("concat", "stack", "take"):
             return self._reduction(node, linear, depth)
+        return self._operation(node, depth)
+
+    def _operation(self, node: Node, depth: int) -> Text | None:
+        """Words of an operation on its operands, by its template."""
         parts = [
             self._part(i, depth - 1, self._needs_condition(node, k)) for k, i in enumerate(node.inputs[:PARTS_MAX])
         ]
@@ -407,6 +415,9 @@ class Reader:
 
     def _multiplied(self, linear: Linear, depth: int) -> Text | None:
         base = linear.base
+        if base.kind == "product":
+            product = self._operation(self._nodes[base.node], depth)
+            return None if product is None else _times(product, linear.factor)
         if base.kind == "value":
             node = self._computing[base.node]
             inner = self._linear[node.id]
@@ -548,6 +559,11 @@ def _times(text: Text, factor: Fraction, parted: bool = False) -> Text:
     else:
         out = Text(f"{words} times {_decimal(factor, size * _CLOSE)}", True)
     return out
+
+
+def _factor(node: Node) -> Fraction:
+    """By what the node multiplies its operand, or the product of its operands."""
+    return Fraction(node.attrs["numerator"], 2 ** node.attrs["shift"]) if "shift" in node.attrs else Fraction(1)
 
 
 def _near(ratio: Fraction) -> bool:
