@@ -87,6 +87,29 @@ def test_elementwise_kernels_match_the_reference(path: str, n: int) -> None:
     same(kernels.xor_prg(x0, A, STEP), ref.xor_prg(x0, REF_A, STEP))
 
 
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize(("i", "j"), [(0, 0), (0, 1), (2, 1), (4, 0), (7, 7)])
+def test_products_of_bytes_match_the_reference(path: str, n: int, i: int, j: int) -> None:
+    x0, x1, y0, y1 = (words(n, seed=s) for s in range(4))
+
+    same(kernels.gf256_mul(x0, y0, i, j), ref.gf256_mul(x0, y0, i, j))
+    expected = ref.rep3_gf256_mul(x0, x1, y0, y1, i, j, REF_A, REF_B, STEP)
+    same(kernels.rep3_gf256_mul(x0, x1, y0, y1, i, j, A, B, STEP), expected)
+    # One operand in both places, as a cube has it.
+    same(
+        kernels.rep3_gf256_mul(x0, x1, x0, x1, i, j, A, B, 1), ref.rep3_gf256_mul(x0, x1, x0, x1, i, j, REF_A, REF_B, 1)
+    )
+
+
+@pytest.mark.parametrize("n", [0, 2, 4, 6, 8, 10, 16, 510, 512, 514, 1026, 4098])
+@pytest.mark.parametrize("mix", [False, True])
+def test_layers_of_aes_match_the_reference(path: str, n: int, mix: bool) -> None:
+    x, keys = words(n, seed=1), words(n, seed=2)
+
+    same(kernels.aes_layer(x, keys, mix), ref.aes_layer(x, keys, mix))
+    same(kernels.aes_layer(x, words(2), mix), ref.aes_layer(x, words(2), mix))
+
+
 @pytest.mark.parametrize("shape", [(), (0, 5), (3, 70), (2, 3, 4)])
 def test_elementwise_kernels_keep_any_shape_and_draw_masks_in_row_major_order(
     path: str, shape: tuple[int, ...]
@@ -96,6 +119,10 @@ def test_elementwise_kernels_keep_any_shape_and_draw_masks_in_row_major_order(
 
     same(kernels.rep3_and(x0, x1, y0, y1, A, B, 3), ref.rep3_and(x0, x1, y0, y1, REF_A, REF_B, 3))
     same(kernels.xor_prg(x0, A, 3), ref.xor_prg(x0, REF_A, 3))
+    if shape:
+        same(kernels.gf256_mul(x0, y0, 1, 2), ref.gf256_mul(x0, y0, 1, 2))
+        product = ref.rep3_gf256_mul(x0, x1, y0, y1, 1, 2, REF_A, REF_B, 3)
+        same(kernels.rep3_gf256_mul(x0, x1, y0, y1, 1, 2, A, B, 3), product)
     same(kernels.rep3_mul(x0, x1, y0, y1, A, B, 3), ref.rep3_mul(*flat, REF_A, REF_B, 3).reshape(shape))
     same(kernels.add_prg(x0, A, 3), ref.add_prg(flat[0], REF_A, 3).reshape(shape))
     same(kernels.sub_prg(x0, A, 3), ref.sub_prg(flat[0], REF_A, 3).reshape(shape))
@@ -343,6 +370,14 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
     "too large": (lambda: kernels.prg_words(A, 0, 2**60), (MemoryError, ValueError), "."),
     "mul lengths": (lambda: kernels.rep3_mul(X, X, X, X[:1], A, B, 0), ValueError, "y1 must have shape"),
     "and shapes": (lambda: kernels.rep3_and(X2, X, X2, X2, A, B, 0), ValueError, "x1 must have shape"),
+    "byte shapes": (lambda: kernels.gf256_mul(X, X2, 0, 0), ValueError, "y must have shape"),
+    "byte parts": (lambda: kernels.rep3_gf256_mul(X, X, X, X[:1], 0, 0, A, B, 0), ValueError, "y1 must have shape"),
+    "squarings": (lambda: kernels.gf256_mul(X, X, 0, 8), ValueError, "j must"),
+    "minus one squaring": (lambda: kernels.rep3_gf256_mul(X, X, X, X, -1, 0, A, B, 0), ValueError, "i must"),
+    "half a block": (lambda: kernels.aes_layer(X[:3], X[:2], True), ValueError, "x must"),
+    "rows of blocks": (lambda: kernels.aes_layer(X2, X[:2], True), ValueError, "x must have 1"),
+    "keys": (lambda: kernels.aes_layer(X, X[:4], True), ValueError, "key must have shape"),
+    "mix": (lambda: kernels.aes_layer(X, X, 2), TypeError, "mix"),
     "mul dtype": (lambda: kernels.rep3_mul(X, X, PERM, X, A, B, 0), TypeError, "y0 must"),
     "mul key": (lambda: kernels.rep3_mul(X, X, X, X, A, None, 0), TypeError, "kb must"),
     "flat factor": (lambda: kernels.matmul(X, X2), ValueError, "x must have 2"),

@@ -79,6 +79,46 @@ def xor_prg(x, key, step):
     return x ^ prg_words(key, step, x.size).reshape(x.shape)
 
 
+def gf256_product(x, y):
+    """Products of u8 in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1: FIPS-197, section 4.2."""
+    x, out = x.copy(), np.zeros_like(x)
+    for k in range(8):
+        out ^= x * (y >> np.uint8(k) & np.uint8(1))
+        x = (x << np.uint8(1)) ^ (x >> np.uint8(7)) * np.uint8(0x1B)
+    return out
+
+
+def gf256_mul(x, y, i: int, j: int):
+    """x^(2^i) y^(2^j), byte by byte of the words."""
+    x, y = (np.ascontiguousarray(v).view(np.uint8) for v in (x, y))
+    for _ in range(i):
+        x = gf256_product(x, x)
+    for _ in range(j):
+        y = gf256_product(y, y)
+    return gf256_product(x, y).view(U64)
+
+
+def rep3_gf256_mul(x0, x1, y0, y1, i: int, j: int, ka, kb, step):
+    """z = X0 (Y0 + Y1) + X1 Y0 + F(ka) + F(kb) for X = x^(2^i), Y = y^(2^j); streams in row-major order."""
+    zero = prg_words(ka, step, x0.size) ^ prg_words(kb, step, x0.size)
+    return gf256_mul(x0, y0 ^ y1, i, j) ^ gf256_mul(x1, y0, i, j) ^ zero.reshape(x0.shape)
+
+
+def aes_layer(x, key, mix: bool):
+    """The linear part of SubBytes, ShiftRows, MixColumns where `mix`, AddRoundKey: FIPS-197, section 5.1."""
+    state = x.view(np.uint8).reshape(-1, 4, 4).transpose(0, 2, 1)
+    bits = np.unpackbits(state[..., None], axis=-1, bitorder="little")
+    affine = np.bitwise_xor.reduce([np.roll(bits, k, axis=-1) for k in range(5)])
+    state = np.packbits(affine, axis=-1, bitorder="little")[..., 0]
+    state = np.stack([np.roll(state[:, r], -r, axis=1) for r in range(4)], axis=1)
+    if mix:
+        rows = [np.roll(state, -r, axis=1) for r in range(4)]
+        twice, thrice = (gf256_product(rows[r], np.full_like(state, r + 2)) for r in (0, 1))
+        state = twice ^ thrice ^ rows[2] ^ rows[3]
+    out = np.ascontiguousarray(state.transpose(0, 2, 1)).reshape(-1).view(U64)
+    return out ^ (key if key.size == x.size else np.tile(key, x.size // 2))
+
+
 def to_planes(x, bits: int):
     """[n] u64 -> [bits, ceil(n/64)] planes of the low `bits` bits, zero padded."""
     words = -(-x.size // 64)

@@ -8,12 +8,14 @@
 
 #![forbid(unsafe_code)]
 
+mod bytes;
 mod carry;
 mod gates;
 mod hot;
 mod pack;
 mod planes;
 
+pub use bytes::{aes_layer_keyed, rep3_gf256_mul};
 pub use carry::{carry_combine, carry_hot, carry_rows, digit_count};
 pub use gates::{rep3_and, xor_prg};
 pub use hot::{lut_combine, one_hot};

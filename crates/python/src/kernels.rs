@@ -312,6 +312,79 @@ fn rep3_and<'py>(
     Ok(z)
 }
 
+/// `x^(2^i) y^(2^j)` in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1, byte by byte of the words; i and j at most 7.
+#[pyfunction]
+fn gf256_mul<'py>(
+    py: Python<'py>,
+    x: &Bound<'py, PyAny>,
+    y: &Bound<'py, PyAny>,
+    i: &Bound<'py, PyAny>,
+    j: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u64>> {
+    same_shape!(shape = x, y);
+    let squarings = [size("i", i, 0..=7)?, size("j", j, 0..=7)?];
+    let z = empty(py, shape)?;
+    fill!(py, [z], |path| {
+        z.fill(0);
+        tacit_simd::gf256_mul(path, z, x, y, squarings);
+    });
+    Ok(z)
+}
+
+/// This party's XOR-share of X Y in GF(2^8) for X = x^(2^i), Y = y^(2^j): `X0 (Y0 + Y1) + X1 Y0 + F(ka) + F(kb)`, byte by
+/// byte of the words, any shape; i and j at most 7.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+fn rep3_gf256_mul<'py>(
+    py: Python<'py>,
+    x0: &Bound<'py, PyAny>,
+    x1: &Bound<'py, PyAny>,
+    y0: &Bound<'py, PyAny>,
+    y1: &Bound<'py, PyAny>,
+    i: &Bound<'py, PyAny>,
+    j: &Bound<'py, PyAny>,
+    ka: &Bound<'py, PyAny>,
+    kb: &Bound<'py, PyAny>,
+    step: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u64>> {
+    same_shape!(shape = x0, x1, y0, y1);
+    let squarings = [size("i", i, 0..=7)?, size("j", j, 0..=7)?];
+    keys!(ka, kb);
+    let step = step_number(step)?;
+    let z = empty(py, shape)?;
+    fill!(py, [z], |path| tacit_bits::rep3_gf256_mul(
+        path, z, x0, x1, y0, y1, squarings, ka, kb, step
+    ));
+    Ok(z)
+}
+
+/// The linear steps of a round of AES (FIPS-197) on `[2 n]` words, two for each block: the linear part of the S-box,
+/// ShiftRows, MixColumns where `mix`, and `^ key`, which is `[2]` for all blocks or `[2 n]`.
+#[pyfunction]
+fn aes_layer<'py>(
+    py: Python<'py>,
+    x: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyAny>,
+    mix: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u64>> {
+    let x = Input::<u64>::new("x", x)?;
+    let [n] = x.dims("x")?;
+    if n % 2 == 1 {
+        return Err(PyValueError::new_err("x must be blocks of two words"));
+    }
+    let key = Input::<u64>::new("key", key)?;
+    if key.shape() != [2] {
+        key.check_shape("key", &[n])?;
+    }
+    let (x, key) = (x.slice(), key.slice());
+    let mix = boolean("mix", mix)?;
+    let out = empty(py, &[n])?;
+    fill!(py, [out], |path| tacit_bits::aes_layer_keyed(
+        path, out, x, key, mix
+    ));
+    Ok(out)
+}
+
 /// `x + F(key)`, any shape.
 #[pyfunction]
 fn add_prg<'py>(
@@ -698,12 +771,14 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     add!(
         add_prg,
+        aes_layer,
         carry_combine,
         carry_hot,
         cpu_features,
         force_path,
         from_planes,
         gather,
+        gf256_mul,
         lut_combine,
         matmul,
         one_hot,
@@ -711,6 +786,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         prg_permutation,
         prg_words,
         rep3_and,
+        rep3_gf256_mul,
         rep3_matmul,
         rep3_mul,
         sub_prg,

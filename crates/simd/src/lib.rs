@@ -7,11 +7,13 @@
 
 mod aes;
 mod gemm;
+mod gf256;
 mod path;
 mod transpose;
 
 pub use aes::{RoundKeys, aes128_ctr};
 pub use gemm::{GEMM_COLUMNS, GEMM_ROWS, gemm_tile};
+pub use gf256::{aes_layer, gf256_mul};
 pub use path::{Kernel, Path, UnknownPath, cpu_features, force};
 pub use transpose::{GROUP, LANES, Lanes, flat_to_planes, load_lanes, planes_to_flat, store_lanes};
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arithmetic on buffers, in Rust: pseudorandom streams, Z_2^64, bit planes, matrices, permutations.
+"""Arithmetic on buffers, in Rust: pseudorandom streams, Z_2^64, bit planes, GF(2^8), matrices, permutations.
 
 Each function is one pass over its operands, without the GIL, and returns a fresh NumPy array. None of them
 communicates. `tests/reference/kernels.py` defines every bit of every result; all CPU paths give the same bits.
@@ -20,12 +20,14 @@ access memory at places given by the permutation, which their caller knows.
 from tacit._native import (
     PrgKey,
     add_prg,
+    aes_layer,
     carry_combine,
     carry_hot,
     cpu_features,
     force_path,
     from_planes,
     gather,
+    gf256_mul,
     lut_combine,
     matmul,
     one_hot,
@@ -33,6 +35,7 @@ from tacit._native import (
     prg_permutation,
     prg_words,
     rep3_and,
+    rep3_gf256_mul,
     rep3_matmul,
     rep3_mul,
     sub_prg,
@@ -48,12 +51,14 @@ from tacit._native import (
 __all__ = [
     "PrgKey",
     "add_prg",
+    "aes_layer",
     "carry_combine",
     "carry_hot",
     "cpu_features",
     "force_path",
     "from_planes",
     "gather",
+    "gf256_mul",
     "lut_combine",
     "matmul",
     "one_hot",
@@ -61,6 +66,7 @@ __all__ = [
     "prg_permutation",
     "prg_words",
     "rep3_and",
+    "rep3_gf256_mul",
     "rep3_matmul",
     "rep3_mul",
     "sub_prg",
