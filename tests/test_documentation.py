@@ -201,10 +201,12 @@ def test_make_targets_on_the_pages_exist() -> None:
 
 N = 192
 X = np.zeros(N, dtype=np.int64)
+BYTES = np.zeros((N, 8), dtype=np.int64)
 TABLE = np.zeros(32, dtype=np.uint64)
 COSTS: dict[str, tuple[Any, list[Any]]] = {
     "`mul`; `matmul`, per element of the result": (lambda b, x, y: b.bilinear(MATMUL, x, y), [X[:, None], X[None, :1]]),
     "`and_`": (lambda b, x, y: b.and_(x, y), [bits(X, 1), bits(X, 1)]),
+    "`gf256_mul`, a product of bytes": (lambda b, x, y: b.gf256_mul(x, y), [bits(BYTES, 1), bits(BYTES, 1)]),
     "`all_bits`": (lambda b, x: b.all_bits(x), [bits(X, 64)]),
     "`truncate`": (lambda b, x: b.truncate(x, 18), [X]),
     "`truncate`, exact": (lambda b, x: b.truncate(x, 18, True), [X]),

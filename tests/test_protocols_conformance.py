@@ -28,6 +28,7 @@ from harness import (
     share,
     u64,
 )
+from reference import kernels as ref
 from tacit.engine.drive import Traffic, dry_run, lockstep
 from tacit.errors import RunError, SecretError
 from tacit.protocols.blackbox import MATMUL, MUL, BlackBox, Cost
@@ -92,6 +93,16 @@ def halves_up(x: Any, f: int) -> Any:
 
 def table_of(width: int, out_bits: int) -> np.ndarray:
     return np.random.default_rng(width).integers(0, 2**out_bits, 2**width, dtype=np.uint64)
+
+
+def byte_product(x: np.ndarray, y: np.ndarray, squarings: tuple[int, int]) -> np.ndarray:
+    """Products in GF(2^8) of the bytes along the last axis."""
+    a, b = (np.packbits(v.astype(np.uint8), axis=-1, bitorder="little") for v in (x, y))
+    for _ in range(squarings[0]):
+        a = ref.gf256_product(a, a)
+    for _ in range(squarings[1]):
+        b = ref.gf256_product(b, b)
+    return np.unpackbits(ref.gf256_product(a, b), axis=-1, bitorder="little").astype(np.uint64)
 
 
 def truncate_case(f: int, exact: bool) -> Case:
@@ -235,6 +246,17 @@ CASES = [
         for p in range(3)
     ),
 ]
+
+for squarings in ((0, 0), (0, 1), (2, 1), (4, 0), (7, 7)):
+    CASES.append(
+        Case(
+            "gf256_mul",
+            lambda d, s: [words(d, (*s, 8), 1), words(d, (*s, 8), 1)],
+            lambda b, x, y, q=squarings: b.gf256_mul(x, y, q),
+            lambda x, y, q=squarings: byte_product(x, y, q),
+            "-".join(map(str, squarings)),
+        )
+    )
 
 REVEALS = [(width, to) for width in (None, 1, 64) for to in (None, 0, 1, 2)]
 

@@ -10,12 +10,13 @@ import pytest
 
 from harness import bits, opened, rep3_boxes, rep3_keys, share, u64
 from tacit import kernels
-from tacit.engine.drive import lockstep
+from tacit.engine.drive import Traffic, lockstep
+from tacit.library import aes
 from tacit.protocols import rep3
 from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox
 from tacit.protocols.exchange import gather
 from tacit.protocols.rep3 import Rep3
-from tacit.protocols.shares import Arith, U64Array
+from tacit.protocols.shares import Arith, Bits, U64Array
 from views import (
     ROWS,
     SIGMAS,
@@ -25,6 +26,7 @@ from views import (
     linear_relations,
     not_uniform,
     suspicions,
+    words_not_uniform,
     worst_pair,
 )
 
@@ -40,6 +42,11 @@ def word(value: int, width: int) -> Any:
     return bits(const(value), width)
 
 
+def octets(value: int) -> Any:
+    """The bits of eight equal bytes in each instance."""
+    return bits(np.tile(value >> np.arange(8) & 1, (N, 8)), 1)
+
+
 def matrix(value: int, columns: int = 4) -> np.ndarray:
     return np.full((N, columns), value, dtype=np.int64)
 
@@ -50,6 +57,10 @@ WEIGHTS = np.arange(4, dtype=np.int64).reshape(4, 1) - 1
 
 async def _two_products(box: BlackBox, x: Any, y: Any) -> Any:
     return await gather(box.mul(x, y), box.mul(y, y))
+
+
+async def _two_byte_products(box: BlackBox, x: Any, y: Any) -> Any:
+    return await gather(box.gf256_mul(x, y), box.gf256_mul(x, y))
 
 
 # name -> (program, inputs a, inputs b)
@@ -71,6 +82,10 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "truncate-61": (lambda b, x: b.truncate(x, 61), [const(0)], [const(-(2**62) + 1)]),
     "truncate-exact": (lambda b, x: b.truncate(x, 18, True), [const(0)], [const(2**61 - 1)]),
     "and": (lambda b, x, y: b.and_(x, y), [word(0, 9), word(0, 9)], [word(511, 9), word(341, 9)]),
+    "gf256_mul": (lambda b, x, y: b.gf256_mul(x, y), [octets(0), octets(0)], [octets(255), octets(83)]),
+    "two-byte-products": (_two_byte_products, [octets(0), octets(0)], [octets(255), octets(83)]),
+    "gf256_mul-cube": (lambda b, x: b.gf256_mul(x, x, (0, 1)), [octets(0)], [octets(83)]),
+    "aes-inverse": (lambda b, x: aes._inverse(b, x), [octets(0)], [octets(83)]),
     "a2b": (lambda b, x: b.a2b(x), [const(0)], [const(-1)]),
     "a2b-7": (lambda b, x: b.a2b(x, 7), [const(0)], [const(LOW + 85)]),
     "b2a": (lambda b, x: b.b2a(x), [word(0, 1)], [word(1, 1)]),
@@ -142,7 +157,19 @@ def planted(name: str, protocol: type[Rep3]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["two-products", "is_zero", "all_bits", "msb", "a2b-7", "b2a-8", "inject", "lut", "truncate-exact"]
+    "name",
+    [
+        "two-products",
+        "two-byte-products",
+        "is_zero",
+        "all_bits",
+        "msb",
+        "a2b-7",
+        "b2a-8",
+        "inject",
+        "lut",
+        "truncate-exact",
+    ],
 )
 def test_a_reused_mask_is_found(name: str) -> None:
     assert planted(name, OneStream)
@@ -157,6 +184,42 @@ def test_a_mask_that_the_receiver_knows_is_found() -> None:
     found = planted("mul", KnownMask)
     assert found
     assert all("stream of its receiver" in f for f in found)
+
+
+def unhidden_bytes() -> float:
+    """How far the messages of a product of bytes are from fresh masks, where all components are zero.
+
+    Uniform components hide a missing mask: the summands of a product in a field are then nearly uniform themselves.
+    """
+    keys, traffic = rep3_keys(), Traffic()
+    zero = np.zeros((1, 8 * ROWS), np.uint64)
+    shares = Bits((8 * ROWS, 64), zero, zero)
+    lockstep([box.gf256_mul(shares, shares, (0, 1)) for box in rep3_boxes()], traffic, record=True)
+    assert len(traffic.messages) == 3
+    worst = 0.0
+    for _, _, receiver, message in traffic.messages:
+        words = np.frombuffer(message, np.uint64)
+        own, following = (kernels.prg_words(keys[(receiver + i) % 3], 0, words.size) for i in range(2))
+        for stream in (np.zeros_like(own), own, following, own ^ following):
+            worst = max(worst, words_not_uniform(words ^ stream))
+    return worst
+
+
+def test_only_fresh_masks_hide_the_messages_of_a_product_of_bytes() -> None:
+    assert unhidden_bytes() < SIGMAS
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["none", "known"])
+def test_a_missing_or_known_mask_of_bytes_is_found(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = kernels.rep3_gf256_mul
+
+    def leaking(*arguments: Any) -> U64Array:
+        *operands, own, _, step = arguments
+        unmasked = real(*operands, own, own, step)
+        return kernels.xor_prg(unmasked, own, step) if known else unmasked
+
+    monkeypatch.setattr(rep3.kernels, "rep3_gf256_mul", leaking)
+    assert unhidden_bytes() > SIGMAS
 
 
 @pytest.mark.parametrize("kernel", ["sub_prg", "xor_prg"])
@@ -201,18 +264,19 @@ def test_an_opening_sends_only_what_value_and_own_shares_determine(to: Any, item
             np.testing.assert_array_equal(message.reshape(x0.shape), clear ^ x0 ^ x1)
 
 
-@pytest.mark.parametrize("name", ["a2b", "msb", "is_zero", "and", "all_bits", "lut"])
+@pytest.mark.parametrize("name", ["a2b", "msb", "is_zero", "and", "gf256_mul", "all_bits", "lut"])
 def test_the_padding_of_opened_bits_does_not_depend_on_the_inputs(name: str) -> None:
     """Openings send whole words: what lies beyond the last element must be public."""
     program, *pair = CASES[name]
     paddings = []
+    count = 24 if name == "gf256_mul" else 3
     for inputs in pair:
-        few = [bits(i.values[:3], i.width) if hasattr(i, "width") else i[:3] for i in inputs]
+        few = [bits(i.values.reshape(-1)[:count], i.width) if hasattr(i, "width") else i[:count] for i in inputs]
         boxes = rep3_boxes()
         dealt = [share(boxes, item) for item in few]
         out = lockstep([program(b, *(d[b.me] for d in dealt)) for b in boxes])
         words = out[0].parts[0] ^ out[0].parts[1] ^ out[1].parts[1]
-        paddings.append(words >> np.uint64(3))
+        paddings.append(words >> np.uint64(count))
 
     np.testing.assert_array_equal(*paddings)
 

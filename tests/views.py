@@ -121,7 +121,10 @@ def fields(buffer: NDArray[Any], planes: bool | None = None) -> list[BitMatrix]:
     if planes:
         per_third = buffer.reshape(-1, words) if buffer.ndim == 1 else buffer
         flat = np.unpackbits(np.ascontiguousarray(per_third).view(np.uint8), axis=1, bitorder="little")
-        return [flat[:, at : at + ROWS].T.copy() for at in range(0, flat.shape[1], ROWS)]
+        # Of bytes an instance has several bits side by side.
+        beside = max(1, flat.shape[1] // (3 * ROWS))
+        bits = flat.reshape(len(flat), -1, beside).transpose(1, 0, 2).reshape(-1, len(flat) * beside)
+        return [bits[at : at + ROWS].copy() for at in range(0, len(bits), ROWS)]
     thirds = 1 if buffer.size % (3 * ROWS) else 3
     rows = np.ascontiguousarray(buffer).reshape(thirds, ROWS, -1)
     return [np.unpackbits(third.view(np.uint8), axis=1, bitorder="little") for third in rows]

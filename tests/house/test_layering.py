@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "protocols": {*LOW, "plan.types"},
     "frontends": {"errors", "plan"},
     "room": {"errors", "plan"},
-    "library": {"errors", "protocols"},
+    "library": {*LOW, "protocols"},
     "engine": {*LOW, "protocols", "library", "plan", "transport"},
     "session": RUNTIME,
     "node": {*RUNTIME, "session"},

@@ -157,6 +157,14 @@ class BlackBox(ABC):
     async def and_(self, x: Bits, y: Bits) -> Bits:
         """Bitwise AND of equal widths."""
 
+    @abstractmethod
+    async def gf256_mul(self, x: Bits, y: Bits, squarings: tuple[int, int] = (0, 0)) -> Bits:
+        """x^(2^i) * y^(2^j) for squarings (i, j), each at most 7, in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1.
+
+        Every eight elements of a plane are one byte, the first the least significant bit; x and y have equal shapes of
+        whole bytes. Squaring is linear over GF(2), so it costs nothing.
+        """
+
     # --- conversions -------------------------------------------------------------------------------------------
 
     @abstractmethod

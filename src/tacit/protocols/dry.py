@@ -128,6 +128,11 @@ class Dry(BlackBox):
         await self._pay("and_", x, y)
         return x
 
+    async def gf256_mul(self, x: Bits, y: Bits, squarings: tuple[int, int] = (0, 0)) -> Bits:
+        """Pays for a product of bytes."""
+        await self._pay("gf256_mul", x, y, squarings)
+        return x
+
     async def truncate(self, x: Arith, f: int, exact: bool = False) -> Arith:
         """Pays for a truncation."""
         await self._pay("truncate", x, f, exact)

@@ -136,6 +136,12 @@ class Plain(BlackBox):
         return Bits(x.shape, x.parts[0] & y.parts[0])
 
     @declared(FREE)
+    async def gf256_mul(self, x: Bits, y: Bits, squarings: tuple[int, int] = (0, 0)) -> Bits:
+        """Products of clear bytes."""
+        a, b = (np.ascontiguousarray(v.parts[0]) for v in (x, y))
+        return Bits(x.shape, kernels.gf256_mul(a, b, *squarings))
+
+    @declared(FREE)
     async def truncate(self, x: Arith, f: int, exact: bool = False) -> Arith:
         """floor(x / 2^f + 1/2), which is inside what either mode of a secure protocol may give."""
         half = np.uint64(1 << (f - 1))

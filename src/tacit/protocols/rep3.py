@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Three-party replicated secret sharing over Z_2^64 and Z_2, semi-honest, one corruption.
+"""Three-party replicated secret sharing over Z_2^64, Z_2 and GF(2^8), semi-honest, one corruption.
 
 Source  : Araki, Furukawa, Lindell, Nof, Ohara 2016 (ePrint 2016/768): sharing and multiplication; Laur, Willemson,
           Zhang 2011 (ISC): shuffle. The two-sided view below follows from the sharing itself.
@@ -125,6 +125,11 @@ def _words(raw: memoryview) -> U64Array:
 
 def _flat(x: U64Array) -> U64Array:
     return np.ascontiguousarray(x).reshape(-1)
+
+
+def _pairs(x: Bits, y: Bits) -> tuple[U64Array, U64Array, U64Array, U64Array]:
+    x0, x1, y0, y1 = (np.ascontiguousarray(p) for p in (*x.parts, *y.parts))
+    return x0, x1, y0, y1
 
 
 def _trunc_cost(n: int, f: int) -> Cost:
@@ -430,10 +435,19 @@ class Rep3(BlackBox):
         """Araki et al. 2016 over Z_2: 1 round, 3 bits in total per bit."""
         if x.width == 0 or x.size == 0:
             return x
+        return await self._completed(x, kernels.rep3_and(*_pairs(x, y), self._own, self._following, self._streams(1)))
+
+    @declared(lambda self, x, y, squarings=(0, 0): _and_cost(x))
+    async def gf256_mul(self, x: Bits, y: Bits, squarings: tuple[int, int] = (0, 0)) -> Bits:
+        """Araki et al. 2016 over GF(2^8): 1 round, 3 bytes in total per byte; squaring is local."""
+        if x.width == 0 or x.size == 0:
+            return x
         step = self._streams(1)
-        parts = (np.ascontiguousarray(p) for p in (*x.parts, *y.parts))
-        x0, x1, y0, y1 = parts
-        z = kernels.rep3_and(x0, x1, y0, y1, self._own, self._following, step)
+        z = kernels.rep3_gf256_mul(*_pairs(x, y), *squarings, self._own, self._following, step)
+        return await self._completed(x, z)
+
+    async def _completed(self, x: Bits, z: U64Array) -> Bits:
+        """The sharing whose component `me` is z, in the shape of x: each party sends its own to the one before."""
         inbox = await Exchange({self._prev: [z]}, {self._next: z.nbytes})
         return Bits(x.shape, z, _words(inbox[self._next]).reshape(z.shape))
 

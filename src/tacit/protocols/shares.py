@@ -139,9 +139,13 @@ class Bits(_Shares):
     def __repr__(self) -> str:
         return f"Bits(shape={self.shape}, width={self.width})"
 
-    def planes(self, linear: Callable[[U64Array], U64Array]) -> Bits:
-        """Apply a function that is linear over Z_2 to each `[width, words]` component; the shape stays."""
-        return Bits(self.shape, *(linear(p) for p in self.parts))
+    def planes(self, linear: Callable[..., U64Array], *others: Bits, shape: tuple[int, ...] | None = None) -> Bits:
+        """Apply a function that is linear over Z_2 to each `[width, words]` component, of this value and of others.
+
+        The shape stays unless given.
+        """
+        parts = zip(self.parts, *(other.parts for other in others), strict=True)
+        return Bits(self.shape if shape is None else shape, *(linear(*p) for p in parts))
 
     def __getitem__(self, bits: slice | int) -> Bits:
         """Select bit positions: `b[0]` the lowest bit, `b[8:16]` a byte."""
