@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from tacit.frontends.encoding import as_public, encode, natural_dtype, raw_bounds
 from tacit.frontends.program import Program
@@ -119,6 +120,8 @@ def compute(node: Node, args: list[Any], types: list[Any]) -> Any:
         return np.rint(e / e.sum(axis=-1, keepdims=True) * 2**f)
     if op in FUNCTIONS:
         return np.rint(FUNCTIONS[op](args[0] / 2**f, f) * 2**f)
+    if op == "aes128":
+        return encrypted(*args)
     if op in REDUCE:
         return REDUCE[op](args[0], axis=attrs["axis"], keepdims=attrs["keepdims"])
     if op == "cast":
@@ -130,6 +133,20 @@ def compute(node: Node, args: list[Any], types: list[Any]) -> Any:
             return np.argsort(x, axis=attrs["axis"], kind="stable")
         return np.sort(x, axis=attrs["axis"]) * (-1 if attrs["descending"] else 1)
     return rearrange(op, attrs, args)
+
+
+def encrypted(key: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """AES-128, bits least significant first."""
+    flat = blocks.reshape(-1, 128)
+    keys, data = (
+        np.packbits(v.astype(np.uint8), axis=-1, bitorder="little") for v in (np.broadcast_to(key, blocks.shape), flat)
+    )
+    rows = [
+        Cipher(algorithms.AES(k.tobytes()), modes.ECB()).encryptor().update(d.tobytes())
+        for k, d in zip(keys.reshape(-1, 16), data, strict=True)
+    ]
+    out = np.frombuffer(b"".join(rows), np.uint8)
+    return np.unpackbits(out, bitorder="little").reshape(blocks.shape)
 
 
 def rearrange(op: str, attrs: Any, args: list[Any]) -> Any:

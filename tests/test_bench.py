@@ -44,6 +44,7 @@ NAMES = [
     "select",
     "sort",
     "argsort",
+    "aes",
     "div",
     "exp",
     "log",

@@ -44,6 +44,7 @@ def fx(shape=(4,), lo=-ONE, hi=ONE, home=None):
 
 
 BIT = t(BOOL, lo=0, hi=1)
+BITS = t(BOOL, (128,), 0, 1)
 EXACT = {"exact": True}
 PRODUCT = {"numerator": 1, "shift": 0, **EXACT}
 ORDER = {"axis": 0, "descending": False, "strategy": "network"}
@@ -93,6 +94,8 @@ TABLE = [
     ("logical_xor", [BIT, BIT], {}, BOOL, (4,), 0, 1),
     ("logical_not", [BIT], {}, BOOL, (4,), 0, 1),
     ("where", [BIT, t(INT8), t(INT32, (2, 1), 0, 99)], {}, INT32, (2, 4), -10, 99),
+    ("aes128", [BITS, t(BOOL, (3, 128), 0, 1)], {}, BOOL, (3, 128), 0, 1),
+    ("aes128", [t(BOOL, (2, 3, 128), 0, 1)] * 2, {}, BOOL, (2, 3, 128), 0, 1),
     ("minimum", [t(), t(lo=-20, hi=0)], {}, INT64, (4,), -20, 0),
     ("maximum", [t(), t(lo=-20, hi=0)], {}, INT64, (4,), -10, 10),
     ("clip", [t(INT8)], {"lo": 0, "hi": 3}, INT8, (4,), 0, 3),
@@ -178,6 +181,13 @@ def test_every_operation_is_documented():
         ("eq", [BIT, BIT], {}, "PLAN-004"),
         ("logical_not", [t()], {}, "PLAN-004"),
         ("where", [t(), t(), t()], {}, "PLAN-004"),
+        ("aes128", [t(shape=(128,)), BITS], {}, "PLAN-004"),
+        ("aes128", [BITS, t(UINT8, (128,), 0, 1)], {}, "PLAN-004"),
+        ("aes128", [BIT, BITS], {}, "PLAN-005"),
+        ("aes128", [BITS, t(BOOL, (3, 64), 0, 1)], {}, "PLAN-005"),
+        ("aes128", [BITS, t(BOOL, (), 0, 1)], {}, "PLAN-005"),
+        ("aes128", [t(BOOL, (1, 128), 0, 1), t(BOOL, (3, 128), 0, 1)], {}, "PLAN-005"),
+        ("aes128", [BITS], {}, "PLAN-008"),
         ("where", [BIT, t(), fx()], {}, "PLAN-004"),
         ("sigmoid", [t()], EXACT, "PLAN-004"),
         ("div", [t(), t()], EXACT, "PLAN-004"),

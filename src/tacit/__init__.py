@@ -54,6 +54,7 @@ from tacit.frontends.arithmetic import (
     power as pow,
 )
 from tacit.frontends.array import SecretArray
+from tacit.frontends.cipher import aes128, aes128_ctr
 from tacit.frontends.loop import loop
 from tacit.frontends.namespace import astype
 from tacit.frontends.program import reveal
@@ -125,6 +126,8 @@ __all__ = [
     "__version__",
     "abs",
     "add",
+    "aes128",
+    "aes128_ctr",
     "all",
     "any",
     "argmax",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
 import tacit as tc
@@ -127,6 +128,19 @@ def _any_two(n: int, rng: np.random.Generator) -> list[Input]:
 
 def _choices(n: int, rng: np.random.Generator) -> list[Input]:
     return [Input(rng.integers(0, 2, n) == 1, (0, 1)), *_integers(2**62 - 1)(n, rng)]
+
+
+def _blocks(n: int, rng: np.random.Generator) -> list[Input]:
+    """A key and n blocks, as bits."""
+    return [Input(rng.integers(0, 2, shape, np.uint8) == 1, (0, 1)) for shape in ((128,), (n, 128))]
+
+
+def _plain_aes(key: Array, blocks: Array) -> Array:
+    packed = np.packbits(blocks, axis=1, bitorder="little")
+    # Block by block, each on its own: this is what the operation means.
+    cipher = Cipher(algorithms.AES(np.packbits(key, bitorder="little").tobytes()), modes.ECB()).encryptor()
+    data = np.frombuffer(cipher.update(packed.tobytes()), np.uint8).reshape(packed.shape)
+    return np.asarray(np.unpackbits(data, axis=1, bitorder="little") == 1)
 
 
 # --- compositions ------------------------------------------------------------------------------------------------
@@ -299,6 +313,7 @@ TASKS: Final = (
         tc.argsort,
         lambda x: np.argsort(x, kind="stable"),
     ),
+    Task("aes", "aes128", "AES-128 of blocks under one key", 100_000, _blocks, tc.aes128, _plain_aes),
     _inside(
         "div",
         "div",

@@ -10,7 +10,7 @@ import numpy as np
 
 from tacit.engine.call import Call, Handler, Value
 from tacit.engine.pieces import in_pieces
-from tacit.library import compare, fixed, nonlinear, reduce, shuffled, sort
+from tacit.library import aes, compare, fixed, nonlinear, reduce, shuffled, sort
 from tacit.plan import numpy_index
 from tacit.protocols.blackbox import MATMUL
 from tacit.protocols.shares import Arith, Bits
@@ -147,6 +147,10 @@ async def _xor(c: Call) -> Value:
 
 async def _not(c: Call) -> Value:
     return c.box.invert(c.bits(0))
+
+
+async def _aes128(c: Call) -> Value:
+    return await aes.encrypt(c.box, c.bits(0, c.types[0].shape), c.bits(1))
 
 
 async def _where(c: Call) -> Value:
@@ -294,6 +298,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "logical_or": in_pieces(_or),
     "logical_xor": _xor,
     "logical_not": _not,
+    "aes128": in_pieces(_aes128, row=128),
     "where": in_pieces(_where),
     "minimum": in_pieces(_minimum),
     "maximum": in_pieces(_maximum),

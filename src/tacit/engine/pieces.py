@@ -15,35 +15,37 @@ from typing import Final
 import numpy as np
 
 from tacit.engine.call import Call, Handler, Value
-from tacit.plan import TensorType
 from tacit.protocols.shares import Arith, Bits
 
 PIECE: Final = 1 << 20
-"""Elements of a piece: a multiple of 64, so that bit planes are cut between words."""
+"""Elements, or rows, of a piece: a multiple of 64, so that bit planes are cut between words."""
 
 
-def in_pieces(handler: Handler) -> Handler:
-    """The same operation, in pieces where its result has more than `PIECE` elements."""
+def in_pieces(handler: Handler, row: int = 1) -> Handler:
+    """The same operation, in pieces where its result has more than `PIECE` rows of `row` elements.
+
+    Where a row has several elements, an operand of one row goes to every piece as it is.
+    """
 
     async def call(c: Call) -> Value:
-        n = prod(c.type.shape)
+        n = prod(c.type.shape) // row
         if n <= PIECE:
             return await handler(c)
-        operands = [_spread(v, c.type.shape) for v in c.values]
+        whole = [row > 1 and v.size == row for v in c.values]
+        operands = [v if w else _spread(v, c.type.shape) for v, w in zip(c.values, whole, strict=True)]
         pieces = []
         for start in range(0, n, PIECE):
             stop = min(start + PIECE, n)
-            values = tuple(_piece(v, start, stop) for v in operands)
-            types = tuple(_typed(t, stop - start) for t in c.types)
-            piece = replace(c, values=values, types=types, type=_typed(c.type, stop - start))
+            shape = (stop - start,) if row == 1 else (stop - start, row)
+            values, types = [], []
+            for v, t, w in zip(operands, c.types, whole, strict=True):
+                values.append(v if w else _piece(v, row * start, row * stop).reshape(shape))
+                types.append(t if w else replace(t, shape=shape))
+            piece = replace(c, values=tuple(values), types=tuple(types), type=replace(c.type, shape=shape))
             pieces.append(await handler(piece))
         return _joined(pieces, c.type.shape)
 
     return call
-
-
-def _typed(t: TensorType, n: int) -> TensorType:
-    return replace(t, shape=(n,))
 
 
 def _spread(value: Value, shape: tuple[int, ...]) -> Value:
@@ -67,4 +69,4 @@ def _joined(pieces: list[Value], shape: tuple[int, ...]) -> Value:
     if bits:
         parts = zip(*(p.parts for p in bits), strict=True)
         return Bits(shape, *(np.concatenate(planes, axis=1) for planes in parts))
-    return Arith.concat([p for p in pieces if isinstance(p, Arith)]).reshape(shape)
+    return Arith.concat([p.reshape((-1,)) for p in pieces if isinstance(p, Arith)]).reshape(shape)

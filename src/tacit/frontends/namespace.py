@@ -12,7 +12,7 @@ from math import e, inf, nan, pi
 from typing import Any, Final
 
 from tacit.errors import InputError
-from tacit.frontends import arithmetic, reductions, shaping
+from tacit.frontends import arithmetic, cipher, reductions, shaping
 from tacit.frontends.array import API_VERSION, Owner, SecretArray
 from tacit.frontends.creation import Creation
 from tacit.frontends.encoding import as_dtype
@@ -188,6 +188,7 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
         "broadcast_arrays broadcast_to concat diff expand_dims flip getitem matrix_transpose moveaxis permute_dims"
         " repeat reshape roll squeeze stack take tril triu unstack",
     ),
+    **_table(cipher, "aes128 aes128_ctr"),
     "abs": arithmetic.absolute,
     "pow": arithmetic.power,
     "astype": astype,
@@ -199,7 +200,7 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
 }
 """Functions on arrays of any program, by their names in the namespace."""
 
-EXTRA: Final = ("assume", "conv2d", "fixed", "getitem", "rsqrt", "sigmoid", "softmax")
+EXTRA: Final = ("aes128", "aes128_ctr", "assume", "conv2d", "fixed", "getitem", "rsqrt", "sigmoid", "softmax")
 """Names beyond the standard (`getitem` is what `x[index]` calls)."""
 
 _BITWISE: Final = "the bits of a secret integer are costly to reach; on bool use the logical functions"

@@ -530,6 +530,17 @@ def _where(types: Types, _: Attrs) -> Result:
     return promote([x.dtype, y.dtype], "where"), _broadcast("where", types), x.interval | y.interval
 
 
+def _aes128(types: Types, _: Attrs) -> Result:
+    if any(t.dtype != BOOL for t in types):
+        raise _type_error("aes128", types, "bool", "give the bits of bytes, the least significant first")
+    key, blocks = (t.shape for t in types)
+    if blocks[-1:] != (128,) or key not in ((128,), blocks):
+        raise _shape_error(
+            "aes128", f"got a key {list(key)} and blocks {list(blocks)}", "blocks [..., 128], and one key or as many"
+        )
+    return BOOL, blocks, _BIT
+
+
 def _choice(op: str, bounds: Callable[[Interval, Interval], Interval]) -> Callable[[Types, Attrs], Result]:
     def rule(types: Types, _: Attrs) -> Result:
         _numeric(op, types)
@@ -857,6 +868,15 @@ _SPECS: Final = (
         "{0} kept within {lo} and {hi}",
         _clip,
         {"lo": "int", "hi": "int"},
+    ),
+    OpSpec(
+        "aes128",
+        2,
+        "Blocks of 128 bits encrypted by AES-128 under a key; bit j, least significant first, of byte i is element "
+        "8 i + j.",
+        "{1} encrypted by AES-128 under the key {0}",
+        _aes128,
+        low_bits="hidden",
     ),
     # reductions
     OpSpec("sum", 1, "The sum over some axes.", "the sum of {0}", _sum, _REDUCE),
