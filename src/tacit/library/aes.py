@@ -50,6 +50,7 @@ async def _inverse(box: BlackBox, x: Bits) -> Bits:
     """x^254, the inverse of every byte and 0 for 0: 3 rounds, 12 bytes in total per byte."""
     cube = await box.gf256_mul(x, x, (0, 1))
     fourteenth, fifteenth = await gather(box.gf256_mul(cube, x, (2, 1)), box.gf256_mul(cube, cube, (2, 0)))
+    del cube  # Freed before the last round: each of these values is as large as the blocks.
     result: Bits = await box.gf256_mul(fifteenth, fourteenth, (4, 0))
     return result
 
