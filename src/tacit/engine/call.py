@@ -11,7 +11,7 @@ import numpy as np
 
 from tacit.plan import Attrs, Public, Secret, TensorType, product_shift
 from tacit.protocols.blackbox import BlackBox
-from tacit.protocols.shares import Arith, Bits, U64Array, unpack_plane
+from tacit.protocols.shares import Arith, Bits, U64Array
 
 Value: TypeAlias = Arith | Bits
 
@@ -55,8 +55,7 @@ class Call:
         value = self.values[k]
         assert isinstance(value, Bits)
         if self.is_public(k):
-            clear = unpack_plane(value.parts[0][0], value.size).reshape(value.shape)
-            value = self.box.constant_bits(clear.astype(np.uint64), 1)
+            value = self.box.constant_planes(value.shape, value.parts[0])
         target = self.type.shape if shape is None else shape
         return value if value.shape == target else value.elements(lambda p: np.broadcast_to(p, target))
 

@@ -96,8 +96,13 @@ class BlackBox(ABC):
         """A public array as shares."""
 
     @abstractmethod
+    def constant_planes(self, shape: tuple[int, ...], planes: U64Array) -> Bits:
+        """Public planes `[width, words]` as Boolean shares of that shape."""
+
     def constant_bits(self, c: U64Array, width: int) -> Bits:
         """A public array of `width`-bit words as Boolean shares."""
+        words = np.ascontiguousarray(c, dtype=np.uint64).reshape(-1)
+        return self.constant_planes(np.shape(c), kernels.to_planes(words, width))
 
     @abstractmethod
     def random_bits(self, shape: tuple[int, ...], width: int) -> Bits:

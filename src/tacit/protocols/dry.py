@@ -71,9 +71,9 @@ class Dry(BlackBox):
         """Zeros of its shape."""
         return _arith(np.shape(c))
 
-    def constant_bits(self, c: U64Array, width: int) -> Bits:
+    def constant_planes(self, shape: tuple[int, ...], planes: U64Array) -> Bits:
         """Zeros of its shape."""
-        return _bits(np.shape(c), width)
+        return _bits(shape, len(planes))
 
     def random_bits(self, shape: tuple[int, ...], width: int) -> Bits:
         """Zeros: randomness is free where the protocol says so."""

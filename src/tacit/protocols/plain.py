@@ -63,9 +63,9 @@ class Plain(BlackBox):
         """The array itself."""
         return Arith(np.asarray(c, dtype=np.uint64))
 
-    def constant_bits(self, c: U64Array, width: int) -> Bits:
-        """The words themselves."""
-        return bits_of(c, width)
+    def constant_planes(self, shape: tuple[int, ...], planes: U64Array) -> Bits:
+        """The planes themselves."""
+        return Bits(shape, planes)
 
     def random_bits(self, shape: tuple[int, ...], width: int) -> Bits:
         """Uniform bits from the common seed."""

@@ -252,10 +252,9 @@ class Rep3(BlackBox):
         """(c, 0, 0)."""
         return Arith(*self._at_zero(np.asarray(c, dtype=np.uint64)))
 
-    def constant_bits(self, c: U64Array, width: int) -> Bits:
+    def constant_planes(self, shape: tuple[int, ...], planes: U64Array) -> Bits:
         """(c, 0, 0)."""
-        c = np.asarray(c, dtype=np.uint64)
-        return Bits(c.shape, *self._at_zero(kernels.to_planes(_flat(c), width)))
+        return Bits(shape, *self._at_zero(planes))
 
     def random_bits(self, shape: tuple[int, ...], width: int) -> Bits:
         """Component j is a stream of K_j: no communication."""
