@@ -312,6 +312,30 @@ fn connect(
     .map(Connection::new)
 }
 
+/// The buffers that go to each peer.
+type Views<'a> = Vec<(usize, Vec<&'a [u8]>)>;
+
+/// The bytes of arrays, which must be contiguous.
+fn views<'a>(sends: &'a BTreeMap<usize, Vec<PyReadonlyArray1<'_, u8>>>) -> PyResult<Views<'a>> {
+    sends
+        .iter()
+        .map(|(peer, buffers)| {
+            let slices: Result<_, _> = buffers.iter().map(|b| b.as_slice()).collect();
+            Ok((*peer, slices?))
+        })
+        .collect()
+}
+
+/// What came, by peer. Each array owns the payload that was decrypted into it: nothing is copied here.
+fn inbox(py: Python<'_>, arrived: Vec<(usize, Vec<u8>)>) -> PyResult<Bound<'_, PyDict>> {
+    let out = PyDict::new(py);
+    for (peer, payload) in arrived {
+        let array = PyArray1::from_vec(py, payload);
+        out.set_item(peer, PyMemoryView::from(array.as_any())?)?;
+    }
+    Ok(out)
+}
+
 /// The rounds of one party with all its peers.
 #[pyclass(frozen, module = "tacit._native")]
 struct Mesh(transport::Mesh);
@@ -379,27 +403,28 @@ impl Mesh {
         sends: BTreeMap<usize, Vec<PyReadonlyArray1<'py, u8>>>,
         expects: BTreeMap<usize, u64>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let mut views: Vec<(usize, Vec<&[u8]>)> = Vec::with_capacity(sends.len());
-        for (peer, buffers) in &sends {
-            views.push((
-                *peer,
-                buffers
-                    .iter()
-                    .map(|b| b.as_slice())
-                    .collect::<Result<_, _>>()?,
-            ));
-        }
+        let views = views(&sends)?;
         let expects: Vec<(usize, u64)> = expects.into_iter().collect();
-        let arrived = waiting(py, |poll| self.0.exchange(step, &views, &expects, poll))?;
-        let out = PyDict::new(py);
-        for (peer, payload) in arrived {
-            // The array owns the payload that the reader thread decrypted into: nothing is copied here.
-            out.set_item(
-                peer,
-                PyMemoryView::from(PyArray1::from_vec(py, payload).as_any())?,
-            )?;
-        }
-        Ok(out)
+        inbox(
+            py,
+            waiting(py, |poll| self.0.exchange(step, &views, &expects, poll))?,
+        )
+    }
+
+    fn post<'py>(
+        &self,
+        py: Python<'py>,
+        step: u64,
+        sends: BTreeMap<usize, Vec<PyReadonlyArray1<'py, u8>>>,
+        expects: BTreeMap<usize, u64>,
+    ) -> PyResult<()> {
+        let views = views(&sends)?;
+        let expects: Vec<(usize, u64)> = expects.into_iter().collect();
+        waiting(py, |poll| self.0.post(step, &views, &expects, poll))
+    }
+
+    fn collect<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        inbox(py, waiting(py, |poll| self.0.collect(poll))?)
     }
 
     fn begin(&self, session: &[u8]) -> PyResult<()> {

@@ -28,9 +28,11 @@ struct Mailbox {
     ended: bool,
     draining: bool,
     last_step: Option<u64>,
-    posted: Option<u64>,
+    /// What is announced and not collected, as (step, length): the message at the same place in `frames` is the
+    /// one, and every further message is early.
+    awaited: VecDeque<(u64, u64)>,
     frames: VecDeque<(u64, Vec<u8>)>,
-    frame_bytes: u64,
+    early_bytes: u64,
     aborts: VecDeque<(SessionId, Vec<u8>)>,
     aborts_seen: usize,
     fault: Option<Fault>,
@@ -41,11 +43,22 @@ struct Mailbox {
 
 pub(crate) struct Inbox {
     pub(crate) session: SessionId,
+    /// The last announced step.
     pub(crate) step: Option<u64>,
     pub(crate) cancelled: bool,
     aborting: bool,
-
+    /// The announced steps that are not collected yet.
+    outstanding: VecDeque<Step>,
     boxes: BTreeMap<usize, Mailbox>,
+}
+
+/// An announced step.
+struct Step {
+    number: u64,
+    /// Whether this party sends or expects anything in it.
+    counts: bool,
+    /// The peers of whom an empty message is expected, which does not travel.
+    empty: Vec<usize>,
 }
 
 pub(crate) struct Shared {
@@ -118,10 +131,9 @@ impl Shared {
         match header.kind {
             Kind::Bye => {
                 mailbox.ended = true;
-                if mailbox.posted.is_some() && mailbox.frames.is_empty() && !aborting {
+                if mailbox.missing() && !aborting {
                     return Err(Fault::new(Cause::Step, mailbox.early_end()));
                 }
-
                 self.arrived.notify_all();
                 return Ok(Verdict::Drop);
             }
@@ -150,13 +162,9 @@ impl Shared {
             if mailbox.session != header.session || mailbox.draining || aborting {
                 return Ok(Verdict::Drop);
             }
-            if mailbox.session == current
-                && let Some(now) = now
-                && header.step <= now
-            {
-                return mailbox
-                    .due(header.step, header.length, now)
-                    .map(|()| Verdict::Keep);
+            let place = mailbox.frames.len();
+            if mailbox.session == current && mailbox.due(place, header.step, header.length, now)? {
+                return Ok(Verdict::Keep);
             }
             if header.length == 0 {
                 return Err(Fault::new(
@@ -164,15 +172,14 @@ impl Shared {
                     format!("an empty message for step {}", header.step),
                 ));
             }
-            if mailbox.frames.len() >= limits.early_frames_max {
+            let early = place - mailbox.awaited.len();
+            if early >= limits.early_frames_max {
                 return Err(Fault::new(
                     Cause::Flood,
                     format!("more than {} unread messages", limits.early_frames_max),
                 ));
             }
-            if mailbox.frames.is_empty()
-                || mailbox.frame_bytes + header.length <= limits.early_bytes_max
-            {
+            if early == 0 || mailbox.early_bytes + header.length <= limits.early_bytes_max {
                 return Ok(Verdict::Keep);
             }
             if self.closed.load(Ordering::Acquire) {
@@ -196,13 +203,10 @@ impl Shared {
             mailbox.aborts.push_back((header.session, payload));
         } else if mailbox.session == header.session && !mailbox.draining && !aborting {
             // The step may have been announced while the payload was on its way.
-            if mailbox.session == current
-                && let Some(now) = now
-                && header.step <= now
-            {
-                mailbox.due(header.step, header.length, now)?;
-            }
-            mailbox.frame_bytes += header.length;
+            let place = mailbox.frames.len();
+            let due = mailbox.session == current
+                && mailbox.due(place, header.step, header.length, now)?;
+            mailbox.early_bytes += if due { 0 } else { header.length };
             mailbox.frames.push_back((header.step, payload));
         }
         self.arrived.notify_all();
@@ -258,9 +262,9 @@ impl Mailbox {
             ended: false,
             draining: false,
             last_step: None,
-            posted: None,
+            awaited: VecDeque::new(),
             frames: VecDeque::new(),
-            frame_bytes: 0,
+            early_bytes: 0,
             aborts: VecDeque::new(),
             aborts_seen: 0,
             fault: None,
@@ -278,11 +282,43 @@ impl Mailbox {
         self.forget();
     }
 
-    /// Drops what has come and what is awaited.
+    /// Drops what has come.
     fn forget(&mut self) {
-        self.posted = None;
         self.frames.clear();
-        self.frame_bytes = 0;
+        self.early_bytes = 0;
+    }
+
+    /// Whether an awaited message has not come.
+    fn missing(&self) -> bool {
+        self.frames.len() < self.awaited.len()
+    }
+
+    /// Whether a message is awaited at `step`, the oldest one.
+    fn awaits(&self, step: u64) -> bool {
+        self.awaited.front().is_some_and(|(of, _)| *of == step)
+    }
+
+    /// Whether that message has not come.
+    fn lacks(&self, step: u64) -> bool {
+        self.frames.is_empty() && self.awaits(step)
+    }
+
+    /// Whether a message of this session is here that is not announced.
+    fn early(&self, session: SessionId) -> bool {
+        self.session == session && self.frames.len() > self.awaited.len()
+    }
+
+    /// Judges the first early message, which may belong to the newly announced `step`.
+    fn announced(&mut self, step: u64) -> Result<(), Fault> {
+        let new = self.awaited.back().is_some_and(|(last, _)| *last == step);
+        let place = self.awaited.len() - usize::from(new);
+        if let Some((early, payload)) = self.frames.get(place) {
+            let length = payload.len() as u64;
+            if self.due(place, *early, length, Some(step))? {
+                self.early_bytes -= length;
+            }
+        }
+        Ok(())
     }
 
     fn early_end(&self) -> &'static str {
@@ -302,40 +338,22 @@ impl Mailbox {
         }
     }
 
-    /// Whether a message for `step` of `length` bytes is the one awaited at the announced step `now`.
-    fn due(&self, step: u64, length: u64, now: u64) -> Result<(), Fault> {
-        match self.posted {
-            Some(want) if step == now && want == length => Ok(()),
-            Some(want) if step == now => Err(Fault::new(
+    /// Judges the message at `place` of the queue, for `step` and of `length` bytes, where `now` is the last
+    /// announced step: true if it is awaited, false if it is early.
+    fn due(&self, place: usize, step: u64, length: u64, now: Option<u64>) -> Result<bool, Fault> {
+        let stray = || Fault::new(Cause::Step, format!("a message for step {step}"));
+        match (self.awaited.get(place), now) {
+            (Some(&(want, bytes)), _) if step == want && length == bytes => Ok(true),
+            (Some(&(want, bytes)), _) if step == want => Err(Fault::new(
                 Cause::Length,
                 format!("a message of {length} bytes for step {step}"),
             )
-            .expected(format!("{want} bytes"))),
-            Some(_) => Err(
-                Fault::new(Cause::Step, format!("a message for step {step}"))
-                    .expected(format!("a message for step {now}")),
-            ),
-            None => Err(
-                Fault::new(Cause::Step, format!("a message for step {step}"))
-                    .expected(format!("none from it at step {now}")),
-            ),
-        }
-    }
-
-    /// Whether the message awaited at `now` is here; an error if another one is first.
-    fn ready(&self, now: u64) -> Result<bool, Fault> {
-        let Some(want) = self.posted else {
-            return Ok(true);
-        };
-        match self.frames.front() {
-            None => Ok(false),
-            Some((step, payload)) if *step == now => {
-                self.due(now, payload.len() as u64, now).map(|()| true)
+            .expected(format!("{bytes} bytes"))),
+            (Some((want, _)), _) => Err(stray().expected(format!("a message for step {want}"))),
+            (None, Some(now)) if step <= now => {
+                Err(stray().expected(format!("none from it at step {step}")))
             }
-            Some((step, _)) => Err(
-                Fault::new(Cause::Step, format!("a message for step {step}"))
-                    .expected(format!("{want} bytes for step {now} first")),
-            ),
+            (None, _) => Ok(false),
         }
     }
 
@@ -353,6 +371,7 @@ impl Inbox {
             step: None,
             cancelled: false,
             aborting: false,
+            outstanding: VecDeque::new(),
             boxes: peers.map(|peer| (peer, Mailbox::new(session))).collect(),
         }
     }
@@ -361,6 +380,7 @@ impl Inbox {
     pub(crate) fn announce(
         &mut self,
         step: u64,
+        sends: bool,
         expects: &[(usize, u64)],
         bytes_max: u64,
     ) -> Result<SessionId, Fault> {
@@ -376,27 +396,32 @@ impl Inbox {
                     Fault::new(Cause::Misuse, what).expected(format!("at most {bytes_max} bytes"))
                 );
             }
-            let Some(mailbox) = self.boxes.get_mut(peer) else {
+            let Some(mailbox) = self.boxes.get(peer) else {
                 let what = format!("there is no party {peer} to hear from");
                 return Err(Fault::new(Cause::Misuse, what));
             };
-            mailbox.posted = (*length > 0).then_some(*length);
+            if *length > 0 && mailbox.left(session) && !mailbox.early(session) {
+                return Err(Fault::new(Cause::Step, mailbox.early_end()).at(*peer));
+            }
         }
         self.step = Some(step);
-        for (peer, mailbox) in &self.boxes {
-            let early = mailbox
-                .frames
-                .front()
-                .filter(|_| mailbox.session == session);
-            if let Some((early, payload)) = early
-                && *early <= step
-            {
-                mailbox
-                    .due(*early, payload.len() as u64, step)
-                    .map_err(|f| f.at(*peer))?;
+        let mut announced = Step {
+            number: step,
+            counts: sends,
+            empty: Vec::new(),
+        };
+        for &(peer, length) in expects {
+            if length == 0 {
+                announced.empty.push(peer);
+            } else if let Some(mailbox) = self.boxes.get_mut(&peer) {
+                mailbox.awaited.push_back((step, length));
+                announced.counts = true;
             }
-            if early.is_none() && mailbox.posted.is_some() && mailbox.left(session) {
-                return Err(Fault::new(Cause::Step, mailbox.early_end()).at(*peer));
+        }
+        self.outstanding.push_back(announced);
+        for (&peer, mailbox) in &mut self.boxes {
+            if mailbox.session == session {
+                mailbox.announced(step).map_err(|f| f.at(peer))?;
             }
         }
         Ok(session)
@@ -422,7 +447,7 @@ impl Inbox {
             if let Some(fault) = &mailbox.fault
                 && !(fault.cause == Cause::Closed
                     && mailbox.left(self.session)
-                    && mailbox.posted.is_none())
+                    && !mailbox.missing())
             {
                 return Err(fault.clone());
             }
@@ -430,34 +455,50 @@ impl Inbox {
         Ok(())
     }
 
-    /// The messages of this step, when all are here.
-    pub(crate) fn collect(&mut self, step: u64) -> Result<Option<Messages>, Fault> {
-        for (&peer, mailbox) in &self.boxes {
-            if !mailbox.ready(step).map_err(|fault| fault.at(peer))? {
-                return Ok(None);
-            }
+    /// The messages of the oldest step that is not collected, when all are here, and whether it counts as a round.
+    pub(crate) fn collect(&mut self) -> Result<Option<(Messages, bool)>, Fault> {
+        let Some(oldest) = self.outstanding.front() else {
+            return Err(Fault::new(Cause::Misuse, "no step is posted"));
+        };
+        let step = oldest.number;
+        if self.boxes.values().any(|mailbox| mailbox.lacks(step)) {
+            return Ok(None);
         }
-        let mut out = Vec::new();
+        let Some(oldest) = self.outstanding.pop_front() else {
+            return Ok(None);
+        };
+        let mut out: Messages = Vec::with_capacity(self.boxes.len());
+        out.extend(oldest.empty.iter().map(|&peer| (peer, Vec::new())));
         for (&peer, mailbox) in &mut self.boxes {
-            if mailbox.posted.take().is_some()
+            if mailbox.awaits(step)
                 && let Some((_, payload)) = mailbox.frames.pop_front()
             {
-                mailbox.frame_bytes -= payload.len() as u64;
+                mailbox.awaited.pop_front();
                 out.push((peer, payload));
             }
         }
-        Ok(Some(out))
+        Ok(Some((out, oldest.counts)))
     }
 
     /// The fault of the first peer whose message is missing.
     pub(crate) fn late(&self) -> Fault {
-        let step = self.step.unwrap_or(0);
+        let step = self.outstanding.front().map_or(0, |step| step.number);
         let what = format!("alive, but no message for step {step} in time");
         let fault = Fault::new(Cause::Timeout, what);
-        let missing = |mailbox: &Mailbox| mailbox.posted.is_some() && mailbox.frames.is_empty();
-        match self.boxes.iter().find(|(_, mailbox)| missing(mailbox)) {
+        match self.boxes.iter().find(|(_, mailbox)| mailbox.lacks(step)) {
             Some((&peer, _)) => fault.at(peer),
             None => fault,
+        }
+    }
+
+    /// Whether all that was posted is collected.
+    pub(crate) fn settled(&self) -> Result<(), Fault> {
+        match self.outstanding.front() {
+            None => Ok(()),
+            Some(Step { number, .. }) => Err(Fault::new(
+                Cause::Misuse,
+                format!("step {number} is posted and not collected"),
+            )),
         }
     }
 
@@ -471,7 +512,9 @@ impl Inbox {
     /// Takes no more messages of this session, so that no abort record waits behind one.
     pub(crate) fn give_up(&mut self) {
         self.aborting = true;
+        self.outstanding.clear();
         for mailbox in self.boxes.values_mut() {
+            mailbox.awaited.clear();
             if mailbox.session == self.session {
                 mailbox.forget();
             }
@@ -506,9 +549,11 @@ impl Inbox {
         self.step = None;
         self.cancelled = false;
         self.aborting = false;
+        self.outstanding.clear();
         let mut result = Ok(());
         for (&peer, mailbox) in &mut self.boxes {
             mailbox.lost_reported = false;
+            mailbox.awaited.clear();
             mailbox.aborts.retain(|(of, _)| *of == session);
             if mailbox.session == old && mailbox.ended {
                 mailbox.enter(session);

@@ -75,9 +75,12 @@ pub enum Event {
 }
 
 /// From this size on, messages to several peers are written by several threads.
-const PARALLEL_BYTES: usize = 256 * 1024;
+const PARALLEL_BYTES: u64 = 256 * 1024;
 /// A broken write usually has its reason on the way: the peer's abort, or the end of its stream.
 const SETTLE: Duration = Duration::from_millis(250);
+
+/// A message to be sent: the peer, the link to it, the buffers and their length together.
+type Message<'a> = (usize, &'a Link, &'a [&'a [u8]], u64);
 
 type Poll<'a> = &'a mut dyn FnMut() -> Result<(), Fault>;
 
@@ -166,8 +169,7 @@ impl Mesh {
         Ok(mesh)
     }
 
-    /// One round: sends to each peer the concatenation of its buffers, then returns one message from each peer
-    /// of `expects`, of exactly the length given there. Empty messages do not travel.
+    /// One round: `post`, then `collect`. No other step may be outstanding.
     pub fn exchange(
         &self,
         step: u64,
@@ -176,44 +178,64 @@ impl Mesh {
         poll: Poll<'_>,
     ) -> Result<Messages, Fault> {
         let limit = deadline(self.shared.limits.step_timeout);
+        lock(&self.shared.inbox).settled()?;
+        self.post_until(limit, step, sends, expects, poll)?;
+        self.collect_until(limit, poll)
+    }
+
+    /// The first half of a round: announces one message from each peer of `expects`, of exactly the length given
+    /// there, and sends to each peer the concatenation of its buffers. Returns when the network has taken them, for
+    /// which no peer has to collect. Empty messages do not travel. Steps increase; several may be outstanding.
+    pub fn post(
+        &self,
+        step: u64,
+        sends: &[(usize, Vec<&[u8]>)],
+        expects: &[(usize, u64)],
+        poll: Poll<'_>,
+    ) -> Result<(), Fault> {
+        let limit = deadline(self.shared.limits.step_timeout);
+        self.post_until(limit, step, sends, expects, poll)
+    }
+
+    /// The second half of a round: waits for the messages of the oldest step that is posted and not collected.
+    pub fn collect(&self, poll: Poll<'_>) -> Result<Messages, Fault> {
+        self.collect_until(deadline(self.shared.limits.step_timeout), poll)
+    }
+
+    fn post_until(
+        &self,
+        limit: Instant,
+        step: u64,
+        sends: &[(usize, Vec<&[u8]>)],
+        expects: &[(usize, u64)],
+        poll: Poll<'_>,
+    ) -> Result<(), Fault> {
+        let bytes_max = self.shared.limits.frame_bytes_max;
+        let mut messages: Vec<Message<'_>> = Vec::with_capacity(sends.len());
+        let mut bytes = 0;
+        for (peer, buffers) in sends {
+            let length = buffers.iter().map(|b| b.len() as u64).sum();
+            if length > bytes_max {
+                let what = format!("a message of {length} bytes cannot be sent");
+                return Err(
+                    Fault::new(Cause::Misuse, what).expected(format!("at most {bytes_max} bytes"))
+                );
+            }
+            if length > 0 {
+                let link = self.link(*peer)?;
+                messages.push((*peer, link, buffers, length));
+                bytes += length;
+            }
+        }
         let session = {
             let mut inbox = lock(&self.shared.inbox);
             if self.shared.closed.load(Ordering::Acquire) {
                 return Err(Fault::new(Cause::Misuse, "the transport is closed"));
             }
-            inbox.announce(step, expects, self.shared.limits.frame_bytes_max)?
+            inbox.announce(step, !messages.is_empty(), expects, bytes_max)?
         };
         self.shared.space.notify_all();
-        let sends: Vec<(usize, &[&[u8]], usize)> = sends
-            .iter()
-            .map(|(peer, buffers)| {
-                (
-                    *peer,
-                    buffers.as_slice(),
-                    buffers.iter().map(|b| b.len()).sum(),
-                )
-            })
-            .filter(|(_, _, length)| *length > 0)
-            .collect();
-        for (peer, _, length) in &sends {
-            if *length as u64 > self.shared.limits.frame_bytes_max {
-                return Err(Fault::new(
-                    Cause::Misuse,
-                    format!("a message of {length} bytes cannot be sent"),
-                )
-                .expected(format!(
-                    "at most {} bytes",
-                    self.shared.limits.frame_bytes_max
-                )));
-            }
-            if !self.links.contains_key(peer) {
-                return Err(Fault::new(
-                    Cause::Misuse,
-                    format!("there is no party {peer} to send to"),
-                ));
-            }
-        }
-        if let Err(fault) = self.send_all(session, step, &sends, limit, poll) {
+        if let Err(fault) = self.send_all(session, step, &messages, bytes, limit, poll) {
             if fault.cause != Cause::Closed {
                 return Err(fault);
             }
@@ -224,74 +246,78 @@ impl Mesh {
                 Ok(_) => Err(fault),
             };
         }
-        let arrived = self.wait(limit, poll, |inbox| match inbox.collect(step)? {
+        let mut counts = lock(&self.counts);
+        counts.frames += messages.len() as u64;
+        counts.payload_bytes_sent += bytes;
+        Ok(())
+    }
+
+    fn collect_until(&self, limit: Instant, poll: Poll<'_>) -> Result<Messages, Fault> {
+        let arrived = self.wait(limit, poll, |inbox| match inbox.collect()? {
             None => inbox.reasons().map(|()| None),
             arrived => Ok(arrived),
         })?;
-        let Some(arrived) = arrived else {
+        let Some((arrived, counts_as_round)) = arrived else {
             return Err(lock(&self.shared.inbox).late());
         };
         let mut counts = lock(&self.counts);
-        counts.rounds += u64::from(!(sends.is_empty() && arrived.is_empty()));
-        counts.frames += sends.len() as u64;
-        counts.payload_bytes_sent += sends
-            .iter()
-            .map(|(_, _, length)| *length as u64)
-            .sum::<u64>();
+        counts.rounds += u64::from(counts_as_round);
         counts.payload_bytes_received += arrived
             .iter()
             .map(|(_, payload)| payload.len() as u64)
             .sum::<u64>();
-        drop(counts);
-        self.shared.space.notify_all();
         Ok(arrived)
+    }
+
+    fn link(&self, peer: usize) -> Result<&Link, Fault> {
+        self.links.get(&peer).map(Arc::as_ref).ok_or_else(|| {
+            Fault::new(
+                Cause::Misuse,
+                format!("there is no party {peer} to send to"),
+            )
+        })
     }
 
     fn send_all(
         &self,
         session: SessionId,
         step: u64,
-        sends: &[(usize, &[&[u8]], usize)],
+        messages: &[Message<'_>],
+        bytes: u64,
         limit: Instant,
         poll: Poll<'_>,
     ) -> Result<(), Fault> {
-        let send = |peer: usize,
-                    buffers: &[&[u8]],
-                    length: usize,
-                    poll: &mut dyn FnMut() -> Result<(), Fault>| {
+        let send = |(peer, link, buffers, length): &Message<'_>, poll: Poll<'_>| {
             let header = Header {
                 kind: Kind::Data,
                 session,
                 step,
-                length: length as u64,
+                length: *length,
             };
-            self.post(peer, header, buffers, &mut || {
+            self.dispatch(link, header, buffers, &mut || {
                 poll()?;
                 if Instant::now() >= limit {
                     let what = format!("it did not take the message of step {step} in time");
-                    return Err(Fault::new(Cause::Timeout, what).at(peer));
+                    return Err(Fault::new(Cause::Timeout, what).at(*peer));
                 }
                 lock(&self.shared.inbox).reasons()
             })
-            .map_err(|fault| fault.at(peer))
+            .map_err(|fault| fault.at(*peer))
         };
-        let large: usize = sends.iter().map(|(_, _, length)| length).sum();
-        let Some(((first, buffers, length), rest)) = sends.split_first() else {
+        let Some((first, rest)) = messages.split_first() else {
             return Ok(());
         };
-        if rest.is_empty() || large < PARALLEL_BYTES || self.shared.limits.network.is_some() {
-            return sends
-                .iter()
-                .try_for_each(|(peer, buffers, length)| send(*peer, buffers, *length, poll));
+        if rest.is_empty() || bytes < PARALLEL_BYTES || self.shared.limits.network.is_some() {
+            return messages.iter().try_for_each(|message| send(message, poll));
         }
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let others: Vec<_> = rest
                 .iter()
-                .map(|(peer, buffers, length)| {
+                .map(|message| {
                     let (send, stop, caller) = (&send, &stop, std::thread::current());
                     scope.spawn(move || {
-                        let result = send(*peer, buffers, *length, &mut || {
+                        let result = send(message, &mut || {
                             if stop.load(Ordering::Acquire) {
                                 Err(Fault::interrupted())
                             } else {
@@ -303,7 +329,7 @@ impl Mesh {
                     })
                 })
                 .collect();
-            let mut result = send(*first, buffers, *length, poll);
+            let mut result = send(first, poll);
             while result.is_ok() && !others.iter().all(|thread| thread.is_finished()) {
                 std::thread::park_timeout(SLICE);
                 result = poll();
@@ -320,19 +346,13 @@ impl Mesh {
     }
 
     /// Writes one frame now, or hands it to the emulated network.
-    fn post(
+    fn dispatch(
         &self,
-        peer: usize,
+        link: &Link,
         header: Header,
         buffers: &[&[u8]],
         poll: Poll<'_>,
     ) -> Result<(), Fault> {
-        let Some(link) = self.links.get(&peer) else {
-            return Err(Fault::new(
-                Cause::Misuse,
-                format!("there is no party {peer} to send to"),
-            ));
-        };
         let Some(network) = self.shared.limits.network else {
             return link.write(&header, buffers, &mut |_| poll());
         };
@@ -384,6 +404,7 @@ impl Mesh {
     pub fn finish(&self, poll: Poll<'_>) -> Result<(), Fault> {
         // Twice: a peer that waits for its last message must be able to give up, and say so, before we leave.
         let limit = deadline(self.shared.limits.step_timeout.saturating_mul(2));
+        lock(&self.shared.inbox).settled()?;
         self.bye(poll)?;
         let all_gone = |inbox: &mut Inbox| {
             inbox.stopped()?;
@@ -427,9 +448,9 @@ impl Mesh {
 
     /// Best effort to all peers: only an interrupt by the caller is an error.
     fn tell(&self, header: Header, payload: &[u8], poll: Poll<'_>) -> Result<(), Fault> {
-        for &peer in self.links.keys() {
+        for (&peer, link) in &self.links {
             let patience = deadline(SETTLE);
-            let result = self.post(peer, header, &[payload], &mut || {
+            let result = self.dispatch(link, header, &[payload], &mut || {
                 poll()?;
                 if Instant::now() >= patience {
                     Err(Fault::new(Cause::Timeout, "busy").at(peer))

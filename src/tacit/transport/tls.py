@@ -20,10 +20,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
+from numpy.typing import NDArray
 
 from tacit import _native
 from tacit.errors import RoomError, TacitError, TransportError
@@ -293,15 +295,29 @@ class TlsTransport:
         if self._agreed is not None:
             raise self._agreed
         self._step = step
-        flat = {peer: [as_bytes(b) for b in buffers] for peer, buffers in sends.items()}
         try:
-            inbox = self._mesh.exchange(step, flat, dict(expects))
+            return self._mesh.exchange(step, _flat(sends), dict(expects))
         except _native.LinkFault as fault:
             raise self._fail(fault) from None
-        if len(inbox) != len(expects):
-            for peer in expects:
-                inbox.setdefault(peer, memoryview(b""))
-        return inbox
+
+    def post(self, step: int, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]) -> None:
+        """As `Transport.post`; interruptible like `exchange`."""
+        if self._agreed is not None:
+            raise self._agreed
+        self._step = step
+        try:
+            self._mesh.post(step, _flat(sends), dict(expects))
+        except _native.LinkFault as fault:
+            raise self._fail(fault) from None
+
+    def collect(self) -> dict[int, memoryview]:
+        """As `Transport.collect`; interruptible like `exchange`."""
+        if self._agreed is not None:
+            raise self._agreed
+        try:
+            return self._mesh.collect()
+        except _native.LinkFault as fault:
+            raise self._fail(fault) from None
 
     def finish(self) -> None:
         """As `Transport.finish`."""
@@ -483,6 +499,10 @@ def _accept_peer(
     if theirs != session:
         raise transport_error(Cause.SESSION, "it opens another session", party=names[peer])
     return peer, connection
+
+
+def _flat(sends: Mapping[int, Sequence[Buffer]]) -> dict[int, list[NDArray[np.uint8]]]:
+    return {peer: [as_bytes(buffer) for buffer in buffers] for peer, buffers in sends.items()}
 
 
 def _hello(party: int) -> bytes:
