@@ -223,6 +223,39 @@ def test_all_parties_may_post_several_large_steps_before_they_collect_any():
         assert together(*(lambda end=end: run(end) for end in ends)) == [4, 4, 4]
 
 
+def test_small_messages_beyond_what_sockets_hold_may_be_posted_before_any_is_collected():
+    steps, size = 20_000, 1000
+    with meshes(2, Limits(silence_s=5.0, early_bytes_max=1 << 16)) as ends:
+
+        def run(end):
+            peer = 1 - end.me
+            for step in range(steps):
+                end.post(step, {peer: [bytes([step % 251]) * size]}, {peer: size})
+            return all(bytes(end.collect()[peer][:1]) == bytes([step % 251]) for step in range(steps))
+
+        assert joined(*(lambda end=end: run(end) for end in ends)) == [True, True]
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.001, 0.005, 0.02])
+def test_rounds_of_changing_size_and_pace_arrive(pause_s):
+    # Across the borders at which reading changes hands: small and large steps, at once and after a pause.
+    sizes = [8, 8, 200_000, 8, 1, 70_000, 60_000, 8, 8, 2_000_000, 8] * 3
+    with meshes(limits=Limits(silence_s=5.0)) as ends:
+
+        def run(end):
+            peers = [p for p in range(3) if p != end.me]
+            for step, size in enumerate(sizes):
+                message = np.full(size, step + end.me, np.uint8)
+                inbox = end.exchange(step, {p: [message] for p in peers}, dict.fromkeys(peers, size))
+                assert all(np.all(np.frombuffer(inbox[p], np.uint8) == step + p) for p in peers)
+                if (step + end.me) % 3 == 0:
+                    time.sleep(pause_s)
+            end.finish()
+            return "done"
+
+        assert joined(*(lambda end=end: run(end) for end in ends)) == ["done"] * 3
+
+
 @pytest.mark.parametrize("network", [None, "lan"])
 def test_random_steps_with_several_outstanding_arrive_whole_and_in_order(network):
     rng = np.random.default_rng(7)
@@ -696,6 +729,34 @@ def test_a_party_without_heartbeats_is_silent():
         begin = time.monotonic()
         results = together(*(lambda end=end: all_to_all(end) for end in honest))
         raised_by_all(results, "TRANSPORT-002", "carol", within=2.4, since=begin)
+
+
+def test_a_party_is_silent_even_while_the_others_have_much_to_say_to_each_other():
+    with villain() as (honest, _):
+        begin = time.monotonic()
+
+        def chat(end):
+            peer = 1 - end.me
+            for step in range(10**9):
+                end.exchange(step, {peer: [bytes(8)]}, {peer: 8})
+
+        results = together(*(lambda end=end: chat(end) for end in honest))
+        raised_by_all(results, "TRANSPORT-002", "carol", within=2.4, since=begin)
+
+
+def test_an_abort_is_heard_while_the_others_have_much_to_say_to_each_other():
+    with meshes() as ends:
+
+        def run(end):
+            if end.me == 2:
+                time.sleep(0.2)
+                return end.abort(InputError("INPUT-002", "no such file", party="carol"))
+            for step in range(10**9):
+                end.exchange(step, {1 - end.me: [bytes(8)]}, {1 - end.me: 8})
+
+        begin = time.monotonic()
+        results = together(*(lambda end=end: run(end) for end in ends))
+        raised_by_all(results, "INPUT-002", "carol", within=1.2, since=begin)
 
 
 def test_a_party_that_closes_in_the_middle_of_a_frame_is_named_by_all():

@@ -312,26 +312,43 @@ fn connect(
     .map(Connection::new)
 }
 
+/// A contiguous buffer that goes to a peer. Small ones come as bytes, which cost less to pass than an array.
+#[derive(FromPyObject)]
+enum Buffer<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    Array(PyReadonlyArray1<'py, u8>),
+}
+
 /// The buffers that go to each peer.
+type Sends<'py> = BTreeMap<usize, Vec<Buffer<'py>>>;
+
+/// Their bytes.
 type Views<'a> = Vec<(usize, Vec<&'a [u8]>)>;
 
-/// The bytes of arrays, which must be contiguous.
-fn views<'a>(sends: &'a BTreeMap<usize, Vec<PyReadonlyArray1<'_, u8>>>) -> PyResult<Views<'a>> {
+fn views<'a>(sends: &'a Sends<'_>) -> PyResult<Views<'a>> {
+    let view = |buffer: &'a Buffer<'_>| match buffer {
+        Buffer::Bytes(bytes) => Ok(bytes.as_bytes()),
+        Buffer::Array(array) => Ok(array.as_slice()?),
+    };
     sends
         .iter()
-        .map(|(peer, buffers)| {
-            let slices: Result<_, _> = buffers.iter().map(|b| b.as_slice()).collect();
-            Ok((*peer, slices?))
-        })
+        .map(|(peer, buffers)| Ok((*peer, buffers.iter().map(view).collect::<PyResult<_>>()?)))
         .collect()
 }
 
-/// What came, by peer. Each array owns the payload that was decrypted into it: nothing is copied here.
+/// Below this size a copy costs less than an array that owns the payload.
+const COPIED_BYTES: usize = 4096;
+
+/// What came, by peer; nothing large is copied.
 fn inbox(py: Python<'_>, arrived: Vec<(usize, Vec<u8>)>) -> PyResult<Bound<'_, PyDict>> {
     let out = PyDict::new(py);
     for (peer, payload) in arrived {
-        let array = PyArray1::from_vec(py, payload);
-        out.set_item(peer, PyMemoryView::from(array.as_any())?)?;
+        let view = if payload.len() < COPIED_BYTES {
+            PyMemoryView::from(PyBytes::new(py, &payload).as_any())?
+        } else {
+            PyMemoryView::from(PyArray1::from_vec(py, payload).as_any())?
+        };
+        out.set_item(peer, view)?;
     }
     Ok(out)
 }
@@ -400,7 +417,7 @@ impl Mesh {
         &self,
         py: Python<'py>,
         step: u64,
-        sends: BTreeMap<usize, Vec<PyReadonlyArray1<'py, u8>>>,
+        sends: Sends<'py>,
         expects: BTreeMap<usize, u64>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let views = views(&sends)?;
@@ -415,7 +432,7 @@ impl Mesh {
         &self,
         py: Python<'py>,
         step: u64,
-        sends: BTreeMap<usize, Vec<PyReadonlyArray1<'py, u8>>>,
+        sends: Sends<'py>,
         expects: BTreeMap<usize, u64>,
     ) -> PyResult<()> {
         let views = views(&sends)?;

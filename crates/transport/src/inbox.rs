@@ -2,14 +2,10 @@
 //! What has come from the peers, and the judgement on every frame before its payload is read.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::channel::Channel;
 use crate::fault::{Cause, Fault};
 use crate::frame::{Header, Kind, SessionId};
-use crate::lock;
 use crate::mesh::{Event, Limits};
 
 /// ABORT frames are short and few: a record is relayed at most once for each party that is heard or lost.
@@ -18,6 +14,9 @@ const ABORTS_MAX: usize = 256;
 /// Frames without payload that a peer may send at once, and per second.
 const IDLE_BURST: f64 = 256.0;
 const IDLE_PER_SECOND: f64 = 64.0;
+
+/// Up to this many bytes of all peers together a step is small: decrypting them takes less than waking a thread.
+const SMALL_BYTES: u64 = 64 * 1024;
 
 /// One message of each peer.
 pub(crate) type Messages = Vec<(usize, Vec<u8>)>;
@@ -46,6 +45,8 @@ pub(crate) struct Inbox {
     /// The last announced step.
     pub(crate) step: Option<u64>,
     pub(crate) cancelled: bool,
+    /// Counts what may make space for early messages.
+    pub(crate) changes: u64,
     aborting: bool,
     /// The announced steps that are not collected yet.
     outstanding: VecDeque<Step>,
@@ -57,202 +58,23 @@ struct Step {
     number: u64,
     /// Whether this party sends or expects anything in it.
     counts: bool,
+    /// Whether its messages are large.
+    large: bool,
     /// The peers of whom an empty message is expected, which does not travel.
     empty: Vec<usize>,
 }
 
-pub(crate) struct Shared {
-    pub(crate) inbox: Mutex<Inbox>,
-    pub(crate) arrived: Condvar,
-    pub(crate) space: Condvar,
-    pub(crate) closed: AtomicBool,
-    pub(crate) limits: Limits,
-}
-
-/// What a reader does with a frame whose header was admitted.
-enum Verdict {
+/// What happens to a frame whose header was judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is filed.
     Keep,
+    /// It is read and forgotten.
     Drop,
-}
-
-impl Shared {
-    /// Judges a header; waits while the peer is too far ahead.
-    fn admit(&self, peer: usize, header: &Header) -> Result<Verdict, Fault> {
-        let limits = &self.limits;
-        let max = match header.kind {
-            Kind::Data => limits.frame_bytes_max,
-            Kind::Abort => ABORT_BYTES_MAX,
-            Kind::Heartbeat | Kind::Bye => 0,
-            Kind::Control => {
-                return Err(Fault::new(
-                    Cause::Malformed,
-                    "a CONTROL frame within a session",
-                ));
-            }
-        };
-        if header.length > max {
-            return Err(
-                Fault::new(Cause::Flood, format!("a frame of {} bytes", header.length))
-                    .expected(format!("at most {max} bytes")),
-            );
-        }
-        let mut inbox = lock(&self.inbox);
-        let (ours, aborting) = (inbox.session, inbox.aborting);
-        let Some(mailbox) = inbox.boxes.get_mut(&peer) else {
-            return Err(Fault::new(Cause::Misuse, "a frame of an unknown peer"));
-        };
-        if header.kind == Kind::Heartbeat {
-            mailbox.tick()?;
-            return Ok(Verdict::Drop);
-        }
-        if header.session != mailbox.session {
-            // A peer enters its next session only after it has ended this one, and only if we may follow it there.
-            if !mailbox.ended
-                || mailbox.draining
-                || mailbox.session != ours
-                || !mailbox.frames.is_empty()
-            {
-                return Err(Fault::new(Cause::Session, "a frame of another session"));
-            }
-            mailbox.enter(header.session);
-        } else if mailbox.ended {
-            return Err(Fault::new(
-                Cause::Session,
-                "a frame of a session that it has ended",
-            ));
-        }
-        if mailbox.draining {
-            if header.kind == Kind::Bye {
-                mailbox.draining = false;
-                mailbox.enter(ours);
-            }
-            return Ok(Verdict::Drop);
-        }
-        match header.kind {
-            Kind::Bye => {
-                mailbox.ended = true;
-                if mailbox.missing() && !aborting {
-                    return Err(Fault::new(Cause::Step, mailbox.early_end()));
-                }
-                self.arrived.notify_all();
-                return Ok(Verdict::Drop);
-            }
-            Kind::Abort => {
-                mailbox.aborts_seen += 1;
-                if mailbox.aborts_seen > ABORTS_MAX {
-                    return Err(Fault::new(Cause::Flood, "ABORT frames without end"));
-                }
-                return Ok(Verdict::Keep);
-            }
-            Kind::Data | Kind::Heartbeat | Kind::Control => {}
-        }
-        if mailbox.last_step.is_some_and(|last| header.step <= last) {
-            return Err(Fault::new(
-                Cause::Step,
-                format!("a second message for step {}", header.step),
-            )
-            .expected("one message per step, in order"));
-        }
-        mailbox.last_step = Some(header.step);
-        loop {
-            let (now, current, aborting) = (inbox.step, inbox.session, inbox.aborting);
-            let Some(mailbox) = inbox.boxes.get_mut(&peer) else {
-                return Err(Fault::new(Cause::Misuse, "a frame of an unknown peer"));
-            };
-            if mailbox.session != header.session || mailbox.draining || aborting {
-                return Ok(Verdict::Drop);
-            }
-            let place = mailbox.frames.len();
-            if mailbox.session == current && mailbox.due(place, header.step, header.length, now)? {
-                return Ok(Verdict::Keep);
-            }
-            if header.length == 0 {
-                return Err(Fault::new(
-                    Cause::Length,
-                    format!("an empty message for step {}", header.step),
-                ));
-            }
-            let early = place - mailbox.awaited.len();
-            if early >= limits.early_frames_max {
-                return Err(Fault::new(
-                    Cause::Flood,
-                    format!("more than {} unread messages", limits.early_frames_max),
-                ));
-            }
-            if early == 0 || mailbox.early_bytes + header.length <= limits.early_bytes_max {
-                return Ok(Verdict::Keep);
-            }
-            if self.closed.load(Ordering::Acquire) {
-                return Err(Fault::interrupted());
-            }
-            // The back-pressure: not reading fills the peer's socket, and it waits.
-            inbox = self
-                .space
-                .wait(inbox)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
-    }
-
-    fn file(&self, peer: usize, header: &Header, payload: Vec<u8>) -> Result<(), Fault> {
-        let mut inbox = lock(&self.inbox);
-        let (now, current, aborting) = (inbox.step, inbox.session, inbox.aborting);
-        let Some(mailbox) = inbox.boxes.get_mut(&peer) else {
-            return Ok(());
-        };
-        if header.kind == Kind::Abort {
-            mailbox.aborts.push_back((header.session, payload));
-        } else if mailbox.session == header.session && !mailbox.draining && !aborting {
-            // The step may have been announced while the payload was on its way.
-            let place = mailbox.frames.len();
-            let due = mailbox.session == current
-                && mailbox.due(place, header.step, header.length, now)?;
-            mailbox.early_bytes += if due { 0 } else { header.length };
-            mailbox.frames.push_back((header.step, payload));
-        }
-        self.arrived.notify_all();
-        Ok(())
-    }
-
-    /// Files the fault that ended a reader.
-    pub(crate) fn fail(&self, peer: usize, fault: Fault) {
-        let mut inbox = lock(&self.inbox);
-        if let Some(mailbox) = inbox.boxes.get_mut(&peer) {
-            mailbox.fault.get_or_insert(fault.at(peer));
-        }
-        self.arrived.notify_all();
-    }
-
-    /// Reads one peer's frames until its link fails; returns how.
-    pub(crate) fn read_loop(&self, peer: usize, channel: &mut Channel) -> Fault {
-        let silence = self.limits.silence;
-        let mut poll = |idle: Duration| {
-            if self.closed.load(Ordering::Acquire) {
-                return Err(Fault::interrupted());
-            }
-            if idle > silence {
-                let what = format!(
-                    "silent for {} s, not even a heartbeat",
-                    silence.as_secs_f64()
-                );
-                return Err(Fault::new(Cause::Silent, what));
-            }
-            Ok(())
-        };
-        loop {
-            let step = channel.header(&mut poll).and_then(|header| {
-                let verdict = self.admit(peer, &header)?;
-                channel.refresh();
-                let payload = channel.payload(header.length, &mut poll)?;
-                match verdict {
-                    Verdict::Keep => self.file(peer, &header, payload),
-                    Verdict::Drop => Ok(()),
-                }
-            });
-            if let Err(fault) = step {
-                return fault;
-            }
-        }
-    }
+    /// As `Drop`; the peer has ended its session.
+    Ended,
+    /// It is too early: nothing of it is read until something changes.
+    Wait,
 }
 
 impl Mailbox {
@@ -370,9 +192,161 @@ impl Inbox {
             session,
             step: None,
             cancelled: false,
+            changes: 0,
             aborting: false,
             outstanding: VecDeque::new(),
             boxes: peers.map(|peer| (peer, Mailbox::new(session))).collect(),
+        }
+    }
+
+    /// Judges a header, and notes it.
+    pub(crate) fn admit(
+        &mut self,
+        peer: usize,
+        header: &Header,
+        limits: &Limits,
+    ) -> Result<Verdict, Fault> {
+        let max = match header.kind {
+            Kind::Data => limits.frame_bytes_max,
+            Kind::Abort => ABORT_BYTES_MAX,
+            Kind::Heartbeat | Kind::Bye => 0,
+            Kind::Control => {
+                return Err(Fault::new(
+                    Cause::Malformed,
+                    "a CONTROL frame within a session",
+                ));
+            }
+        };
+        if header.length > max {
+            return Err(
+                Fault::new(Cause::Flood, format!("a frame of {} bytes", header.length))
+                    .expected(format!("at most {max} bytes")),
+            );
+        }
+        let (ours, aborting) = (self.session, self.aborting);
+        let Some(mailbox) = self.boxes.get_mut(&peer) else {
+            return Err(Fault::new(Cause::Misuse, "a frame of an unknown peer"));
+        };
+        if header.kind == Kind::Heartbeat {
+            mailbox.tick()?;
+            return Ok(Verdict::Drop);
+        }
+        if header.session != mailbox.session {
+            // A peer enters its next session only after it has ended this one, and only if we may follow it there.
+            if !mailbox.ended
+                || mailbox.draining
+                || mailbox.session != ours
+                || !mailbox.frames.is_empty()
+            {
+                return Err(Fault::new(Cause::Session, "a frame of another session"));
+            }
+            mailbox.enter(header.session);
+        } else if mailbox.ended {
+            return Err(Fault::new(
+                Cause::Session,
+                "a frame of a session that it has ended",
+            ));
+        }
+        if mailbox.draining {
+            if header.kind == Kind::Bye {
+                mailbox.draining = false;
+                mailbox.enter(ours);
+            }
+            return Ok(Verdict::Drop);
+        }
+        match header.kind {
+            Kind::Bye => {
+                mailbox.ended = true;
+                if mailbox.missing() && !aborting {
+                    return Err(Fault::new(Cause::Step, mailbox.early_end()));
+                }
+                return Ok(Verdict::Ended);
+            }
+            Kind::Abort => {
+                mailbox.aborts_seen += 1;
+                if mailbox.aborts_seen > ABORTS_MAX {
+                    return Err(Fault::new(Cause::Flood, "ABORT frames without end"));
+                }
+                return Ok(Verdict::Keep);
+            }
+            Kind::Data | Kind::Heartbeat | Kind::Control => {}
+        }
+        if mailbox.last_step.is_some_and(|last| header.step <= last) {
+            return Err(Fault::new(
+                Cause::Step,
+                format!("a second message for step {}", header.step),
+            )
+            .expected("one message per step, in order"));
+        }
+        mailbox.last_step = Some(header.step);
+        self.place(peer, header, limits)
+    }
+
+    /// Judges the header of a message by what is announced now.
+    pub(crate) fn place(
+        &mut self,
+        peer: usize,
+        header: &Header,
+        limits: &Limits,
+    ) -> Result<Verdict, Fault> {
+        let (now, current, aborting) = (self.step, self.session, self.aborting);
+        let Some(mailbox) = self.boxes.get_mut(&peer) else {
+            return Err(Fault::new(Cause::Misuse, "a frame of an unknown peer"));
+        };
+        if mailbox.session != header.session || mailbox.draining || aborting {
+            return Ok(Verdict::Drop);
+        }
+        let place = mailbox.frames.len();
+        if mailbox.session == current && mailbox.due(place, header.step, header.length, now)? {
+            return Ok(Verdict::Keep);
+        }
+        if header.length == 0 {
+            return Err(Fault::new(
+                Cause::Length,
+                format!("an empty message for step {}", header.step),
+            ));
+        }
+        let early = place - mailbox.awaited.len();
+        if early >= limits.early_frames_max {
+            return Err(Fault::new(
+                Cause::Flood,
+                format!("more than {} unread messages", limits.early_frames_max),
+            ));
+        }
+        if early == 0 || mailbox.early_bytes + header.length <= limits.early_bytes_max {
+            return Ok(Verdict::Keep);
+        }
+        Ok(Verdict::Wait)
+    }
+
+    /// Files a frame.
+    pub(crate) fn file(
+        &mut self,
+        peer: usize,
+        header: &Header,
+        payload: Vec<u8>,
+    ) -> Result<(), Fault> {
+        let (now, current, aborting) = (self.step, self.session, self.aborting);
+        let Some(mailbox) = self.boxes.get_mut(&peer) else {
+            return Ok(());
+        };
+        if header.kind == Kind::Abort {
+            mailbox.aborts.push_back((header.session, payload));
+        } else if mailbox.session == header.session && !mailbox.draining && !aborting {
+            // The step may have been announced while the payload was on its way.
+            let place = mailbox.frames.len();
+            let due = mailbox.session == current
+                && mailbox.due(place, header.step, header.length, now)?;
+            mailbox.early_bytes += if due { 0 } else { header.length };
+            mailbox.frames.push_back((header.step, payload));
+        }
+        Ok(())
+    }
+
+    /// Files the fault that ended the receiver of a peer.
+    pub(crate) fn fail(&mut self, peer: usize, fault: Fault) {
+        if let Some(mailbox) = self.boxes.get_mut(&peer) {
+            mailbox.fault.get_or_insert(fault.at(peer));
         }
     }
 
@@ -380,7 +354,7 @@ impl Inbox {
     pub(crate) fn announce(
         &mut self,
         step: u64,
-        sends: bool,
+        sends: u64,
         expects: &[(usize, u64)],
         bytes_max: u64,
     ) -> Result<SessionId, Fault> {
@@ -407,7 +381,8 @@ impl Inbox {
         self.step = Some(step);
         let mut announced = Step {
             number: step,
-            counts: sends,
+            counts: sends > 0,
+            large: sends + expects.iter().map(|(_, length)| length).sum::<u64>() > SMALL_BYTES,
             empty: Vec::new(),
         };
         for &(peer, length) in expects {
@@ -453,6 +428,11 @@ impl Inbox {
             }
         }
         Ok(())
+    }
+
+    /// Whether some outstanding step has large messages.
+    pub(crate) fn large(&self) -> bool {
+        self.outstanding.iter().any(|step| step.large)
     }
 
     /// The messages of the oldest step that is not collected, when all are here, and whether it counts as a round.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The lock-step rounds of all parties of a session, over one sending and one receiving connection per peer.
 //!
-//! Threads: per peer one reader (decrypts, checks and files frames) and one pacer (heartbeats, and frames that an
-//! emulated network delays). The caller's own thread encrypts and writes what it sends; messages to several peers
-//! that are large are written by scoped threads side by side, straight from the caller's buffers.
+//! Threads: the caller's own thread encrypts and writes what it sends; messages to several peers that are large are
+//! written by scoped threads side by side, straight from the caller's buffers. Small messages it also reads, others a
+//! thread per peer (see `receiver`). Per peer one pacer sends heartbeats, and frames that an emulated network delays.
 //!
-//! Nothing can deadlock: a party announces what it expects before it sends, its readers take every frame that is
-//! expected now, and early frames are taken up to a bound. So of all parties the one at the earliest step can
-//! always finish its step.
+//! Nothing can deadlock: a party announces what it expects before it sends, while it sends its readers take every
+//! frame that is announced, and early frames are taken up to a bound. So of all parties the one that has posted least
+//! can always send its next step, and when all have posted what they post ahead, everything arrives.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -20,9 +20,10 @@ use std::time::{Duration, Instant};
 use crate::connection::{Connection, deadline};
 use crate::fault::{Cause, Fault};
 use crate::frame::{HEADER_BYTES, Header, Kind, SessionId};
-use crate::inbox::{Inbox, Messages, Shared};
+use crate::inbox::{Inbox, Messages};
 use crate::link::{Link, Queue, Tx};
-use crate::{SLICE, contained, lock};
+use crate::receiver::Shared;
+use crate::{SLICE, lock};
 
 /// An emulated network: every party has one uplink of this rate, and every frame arrives this much later.
 #[derive(Clone, Copy, Debug)]
@@ -113,14 +114,8 @@ impl Mesh {
         let broken = |e: std::io::Error| {
             Fault::new(Cause::Misuse, format!("no thread for a peer: {}", e.kind()))
         };
-        let peers = incoming.iter().map(|(peer, _)| *peer);
-        let shared = Arc::new(Shared {
-            inbox: Mutex::new(Inbox::new(session, peers)),
-            arrived: Condvar::new(),
-            space: Condvar::new(),
-            closed: AtomicBool::new(false),
-            limits,
-        });
+        let channels = incoming.into_iter().map(|(p, c)| (p, c.into_channel()));
+        let shared = Arc::new(Shared::new(session, channels.collect(), limits)?);
         let mut mesh = Mesh {
             shared: shared.clone(),
             links: BTreeMap::new(),
@@ -154,16 +149,11 @@ impl Mesh {
                     .map_err(broken)?,
             );
         }
-        for (peer, connection) in incoming {
-            let mut channel = connection.into_channel();
-            channel.refresh();
-            mesh.sockets.push(channel.socket()?);
+        for place in 0..shared.peers.len() {
             let shared = shared.clone();
-            let reader = std::thread::Builder::new().name(format!("tacit-read-{peer}"));
-            let run = move || {
-                let ended = contained(|| shared.read_loop(peer, &mut channel));
-                shared.fail(peer, ended.unwrap_or_else(|fault| fault));
-            };
+            let reader = std::thread::Builder::new()
+                .name(format!("tacit-read-{}", shared.peers[place].index));
+            let run = move || shared.stand_by(&shared.peers[place]);
             lock(&mesh.threads).push(reader.spawn(run).map_err(broken)?);
         }
         Ok(mesh)
@@ -232,9 +222,11 @@ impl Mesh {
             if self.shared.closed.load(Ordering::Acquire) {
                 return Err(Fault::new(Cause::Misuse, "the transport is closed"));
             }
-            inbox.announce(step, !messages.is_empty(), expects, bytes_max)?
+            let session = inbox.announce(step, bytes, expects, bytes_max)?;
+            self.shared.stepped(!inbox.large());
+            self.shared.changed(&mut inbox);
+            session
         };
-        self.shared.space.notify_all();
         if let Err(fault) = self.send_all(session, step, &messages, bytes, limit, poll) {
             if fault.cause != Cause::Closed {
                 return Err(fault);
@@ -385,13 +377,9 @@ impl Mesh {
             if left.is_zero() {
                 return Ok(None);
             }
-            let (guard, timeout) = self
-                .shared
-                .arrived
-                .wait_timeout(inbox, left.min(SLICE))
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            inbox = guard;
-            if timeout.timed_out() {
+            let timed_out;
+            (inbox, timed_out) = self.shared.wait(inbox, left);
+            if timed_out {
                 drop(inbox);
                 poll()?;
                 inbox = lock(&self.shared.inbox);
@@ -431,9 +419,9 @@ impl Mesh {
         let session = {
             let mut inbox = lock(&self.shared.inbox);
             inbox.give_up();
+            self.shared.changed(&mut inbox);
             inbox.session
         };
-        self.shared.space.notify_all();
         self.tell(
             Header {
                 kind: Kind::Abort,
@@ -474,15 +462,16 @@ impl Mesh {
 
     /// Enters the next session on the same connections; steps count from the beginning again.
     pub fn begin(&self, session: SessionId) -> Result<(), Fault> {
-        let result = lock(&self.shared.inbox).begin(session);
-        self.shared.space.notify_all();
-        result
+        let mut inbox = lock(&self.shared.inbox);
+        self.shared.changed(&mut inbox);
+        inbox.begin(session)
     }
 
     /// Makes the exchange that another thread waits in return `Cause::Interrupted`.
     pub fn cancel(&self) {
-        lock(&self.shared.inbox).cancelled = true;
-        self.shared.arrived.notify_all();
+        let mut inbox = lock(&self.shared.inbox);
+        inbox.cancelled = true;
+        self.shared.notify(&inbox);
     }
 
     /// Exact counts so far.
@@ -505,17 +494,17 @@ impl Mesh {
         for thread in lock(&self.pacers).drain(..) {
             let _ = thread.join();
         }
-        if self.shared.closed.swap(true, Ordering::AcqRel) {
+        if self.shared.closed.load(Ordering::Acquire) {
             return;
         }
+        self.shared.close();
         for link in self.links.values() {
             lock(&link.tx).channel.close();
         }
-        for socket in &self.sockets {
+        let incoming = self.shared.peers.iter().map(|peer| &peer.socket);
+        for socket in self.sockets.iter().chain(incoming) {
             let _ = socket.shutdown(Shutdown::Both);
         }
-        self.shared.space.notify_all();
-        self.shared.arrived.notify_all();
         for thread in lock(&self.threads).drain(..) {
             let _ = thread.join();
         }

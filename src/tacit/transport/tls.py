@@ -4,8 +4,8 @@
 Both sides show certificates that the room pins by the SHA-256 of their DER bytes; there is no certificate
 authority. The key exchange is X25519MLKEM768 only, so traffic recorded today stays secret from a quantum
 computer tomorrow. Two connections per pair of parties: the one that dialled only sends, the one that accepted
-only receives. Reading, decrypting and heartbeats run in Rust threads without the GIL; waiting is
-interruptible by Ctrl-C.
+only receives. Small messages are read by the thread that waits for them, large ones and heartbeats by Rust threads; all
+without the GIL. Waiting is interruptible by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -501,8 +501,15 @@ def _accept_peer(
     return peer, connection
 
 
-def _flat(sends: Mapping[int, Sequence[Buffer]]) -> dict[int, list[NDArray[np.uint8]]]:
-    return {peer: [as_bytes(buffer) for buffer in buffers] for peer, buffers in sends.items()}
+def _flat(sends: Mapping[int, Sequence[Buffer]]) -> dict[int, list[bytes | NDArray[np.uint8]]]:
+    """The buffers as bytes in C order: small ones copied, which takes less time than a view of them."""
+    return {
+        peer: [
+            buffer.tobytes() if isinstance(buffer, np.ndarray) and buffer.nbytes < _COPIED_BYTES else as_bytes(buffer)
+            for buffer in buffers
+        ]
+        for peer, buffers in sends.items()
+    }
 
 
 def _hello(party: int) -> bytes:
@@ -534,4 +541,5 @@ def _pkcs8(key: object) -> bytes:
 
 
 _INTERRUPTED = 0
+_COPIED_BYTES = 4096
 _HELLO_BYTES_MAX = 1024
