@@ -10,9 +10,9 @@ from tacit.transport import Hub
 
 def test_messages_arrive_as_the_concatenation_of_their_buffers():
     hub = Hub(3)
-    hub.endpoint(0).post(0, {1: [np.arange(4, dtype=np.uint64).reshape(2, 2), b"xy"], 2: [memoryview(b"z")]})
+    hub.endpoint(0).post(0, {1: [np.arange(4, dtype=np.uint64).reshape(2, 2), b"xy"], 2: [memoryview(b"z")]}, {})
 
-    inbox = hub.endpoint(1).collect(0, {0: 34, 2: 0})
+    inbox = hub.endpoint(1).exchange(0, {}, {0: 34, 2: 0})
 
     assert bytes(inbox[0]) == np.arange(4, dtype="<u8").tobytes() + b"xy"
     assert bytes(inbox[2]) == b""
@@ -22,19 +22,37 @@ def test_an_array_that_is_not_contiguous_travels_in_c_order():
     hub = Hub(2)
     array = np.arange(12, dtype=np.uint16).reshape(3, 4).T
 
-    hub.endpoint(0).post(0, {1: [array]})
+    hub.endpoint(0).post(0, {1: [array]}, {})
 
-    assert bytes(hub.endpoint(1).collect(0, {0: 24})[0]) == array.tobytes()
+    assert bytes(hub.endpoint(1).exchange(0, {}, {0: 24})[0]) == array.tobytes()
 
 
-def test_a_buffer_may_be_changed_after_it_was_posted():
+def test_several_steps_may_be_posted_and_are_collected_in_order():
     hub = Hub(2)
-    array = np.arange(4, dtype=np.uint8)
-    hub.endpoint(0).post(0, {1: [array]})
+    for step in range(3):
+        hub.endpoint(0).post(2 * step, {1: [bytes([step])] if step != 1 else []}, {1: step})
+        hub.endpoint(1).post(2 * step, {0: [bytes(step)]}, {0: 1 if step != 1 else 0})
 
-    array[:] = 9
+    assert [bytes(hub.endpoint(1).collect()[0]) for _ in range(3)] == [b"\0", b"", b"\2"]
+    assert [len(hub.endpoint(0).collect()[1]) for _ in range(3)] == [0, 1, 2]
+    assert hub.endpoint(0).stats.rounds == 3
 
-    assert bytes(hub.endpoint(1).collect(0, {0: 4})[0]) == bytes(range(4))
+
+@pytest.mark.parametrize(
+    ("misuse", "what"),
+    [
+        (lambda end: end.collect(), "no step is posted"),
+        (lambda end: end.post(0, {}, {}), "step 0 is past"),
+        (lambda end: (end.post(1, {}, {}), end.exchange(2, {}, {})), "step 1 is posted and not collected"),
+        (lambda end: (end.post(1, {}, {}), end.finish()), "step 1 is posted and not collected"),
+    ],
+)
+def test_steps_out_of_order_are_refused(misuse, what):
+    end = Hub(2).endpoint(0)
+    end.exchange(0, {}, {})
+
+    with pytest.raises(TransportError, match=f"TRANSPORT-013.*{what}"):
+        misuse(end)
 
 
 def test_rounds_frames_and_bytes_are_counted_exactly():
@@ -42,9 +60,9 @@ def test_rounds_frames_and_bytes_are_counted_exactly():
     ends = [hub.endpoint(i) for i in range(3)]
     for round_, size in enumerate([8, 0, 24]):
         for me, end in enumerate(ends):
-            end.post(round_, {(me + 1) % 3: [bytes(size)]})
-        for me, end in enumerate(ends):
-            end.collect(round_, {(me - 1) % 3: size})
+            end.post(round_, {(me + 1) % 3: [bytes(size)]}, {(me - 1) % 3: size})
+        for end in ends:
+            end.collect()
 
     for end in ends:
         assert (end.stats.rounds, end.stats.frames) == (2, 2)
@@ -64,10 +82,10 @@ def test_rounds_frames_and_bytes_are_counted_exactly():
 def test_a_message_that_is_not_the_expected_one_is_named_at_once(post, expects, code):
     hub = Hub(2, ["alice", "bob"])
     if post:
-        hub.endpoint(0).post(post[0], {1: [post[1]]})
+        hub.endpoint(0).post(post[0], {1: [post[1]]}, {})
 
     with pytest.raises(TransportError, match=code) as raised:
-        hub.endpoint(1).collect(0, expects)
+        hub.endpoint(1).exchange(0, {}, expects)
 
     assert raised.value.party == "alice"
 

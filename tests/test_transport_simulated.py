@@ -39,12 +39,31 @@ async def all_to_all(me):
     return total
 
 
+def ahead(me):
+    """As `all_to_all`, but a step is posted before the one before it is collected."""
+    peers = [p for p in range(PARTIES) if p != me]
+    total = me + 1
+
+    def post(step):
+        sends = {p: [bytes([me, step]), bytes(step)] for p in peers}
+        return SimpleNamespace(sends=sends, expects=dict.fromkeys(peers, 2 + step), collects=False)
+
+    yield post(0)
+    for step in range(STEPS):
+        if step + 1 < STEPS:
+            assert (yield post(step + 1)) is None
+        inbox = yield SimpleNamespace(posts=False)
+        assert all(bytes(view[:2]) == bytes([p, step]) for p, view in inbox.items())
+        total += sum(view[0] for view in inbox.values())
+    return total
+
+
 def run(program, seed=0, *faults):
     network = SimulatedNetwork(PARTIES, seed, faults, names=["alice", "bob", "carol"])
     return network.run([program(me) for me in range(PARTIES)]), network
 
 
-@pytest.mark.parametrize("program", [ring, all_to_all])
+@pytest.mark.parametrize("program", [ring, all_to_all, ahead])
 def test_without_faults_every_seed_gives_the_same_results_by_another_schedule(program):
     runs = [run(program, seed) for seed in range(5)]
 
@@ -64,7 +83,7 @@ SINGLE_FAULTS = [
 
 
 @pytest.mark.parametrize("kind", list(FaultKind))
-@pytest.mark.parametrize("program", [ring, all_to_all])
+@pytest.mark.parametrize("program", [ring, all_to_all, ahead])
 def test_each_single_fault_ends_in_the_right_result_or_one_named_error(program, kind):
     right, _ = run(program)
     ended = set()
@@ -104,6 +123,23 @@ def test_the_same_seed_and_faults_give_the_same_trace(kind):
     assert first.trace_hash == again.trace_hash
     assert first.trace_hash != other.trace_hash
     assert first.now == again.now
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [SimpleNamespace(posts=False)],
+        [SimpleNamespace(sends={}, expects={}, collects=False), SimpleNamespace(sends={}, expects={})],
+        [SimpleNamespace(sends={}, expects={}, collects=False)],
+    ],
+)
+def test_steps_out_of_order_are_refused(requests):
+    def program(me):
+        yield from requests
+
+    outcomes, _ = run(program)
+
+    assert {o.error.code for o in outcomes} == {"TRANSPORT-013"}
 
 
 def test_an_error_raised_by_one_party_is_raised_by_all():

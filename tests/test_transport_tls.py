@@ -187,10 +187,10 @@ def test_counts_are_those_of_the_memory_transport():
 
     hub = Hub(3)
     for rounds in zip(*(program(hub.endpoint(i)) for i in range(3)), strict=True):
-        for me, (step, sends, _) in enumerate(rounds):
-            hub.endpoint(me).post(step, sends)
-        for me, (step, _, expects) in enumerate(rounds):
-            hub.endpoint(me).collect(step, expects)
+        for me, request in enumerate(rounds):
+            hub.endpoint(me).post(*request)
+        for me in range(3):
+            hub.endpoint(me).collect()
     with meshes() as ends:
         together(*(lambda end=end: [end.exchange(*request) for request in program(end)] for end in ends))
         for end in ends:
@@ -204,6 +204,105 @@ def test_all_parties_may_send_large_messages_first():
         results = together(*(lambda end=end: all_to_all(end, size=4 << 20) for end in ends))
 
     assert results == [None, None, None]
+
+
+def test_all_parties_may_post_several_large_steps_before_they_collect_any():
+    with meshes(limits=Limits(silence_s=5.0, early_bytes_max=1 << 16)) as ends:
+
+        def run(end):
+            peers, size = [p for p in range(3) if p != end.me], 1 << 20
+            messages = [np.full(size + step, 3 * step + end.me, np.uint8) for step in range(4)]
+            for step, message in enumerate(messages):
+                end.post(step, {p: [message] for p in peers}, dict.fromkeys(peers, size + step))
+            for step in range(4):
+                inbox = end.collect()
+                assert all(bytes(inbox[p]) == bytes([3 * step + p]) * (size + step) for p in peers)
+            end.finish()
+            return end.stats.rounds
+
+        assert together(*(lambda end=end: run(end) for end in ends)) == [4, 4, 4]
+
+
+def test_small_messages_beyond_what_sockets_hold_may_be_posted_before_any_is_collected():
+    steps, size = 20_000, 1000
+    with meshes(2, Limits(silence_s=5.0, early_bytes_max=1 << 16)) as ends:
+
+        def run(end):
+            peer = 1 - end.me
+            for step in range(steps):
+                end.post(step, {peer: [bytes([step % 251]) * size]}, {peer: size})
+            return all(bytes(end.collect()[peer][:1]) == bytes([step % 251]) for step in range(steps))
+
+        assert joined(*(lambda end=end: run(end) for end in ends)) == [True, True]
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.001, 0.005, 0.02])
+def test_rounds_of_changing_size_and_pace_arrive(pause_s):
+    # Across the borders at which reading changes hands: small and large steps, at once and after a pause.
+    sizes = [8, 8, 200_000, 8, 1, 70_000, 60_000, 8, 8, 2_000_000, 8] * 3
+    with meshes(limits=Limits(silence_s=5.0)) as ends:
+
+        def run(end):
+            peers = [p for p in range(3) if p != end.me]
+            for step, size in enumerate(sizes):
+                message = np.full(size, step + end.me, np.uint8)
+                inbox = end.exchange(step, {p: [message] for p in peers}, dict.fromkeys(peers, size))
+                assert all(np.all(np.frombuffer(inbox[p], np.uint8) == step + p) for p in peers)
+                if (step + end.me) % 3 == 0:
+                    time.sleep(pause_s)
+            end.finish()
+            return "done"
+
+        assert joined(*(lambda end=end: run(end) for end in ends)) == ["done"] * 3
+
+
+@pytest.mark.parametrize("network", [None, "lan"])
+def test_random_steps_with_several_outstanding_arrive_whole_and_in_order(network):
+    rng = np.random.default_rng(7)
+    steps = 300
+    # Many small messages, some that are none, some larger than a socket's buffers.
+    sizes = (10 ** rng.uniform(0, [[3], [3], [6]], (3, steps)) * (rng.random((3, steps)) < 0.9)).astype(int)
+    hops = rng.integers(1, 3, steps)
+    windows = rng.integers(1, 9, (3, steps))
+
+    def message(me, step):
+        return np.random.default_rng([me, step]).integers(0, 256, sizes[me, step], np.uint8)
+
+    def run(end):
+        posted = 0
+        for step in range(steps):
+            while posted < min(steps, step + windows[end.me, step]):
+                before, after = (end.me - hops[posted]) % 3, (end.me + hops[posted]) % 3
+                end.post(posted, {int(after): [message(end.me, posted)]}, {int(before): int(sizes[before, posted])})
+                posted += 1
+            ((peer, view),) = end.collect().items()
+            assert bytes(view) == message(peer, step).tobytes()
+        end.finish()
+        return end.stats
+
+    with meshes(limits=Limits(silence_s=5.0, early_bytes_max=1 << 16), network=network) as ends:
+        results = joined(*(lambda end=end: run(end) for end in ends))
+    for me, stats in enumerate(results):
+        assert stats.payload_bytes_sent == sizes[me].sum()
+        assert stats.frames == (sizes[me] > 0).sum()
+
+
+@pytest.mark.parametrize(
+    ("misuse", "what"),
+    [
+        (lambda end: end.collect(), "no step is posted"),
+        (lambda end: end.post(0, {}, {}), "step 0 is past"),
+        (lambda end: (end.post(1, {}, {}), end.exchange(2, {}, {})), "step 1 is posted and not collected"),
+        (lambda end: (end.post(1, {}, {}), end.finish()), "step 1 is posted and not collected"),
+    ],
+)
+def test_steps_out_of_order_are_refused(misuse, what):
+    with meshes(2) as ends:
+        end = ends[0]
+        end.exchange(0, {}, {})
+
+        with pytest.raises(TransportError, match=f"TRANSPORT-013.*{what}"):
+            misuse(end)
 
 
 def test_a_party_may_run_ahead_of_a_slow_one_as_far_as_the_bound_and_then_waits():
@@ -521,6 +620,63 @@ def test_a_party_that_sends_bad_bytes_is_named_by_all(bad):
         raised_by_all(results, code, "carol", within=1.9, since=begin)
 
 
+BAD_BYTES_OF_LATER_STEPS = {
+    "wrong length of the second": (data() + data(1, 9), "TRANSPORT-003"),
+    "second before the first": (data(1), "TRANSPORT-004"),
+    "second skipped": (data() + data(2), "TRANSPORT-004"),
+    "step that was never announced": (data() + data(1) + data(2) + data(3), "TRANSPORT-004"),
+    "first twice": (data() + data(), "TRANSPORT-004"),
+    "ends between the two": (data() + data(1, 0, kind=Kind.BYE), "TRANSPORT-004"),
+    "other session": (data() + data(1, session=bytes(16)), "TRANSPORT-005"),
+}
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("bad", BAD_BYTES_OF_LATER_STEPS)
+def test_every_outstanding_step_is_judged(bad, early):
+    what, code = BAD_BYTES_OF_LATER_STEPS[bad]
+    with villain() as (honest, to):
+
+        def strike():
+            to[0]._native.send_bytes(what)
+            for step in range(5):
+                to[1].send(Kind.DATA, SESSION, step, bytes(8))
+
+        def run(end):
+            if early:
+                time.sleep(0.2)
+            # Steps 0, 1, 2 and 4 are announced, and of carol's step 3 everyone knows that there is none.
+            for step in (0, 1, 2, 4):
+                end.post(step, {}, {2: 8} if end.me == 0 or step < 3 else {})
+            for _ in range(4):
+                end.collect()
+            raise AssertionError("nothing was wrong")
+
+        def outcome(end):
+            try:
+                return run(end)
+            except TransportError as error:
+                return error
+
+        results = together(lambda: outcome(honest[0]), strike)
+
+        assert (results[0].code, results[0].party) == (code, "carol"), results
+
+
+def test_what_is_announced_survives_the_late_end_of_the_session_before():
+    with villain() as (honest, to):
+        later = bytes(16)
+        to[0].send(Kind.ABORT, SESSION, 0, b"{}")
+        with pytest.raises(TransportError, match="TRANSPORT-011"):
+            honest[0].exchange(0, {}, {2: 8})
+        honest[0].begin(later)
+        honest[0].post(0, {}, {2: 8})
+        honest[0].post(1, {}, {2: 4})
+        to[0]._native.send_bytes(data(0, 0, kind=Kind.BYE) + data(0, 8, later) + data(1, 4, later))
+
+        assert [len(honest[0].collect()[2]) for _ in range(2)] == [8, 4]
+
+
 def test_a_message_after_the_end_of_its_session_is_of_no_session():
     with villain() as (honest, to):
         to[0]._native.send_bytes(data(0, 0, kind=Kind.BYE) + data(1))
@@ -573,6 +729,34 @@ def test_a_party_without_heartbeats_is_silent():
         begin = time.monotonic()
         results = together(*(lambda end=end: all_to_all(end) for end in honest))
         raised_by_all(results, "TRANSPORT-002", "carol", within=2.4, since=begin)
+
+
+def test_a_party_is_silent_even_while_the_others_have_much_to_say_to_each_other():
+    with villain() as (honest, _):
+        begin = time.monotonic()
+
+        def chat(end):
+            peer = 1 - end.me
+            for step in range(10**9):
+                end.exchange(step, {peer: [bytes(8)]}, {peer: 8})
+
+        results = together(*(lambda end=end: chat(end) for end in honest))
+        raised_by_all(results, "TRANSPORT-002", "carol", within=2.4, since=begin)
+
+
+def test_an_abort_is_heard_while_the_others_have_much_to_say_to_each_other():
+    with meshes() as ends:
+
+        def run(end):
+            if end.me == 2:
+                time.sleep(0.2)
+                return end.abort(InputError("INPUT-002", "no such file", party="carol"))
+            for step in range(10**9):
+                end.exchange(step, {1 - end.me: [bytes(8)]}, {1 - end.me: 8})
+
+        begin = time.monotonic()
+        results = together(*(lambda end=end: run(end) for end in ends))
+        raised_by_all(results, "INPUT-002", "carol", within=1.2, since=begin)
 
 
 def test_a_party_that_closes_in_the_middle_of_a_frame_is_named_by_all():

@@ -312,6 +312,47 @@ fn connect(
     .map(Connection::new)
 }
 
+/// A contiguous buffer that goes to a peer. Small ones come as bytes, which cost less to pass than an array.
+#[derive(FromPyObject)]
+enum Buffer<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    Array(PyReadonlyArray1<'py, u8>),
+}
+
+/// The buffers that go to each peer.
+type Sends<'py> = BTreeMap<usize, Vec<Buffer<'py>>>;
+
+/// Their bytes.
+type Views<'a> = Vec<(usize, Vec<&'a [u8]>)>;
+
+fn views<'a>(sends: &'a Sends<'_>) -> PyResult<Views<'a>> {
+    let view = |buffer: &'a Buffer<'_>| match buffer {
+        Buffer::Bytes(bytes) => Ok(bytes.as_bytes()),
+        Buffer::Array(array) => Ok(array.as_slice()?),
+    };
+    sends
+        .iter()
+        .map(|(peer, buffers)| Ok((*peer, buffers.iter().map(view).collect::<PyResult<_>>()?)))
+        .collect()
+}
+
+/// Below this size a copy costs less than an array that owns the payload.
+const COPIED_BYTES: usize = 4096;
+
+/// What came, by peer; nothing large is copied.
+fn inbox(py: Python<'_>, arrived: Vec<(usize, Vec<u8>)>) -> PyResult<Bound<'_, PyDict>> {
+    let out = PyDict::new(py);
+    for (peer, payload) in arrived {
+        let view = if payload.len() < COPIED_BYTES {
+            PyMemoryView::from(PyBytes::new(py, &payload).as_any())?
+        } else {
+            PyMemoryView::from(PyArray1::from_vec(py, payload).as_any())?
+        };
+        out.set_item(peer, view)?;
+    }
+    Ok(out)
+}
+
 /// The rounds of one party with all its peers.
 #[pyclass(frozen, module = "tacit._native")]
 struct Mesh(transport::Mesh);
@@ -376,30 +417,31 @@ impl Mesh {
         &self,
         py: Python<'py>,
         step: u64,
-        sends: BTreeMap<usize, Vec<PyReadonlyArray1<'py, u8>>>,
+        sends: Sends<'py>,
         expects: BTreeMap<usize, u64>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let mut views: Vec<(usize, Vec<&[u8]>)> = Vec::with_capacity(sends.len());
-        for (peer, buffers) in &sends {
-            views.push((
-                *peer,
-                buffers
-                    .iter()
-                    .map(|b| b.as_slice())
-                    .collect::<Result<_, _>>()?,
-            ));
-        }
+        let views = views(&sends)?;
         let expects: Vec<(usize, u64)> = expects.into_iter().collect();
-        let arrived = waiting(py, |poll| self.0.exchange(step, &views, &expects, poll))?;
-        let out = PyDict::new(py);
-        for (peer, payload) in arrived {
-            // The array owns the payload that the reader thread decrypted into: nothing is copied here.
-            out.set_item(
-                peer,
-                PyMemoryView::from(PyArray1::from_vec(py, payload).as_any())?,
-            )?;
-        }
-        Ok(out)
+        inbox(
+            py,
+            waiting(py, |poll| self.0.exchange(step, &views, &expects, poll))?,
+        )
+    }
+
+    fn post<'py>(
+        &self,
+        py: Python<'py>,
+        step: u64,
+        sends: Sends<'py>,
+        expects: BTreeMap<usize, u64>,
+    ) -> PyResult<()> {
+        let views = views(&sends)?;
+        let expects: Vec<(usize, u64)> = expects.into_iter().collect();
+        waiting(py, |poll| self.0.post(step, &views, &expects, poll))
+    }
+
+    fn collect<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        inbox(py, waiting(py, |poll| self.0.collect(poll))?)
     }
 
     fn begin(&self, session: &[u8]) -> PyResult<()> {

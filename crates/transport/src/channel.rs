@@ -9,6 +9,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
@@ -222,6 +224,7 @@ pub(crate) struct Channel {
     plain_start: usize,
     stage: Vec<u8>,
     heard: Instant,
+    drained: bool,
     mid_frame: bool,
     failed: bool,
     alerted: bool,
@@ -282,6 +285,7 @@ impl Channel {
             plain_start: 0,
             stage: Vec::new(),
             heard: Instant::now(),
+            drained: false,
             mid_frame: false,
             failed: false,
             alerted: false,
@@ -392,8 +396,13 @@ impl Channel {
         self.wire_bytes_sent
     }
 
-    /// One read from the socket; false at the end of the stream.
-    fn receive(&mut self, poll: Poll<'_>) -> Result<bool, Fault> {
+    /// How long nothing has been heard.
+    pub(crate) fn idle(&self) -> Duration {
+        self.heard.elapsed()
+    }
+
+    /// Makes space for what the socket has.
+    fn make_room(&mut self) -> Result<(), Fault> {
         let buffer = &mut self.incoming;
         if buffer.start == buffer.end {
             buffer.start = 0;
@@ -410,29 +419,59 @@ impl Channel {
                 "the stream holds no TLS record",
             ));
         }
+        Ok(())
+    }
+
+    /// Takes note of `n` bytes read; false at the end of the stream.
+    fn received(&mut self, n: usize) -> bool {
+        let buffer = &mut self.incoming;
+        buffer.end += n;
+        self.drained = buffer.end < buffer.bytes.len();
+        if !self.drained && buffer.end < READ_MAX {
+            buffer.bytes.resize(2 * buffer.end, 0);
+        }
+        self.heard = Instant::now();
+        n > 0
+    }
+
+    /// One read from the socket, waiting for it; false at the end of the stream.
+    fn receive(&mut self, poll: Poll<'_>) -> Result<bool, Fault> {
+        self.make_room()?;
         loop {
-            match self.socket.read(&mut buffer.bytes[buffer.end..]) {
-                Ok(0) => return Ok(false),
-                Ok(n) => {
-                    buffer.end += n;
-                    if buffer.end == buffer.bytes.len() && buffer.end < READ_MAX {
-                        buffer.bytes.resize(2 * buffer.end, 0);
-                    }
-                    self.heard = Instant::now();
-                    return Ok(true);
-                }
+            match self
+                .socket
+                .read(&mut self.incoming.bytes[self.incoming.end..])
+            {
+                Ok(n) => return Ok(self.received(n)),
                 Err(e) => match e.kind() {
                     ErrorKind::WouldBlock | ErrorKind::TimedOut => poll(self.heard.elapsed())?,
                     ErrorKind::Interrupted => {}
-                    kind => {
-                        return Err(Fault::new(
-                            Cause::Closed,
-                            format!("the connection broke: {kind}"),
-                        ));
-                    }
+                    kind => return Err(broke(kind)),
                 },
             }
         }
+    }
+
+    /// One read from the socket of what is there; None if nothing is, false at the end of the stream.
+    fn receive_ready(&mut self) -> Result<Option<bool>, Fault> {
+        if self.drained {
+            return Ok(None);
+        }
+        self.make_room()?;
+        loop {
+            let space = &mut self.incoming.bytes[self.incoming.end..];
+            match recv(&self.socket, space, RecvFlags::DONTWAIT) {
+                Ok((_, n)) => return Ok(Some(self.received(n))),
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(broke(std::io::Error::from(e).kind())),
+            }
+        }
+    }
+
+    /// The socket may have more than the last read gave.
+    pub(crate) fn readable(&mut self) {
+        self.drained = false;
     }
 
     fn usable(&self) -> Result<(), Fault> {
@@ -480,62 +519,70 @@ impl Channel {
         want: usize,
         poll: Poll<'_>,
     ) -> Result<(), Fault> {
+        while !self.decrypt(out, want)? {
+            if !self.receive(poll)? {
+                return Err(ended(out));
+            }
+        }
+        Ok(())
+    }
+
+    /// As `fill` from what is there; whether it was enough. If not, call it again with the same `out`.
+    pub(crate) fn fill_ready(&mut self, out: &mut Vec<u8>, want: usize) -> Result<bool, Fault> {
+        while !self.decrypt(out, want)? {
+            match self.receive_ready()? {
+                Some(true) => {}
+                Some(false) => return Err(ended(out)),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Appends to `out` what has been received, up to `want` bytes; whether that was enough.
+    fn decrypt(&mut self, out: &mut Vec<u8>, want: usize) -> Result<bool, Fault> {
         self.usable()?;
-        loop {
-            let take = (self.plain.len() - self.plain_start).min(want - out.len());
-            if take > 0 {
-                out.extend_from_slice(&self.plain[self.plain_start..self.plain_start + take]);
-                self.plain_start += take;
+        let take = (self.plain.len() - self.plain_start).min(want - out.len());
+        if take > 0 {
+            out.extend_from_slice(&self.plain[self.plain_start..self.plain_start + take]);
+            self.plain_start += take;
+        }
+        if self.plain_start == self.plain.len() {
+            self.plain.clear();
+            self.plain_start = 0;
+        }
+        if out.len() == want {
+            return Ok(true);
+        }
+        let plain = &mut self.plain;
+        let mut sink = |bytes: &[u8]| {
+            let (now, later) = bytes.split_at(bytes.len().min(want - out.len()));
+            out.extend_from_slice(now);
+            plain.extend_from_slice(later);
+            out.len() < want
+        };
+        let progress = advance(
+            &mut self.tls,
+            &mut self.incoming,
+            &mut self.outgoing,
+            &Goal::Read,
+            &mut sink,
+        );
+        self.failed |= progress.is_err();
+        match progress {
+            Ok(Progress::PeerClosed) if out.len() < want => Err(ended(out)),
+            Ok(_) => Ok(out.len() == want),
+            Err(rustls::Error::AlertReceived(alert)) => {
+                self.alerted = true;
+                Err(Fault::new(
+                    Cause::Closed,
+                    format!("ended by the TLS alert {alert:?}"),
+                ))
             }
-            if self.plain_start == self.plain.len() {
-                self.plain.clear();
-                self.plain_start = 0;
-            }
-            if out.len() == want {
-                return Ok(());
-            }
-            let plain = &mut self.plain;
-            let mut sink = |bytes: &[u8]| {
-                let (now, later) = bytes.split_at(bytes.len().min(want - out.len()));
-                out.extend_from_slice(now);
-                plain.extend_from_slice(later);
-                out.len() < want
-            };
-            let progress = advance(
-                &mut self.tls,
-                &mut self.incoming,
-                &mut self.outgoing,
-                &Goal::Read,
-                &mut sink,
-            );
-            self.failed |= progress.is_err();
-            let open = match progress {
-                Ok(Progress::Enough) => true,
-                Ok(Progress::Ready | Progress::Blocked) if out.len() == want => true,
-                Ok(Progress::Ready | Progress::Blocked) => self.receive(poll)?,
-                Ok(Progress::PeerClosed) => false,
-                Err(rustls::Error::AlertReceived(alert)) => {
-                    self.alerted = true;
-                    return Err(Fault::new(
-                        Cause::Closed,
-                        format!("ended by the TLS alert {alert:?}"),
-                    ));
-                }
-                Err(_) => {
-                    return Err(Fault::new(
-                        Cause::Corrupted,
-                        "a TLS record failed its authentication",
-                    ));
-                }
-            };
-            if !open {
-                let what = if out.is_empty() {
-                    "closed the connection"
-                } else {
-                    "closed in the middle of a frame"
-                };
-                return Err(Fault::new(Cause::Closed, what));
-            }
+            Err(_) => Err(Fault::new(
+                Cause::Corrupted,
+                "a TLS record failed its authentication",
+            )),
         }
     }
 
@@ -630,12 +677,7 @@ impl Channel {
                 Err(e) => match e.kind() {
                     ErrorKind::WouldBlock | ErrorKind::TimedOut => poll(self.heard.elapsed())?,
                     ErrorKind::Interrupted => {}
-                    kind => {
-                        return Err(Fault::new(
-                            Cause::Closed,
-                            format!("the connection broke: {kind}"),
-                        ));
-                    }
+                    kind => return Err(broke(kind)),
                 },
             }
         }
@@ -661,6 +703,20 @@ impl Drop for Channel {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+fn broke(kind: ErrorKind) -> Fault {
+    Fault::new(Cause::Closed, format!("the connection broke: {kind}"))
+}
+
+/// The peer ended its stream when `out` was all that had come of what was awaited.
+fn ended(out: &[u8]) -> Fault {
+    let what = if out.is_empty() {
+        "closed the connection"
+    } else {
+        "closed in the middle of a frame"
+    };
+    Fault::new(Cause::Closed, what)
 }
 
 fn refused(error: &rustls::Error) -> Fault {

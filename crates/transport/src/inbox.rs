@@ -2,14 +2,10 @@
 //! What has come from the peers, and the judgement on every frame before its payload is read.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::channel::Channel;
 use crate::fault::{Cause, Fault};
 use crate::frame::{Header, Kind, SessionId};
-use crate::lock;
 use crate::mesh::{Event, Limits};
 
 /// ABORT frames are short and few: a record is relayed at most once for each party that is heard or lost.
@@ -18,6 +14,9 @@ const ABORTS_MAX: usize = 256;
 /// Frames without payload that a peer may send at once, and per second.
 const IDLE_BURST: f64 = 256.0;
 const IDLE_PER_SECOND: f64 = 64.0;
+
+/// Up to this many bytes of all peers together a step is small: decrypting them takes less than waking a thread.
+const SMALL_BYTES: u64 = 64 * 1024;
 
 /// One message of each peer.
 pub(crate) type Messages = Vec<(usize, Vec<u8>)>;
@@ -28,9 +27,11 @@ struct Mailbox {
     ended: bool,
     draining: bool,
     last_step: Option<u64>,
-    posted: Option<u64>,
+    /// What is announced and not collected, as (step, length): the message at the same place in `frames` is the
+    /// one, and every further message is early.
+    awaited: VecDeque<(u64, u64)>,
     frames: VecDeque<(u64, Vec<u8>)>,
-    frame_bytes: u64,
+    early_bytes: u64,
     aborts: VecDeque<(SessionId, Vec<u8>)>,
     aborts_seen: usize,
     fault: Option<Fault>,
@@ -41,31 +42,170 @@ struct Mailbox {
 
 pub(crate) struct Inbox {
     pub(crate) session: SessionId,
+    /// The last announced step.
     pub(crate) step: Option<u64>,
     pub(crate) cancelled: bool,
+    /// Counts what may make space for early messages.
+    pub(crate) changes: u64,
     aborting: bool,
-
+    /// The announced steps that are not collected yet.
+    outstanding: VecDeque<Step>,
     boxes: BTreeMap<usize, Mailbox>,
 }
 
-pub(crate) struct Shared {
-    pub(crate) inbox: Mutex<Inbox>,
-    pub(crate) arrived: Condvar,
-    pub(crate) space: Condvar,
-    pub(crate) closed: AtomicBool,
-    pub(crate) limits: Limits,
+/// An announced step.
+struct Step {
+    number: u64,
+    /// Whether this party sends or expects anything in it.
+    counts: bool,
+    /// Whether its messages are large.
+    large: bool,
+    /// The peers of whom an empty message is expected, which does not travel.
+    empty: Vec<usize>,
 }
 
-/// What a reader does with a frame whose header was admitted.
-enum Verdict {
+/// What happens to a frame whose header was judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is filed.
     Keep,
+    /// It is read and forgotten.
     Drop,
+    /// As `Drop`; the peer has ended its session.
+    Ended,
+    /// It is too early: nothing of it is read until something changes.
+    Wait,
 }
 
-impl Shared {
-    /// Judges a header; waits while the peer is too far ahead.
-    fn admit(&self, peer: usize, header: &Header) -> Result<Verdict, Fault> {
-        let limits = &self.limits;
+impl Mailbox {
+    fn new(session: SessionId) -> Self {
+        Mailbox {
+            session,
+            ended: false,
+            draining: false,
+            last_step: None,
+            awaited: VecDeque::new(),
+            frames: VecDeque::new(),
+            early_bytes: 0,
+            aborts: VecDeque::new(),
+            aborts_seen: 0,
+            fault: None,
+            lost_reported: false,
+            idle_tokens: IDLE_BURST,
+            idle_at: Instant::now(),
+        }
+    }
+
+    fn enter(&mut self, session: SessionId) {
+        self.session = session;
+        self.ended = false;
+        self.last_step = None;
+        self.aborts_seen = 0;
+        self.forget();
+    }
+
+    /// Drops what has come.
+    fn forget(&mut self) {
+        self.frames.clear();
+        self.early_bytes = 0;
+    }
+
+    /// Whether an awaited message has not come.
+    fn missing(&self) -> bool {
+        self.frames.len() < self.awaited.len()
+    }
+
+    /// Whether a message is awaited at `step`, the oldest one.
+    fn awaits(&self, step: u64) -> bool {
+        self.awaited.front().is_some_and(|(of, _)| *of == step)
+    }
+
+    /// Whether that message has not come.
+    fn lacks(&self, step: u64) -> bool {
+        self.frames.is_empty() && self.awaits(step)
+    }
+
+    /// Whether a message of this session is here that is not announced.
+    fn early(&self, session: SessionId) -> bool {
+        self.session == session && self.frames.len() > self.awaited.len()
+    }
+
+    /// Judges the first early message, which may belong to the newly announced `step`.
+    fn announced(&mut self, step: u64) -> Result<(), Fault> {
+        let new = self.awaited.back().is_some_and(|(last, _)| *last == step);
+        let place = self.awaited.len() - usize::from(new);
+        if let Some((early, payload)) = self.frames.get(place) {
+            let length = payload.len() as u64;
+            if self.due(place, *early, length, Some(step))? {
+                self.early_bytes -= length;
+            }
+        }
+        Ok(())
+    }
+
+    fn early_end(&self) -> &'static str {
+        "it ended the session before its message"
+    }
+
+    /// Counts a frame that carries nothing.
+    fn tick(&mut self) -> Result<(), Fault> {
+        let now = Instant::now();
+        let earned = now.duration_since(self.idle_at).as_secs_f64() * IDLE_PER_SECOND;
+        self.idle_tokens = (self.idle_tokens + earned).min(IDLE_BURST) - 1.0;
+        self.idle_at = now;
+        if self.idle_tokens < 0.0 {
+            Err(Fault::new(Cause::Flood, "heartbeats without end"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Judges the message at `place` of the queue, for `step` and of `length` bytes, where `now` is the last
+    /// announced step: true if it is awaited, false if it is early.
+    fn due(&self, place: usize, step: u64, length: u64, now: Option<u64>) -> Result<bool, Fault> {
+        let stray = || Fault::new(Cause::Step, format!("a message for step {step}"));
+        match (self.awaited.get(place), now) {
+            (Some(&(want, bytes)), _) if step == want && length == bytes => Ok(true),
+            (Some(&(want, bytes)), _) if step == want => Err(Fault::new(
+                Cause::Length,
+                format!("a message of {length} bytes for step {step}"),
+            )
+            .expected(format!("{bytes} bytes"))),
+            (Some((want, _)), _) => Err(stray().expected(format!("a message for step {want}"))),
+            (None, Some(now)) if step <= now => {
+                Err(stray().expected(format!("none from it at step {step}")))
+            }
+            (None, _) => Ok(false),
+        }
+    }
+
+    /// Whether the end of its stream is no fault: it has ended our session, and went.
+    fn left(&self, session: SessionId) -> bool {
+        (self.ended && self.session == session) || (self.session != session && !self.draining)
+    }
+}
+
+impl Inbox {
+    /// Nothing heard yet of these peers.
+    pub(crate) fn new(session: SessionId, peers: impl Iterator<Item = usize>) -> Self {
+        Inbox {
+            session,
+            step: None,
+            cancelled: false,
+            changes: 0,
+            aborting: false,
+            outstanding: VecDeque::new(),
+            boxes: peers.map(|peer| (peer, Mailbox::new(session))).collect(),
+        }
+    }
+
+    /// Judges a header, and notes it.
+    pub(crate) fn admit(
+        &mut self,
+        peer: usize,
+        header: &Header,
+        limits: &Limits,
+    ) -> Result<Verdict, Fault> {
         let max = match header.kind {
             Kind::Data => limits.frame_bytes_max,
             Kind::Abort => ABORT_BYTES_MAX,
@@ -83,9 +223,8 @@ impl Shared {
                     .expected(format!("at most {max} bytes")),
             );
         }
-        let mut inbox = lock(&self.inbox);
-        let (ours, aborting) = (inbox.session, inbox.aborting);
-        let Some(mailbox) = inbox.boxes.get_mut(&peer) else {
+        let (ours, aborting) = (self.session, self.aborting);
+        let Some(mailbox) = self.boxes.get_mut(&peer) else {
             return Err(Fault::new(Cause::Misuse, "a frame of an unknown peer"));
         };
         if header.kind == Kind::Heartbeat {
@@ -118,12 +257,10 @@ impl Shared {
         match header.kind {
             Kind::Bye => {
                 mailbox.ended = true;
-                if mailbox.posted.is_some() && mailbox.frames.is_empty() && !aborting {
+                if mailbox.missing() && !aborting {
                     return Err(Fault::new(Cause::Step, mailbox.early_end()));
                 }
-
-                self.arrived.notify_all();
-                return Ok(Verdict::Drop);
+                return Ok(Verdict::Ended);
             }
             Kind::Abort => {
                 mailbox.aborts_seen += 1;
@@ -142,218 +279,74 @@ impl Shared {
             .expected("one message per step, in order"));
         }
         mailbox.last_step = Some(header.step);
-        loop {
-            let (now, current, aborting) = (inbox.step, inbox.session, inbox.aborting);
-            let Some(mailbox) = inbox.boxes.get_mut(&peer) else {
-                return Err(Fault::new(Cause::Misuse, "a frame of an unknown peer"));
-            };
-            if mailbox.session != header.session || mailbox.draining || aborting {
-                return Ok(Verdict::Drop);
-            }
-            if mailbox.session == current
-                && let Some(now) = now
-                && header.step <= now
-            {
-                return mailbox
-                    .due(header.step, header.length, now)
-                    .map(|()| Verdict::Keep);
-            }
-            if header.length == 0 {
-                return Err(Fault::new(
-                    Cause::Length,
-                    format!("an empty message for step {}", header.step),
-                ));
-            }
-            if mailbox.frames.len() >= limits.early_frames_max {
-                return Err(Fault::new(
-                    Cause::Flood,
-                    format!("more than {} unread messages", limits.early_frames_max),
-                ));
-            }
-            if mailbox.frames.is_empty()
-                || mailbox.frame_bytes + header.length <= limits.early_bytes_max
-            {
-                return Ok(Verdict::Keep);
-            }
-            if self.closed.load(Ordering::Acquire) {
-                return Err(Fault::interrupted());
-            }
-            // The back-pressure: not reading fills the peer's socket, and it waits.
-            inbox = self
-                .space
-                .wait(inbox)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
+        self.place(peer, header, limits)
     }
 
-    fn file(&self, peer: usize, header: &Header, payload: Vec<u8>) -> Result<(), Fault> {
-        let mut inbox = lock(&self.inbox);
-        let (now, current, aborting) = (inbox.step, inbox.session, inbox.aborting);
-        let Some(mailbox) = inbox.boxes.get_mut(&peer) else {
+    /// Judges the header of a message by what is announced now.
+    pub(crate) fn place(
+        &mut self,
+        peer: usize,
+        header: &Header,
+        limits: &Limits,
+    ) -> Result<Verdict, Fault> {
+        let (now, current, aborting) = (self.step, self.session, self.aborting);
+        let Some(mailbox) = self.boxes.get_mut(&peer) else {
+            return Err(Fault::new(Cause::Misuse, "a frame of an unknown peer"));
+        };
+        if mailbox.session != header.session || mailbox.draining || aborting {
+            return Ok(Verdict::Drop);
+        }
+        let place = mailbox.frames.len();
+        if mailbox.session == current && mailbox.due(place, header.step, header.length, now)? {
+            return Ok(Verdict::Keep);
+        }
+        if header.length == 0 {
+            return Err(Fault::new(
+                Cause::Length,
+                format!("an empty message for step {}", header.step),
+            ));
+        }
+        let early = place - mailbox.awaited.len();
+        if early >= limits.early_frames_max {
+            return Err(Fault::new(
+                Cause::Flood,
+                format!("more than {} unread messages", limits.early_frames_max),
+            ));
+        }
+        if early == 0 || mailbox.early_bytes + header.length <= limits.early_bytes_max {
+            return Ok(Verdict::Keep);
+        }
+        Ok(Verdict::Wait)
+    }
+
+    /// Files a frame.
+    pub(crate) fn file(
+        &mut self,
+        peer: usize,
+        header: &Header,
+        payload: Vec<u8>,
+    ) -> Result<(), Fault> {
+        let (now, current, aborting) = (self.step, self.session, self.aborting);
+        let Some(mailbox) = self.boxes.get_mut(&peer) else {
             return Ok(());
         };
         if header.kind == Kind::Abort {
             mailbox.aborts.push_back((header.session, payload));
         } else if mailbox.session == header.session && !mailbox.draining && !aborting {
             // The step may have been announced while the payload was on its way.
-            if mailbox.session == current
-                && let Some(now) = now
-                && header.step <= now
-            {
-                mailbox.due(header.step, header.length, now)?;
-            }
-            mailbox.frame_bytes += header.length;
+            let place = mailbox.frames.len();
+            let due = mailbox.session == current
+                && mailbox.due(place, header.step, header.length, now)?;
+            mailbox.early_bytes += if due { 0 } else { header.length };
             mailbox.frames.push_back((header.step, payload));
         }
-        self.arrived.notify_all();
         Ok(())
     }
 
-    /// Files the fault that ended a reader.
-    pub(crate) fn fail(&self, peer: usize, fault: Fault) {
-        let mut inbox = lock(&self.inbox);
-        if let Some(mailbox) = inbox.boxes.get_mut(&peer) {
+    /// Files the fault that ended the receiver of a peer.
+    pub(crate) fn fail(&mut self, peer: usize, fault: Fault) {
+        if let Some(mailbox) = self.boxes.get_mut(&peer) {
             mailbox.fault.get_or_insert(fault.at(peer));
-        }
-        self.arrived.notify_all();
-    }
-
-    /// Reads one peer's frames until its link fails; returns how.
-    pub(crate) fn read_loop(&self, peer: usize, channel: &mut Channel) -> Fault {
-        let silence = self.limits.silence;
-        let mut poll = |idle: Duration| {
-            if self.closed.load(Ordering::Acquire) {
-                return Err(Fault::interrupted());
-            }
-            if idle > silence {
-                let what = format!(
-                    "silent for {} s, not even a heartbeat",
-                    silence.as_secs_f64()
-                );
-                return Err(Fault::new(Cause::Silent, what));
-            }
-            Ok(())
-        };
-        loop {
-            let step = channel.header(&mut poll).and_then(|header| {
-                let verdict = self.admit(peer, &header)?;
-                channel.refresh();
-                let payload = channel.payload(header.length, &mut poll)?;
-                match verdict {
-                    Verdict::Keep => self.file(peer, &header, payload),
-                    Verdict::Drop => Ok(()),
-                }
-            });
-            if let Err(fault) = step {
-                return fault;
-            }
-        }
-    }
-}
-
-impl Mailbox {
-    fn new(session: SessionId) -> Self {
-        Mailbox {
-            session,
-            ended: false,
-            draining: false,
-            last_step: None,
-            posted: None,
-            frames: VecDeque::new(),
-            frame_bytes: 0,
-            aborts: VecDeque::new(),
-            aborts_seen: 0,
-            fault: None,
-            lost_reported: false,
-            idle_tokens: IDLE_BURST,
-            idle_at: Instant::now(),
-        }
-    }
-
-    fn enter(&mut self, session: SessionId) {
-        self.session = session;
-        self.ended = false;
-        self.last_step = None;
-        self.aborts_seen = 0;
-        self.forget();
-    }
-
-    /// Drops what has come and what is awaited.
-    fn forget(&mut self) {
-        self.posted = None;
-        self.frames.clear();
-        self.frame_bytes = 0;
-    }
-
-    fn early_end(&self) -> &'static str {
-        "it ended the session before its message"
-    }
-
-    /// Counts a frame that carries nothing.
-    fn tick(&mut self) -> Result<(), Fault> {
-        let now = Instant::now();
-        let earned = now.duration_since(self.idle_at).as_secs_f64() * IDLE_PER_SECOND;
-        self.idle_tokens = (self.idle_tokens + earned).min(IDLE_BURST) - 1.0;
-        self.idle_at = now;
-        if self.idle_tokens < 0.0 {
-            Err(Fault::new(Cause::Flood, "heartbeats without end"))
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Whether a message for `step` of `length` bytes is the one awaited at the announced step `now`.
-    fn due(&self, step: u64, length: u64, now: u64) -> Result<(), Fault> {
-        match self.posted {
-            Some(want) if step == now && want == length => Ok(()),
-            Some(want) if step == now => Err(Fault::new(
-                Cause::Length,
-                format!("a message of {length} bytes for step {step}"),
-            )
-            .expected(format!("{want} bytes"))),
-            Some(_) => Err(
-                Fault::new(Cause::Step, format!("a message for step {step}"))
-                    .expected(format!("a message for step {now}")),
-            ),
-            None => Err(
-                Fault::new(Cause::Step, format!("a message for step {step}"))
-                    .expected(format!("none from it at step {now}")),
-            ),
-        }
-    }
-
-    /// Whether the message awaited at `now` is here; an error if another one is first.
-    fn ready(&self, now: u64) -> Result<bool, Fault> {
-        let Some(want) = self.posted else {
-            return Ok(true);
-        };
-        match self.frames.front() {
-            None => Ok(false),
-            Some((step, payload)) if *step == now => {
-                self.due(now, payload.len() as u64, now).map(|()| true)
-            }
-            Some((step, _)) => Err(
-                Fault::new(Cause::Step, format!("a message for step {step}"))
-                    .expected(format!("{want} bytes for step {now} first")),
-            ),
-        }
-    }
-
-    /// Whether the end of its stream is no fault: it has ended our session, and went.
-    fn left(&self, session: SessionId) -> bool {
-        (self.ended && self.session == session) || (self.session != session && !self.draining)
-    }
-}
-
-impl Inbox {
-    /// Nothing heard yet of these peers.
-    pub(crate) fn new(session: SessionId, peers: impl Iterator<Item = usize>) -> Self {
-        Inbox {
-            session,
-            step: None,
-            cancelled: false,
-            aborting: false,
-            boxes: peers.map(|peer| (peer, Mailbox::new(session))).collect(),
         }
     }
 
@@ -361,6 +354,7 @@ impl Inbox {
     pub(crate) fn announce(
         &mut self,
         step: u64,
+        sends: u64,
         expects: &[(usize, u64)],
         bytes_max: u64,
     ) -> Result<SessionId, Fault> {
@@ -376,27 +370,33 @@ impl Inbox {
                     Fault::new(Cause::Misuse, what).expected(format!("at most {bytes_max} bytes"))
                 );
             }
-            let Some(mailbox) = self.boxes.get_mut(peer) else {
+            let Some(mailbox) = self.boxes.get(peer) else {
                 let what = format!("there is no party {peer} to hear from");
                 return Err(Fault::new(Cause::Misuse, what));
             };
-            mailbox.posted = (*length > 0).then_some(*length);
+            if *length > 0 && mailbox.left(session) && !mailbox.early(session) {
+                return Err(Fault::new(Cause::Step, mailbox.early_end()).at(*peer));
+            }
         }
         self.step = Some(step);
-        for (peer, mailbox) in &self.boxes {
-            let early = mailbox
-                .frames
-                .front()
-                .filter(|_| mailbox.session == session);
-            if let Some((early, payload)) = early
-                && *early <= step
-            {
-                mailbox
-                    .due(*early, payload.len() as u64, step)
-                    .map_err(|f| f.at(*peer))?;
+        let mut announced = Step {
+            number: step,
+            counts: sends > 0,
+            large: sends + expects.iter().map(|(_, length)| length).sum::<u64>() > SMALL_BYTES,
+            empty: Vec::new(),
+        };
+        for &(peer, length) in expects {
+            if length == 0 {
+                announced.empty.push(peer);
+            } else if let Some(mailbox) = self.boxes.get_mut(&peer) {
+                mailbox.awaited.push_back((step, length));
+                announced.counts = true;
             }
-            if early.is_none() && mailbox.posted.is_some() && mailbox.left(session) {
-                return Err(Fault::new(Cause::Step, mailbox.early_end()).at(*peer));
+        }
+        self.outstanding.push_back(announced);
+        for (&peer, mailbox) in &mut self.boxes {
+            if mailbox.session == session {
+                mailbox.announced(step).map_err(|f| f.at(peer))?;
             }
         }
         Ok(session)
@@ -422,7 +422,7 @@ impl Inbox {
             if let Some(fault) = &mailbox.fault
                 && !(fault.cause == Cause::Closed
                     && mailbox.left(self.session)
-                    && mailbox.posted.is_none())
+                    && !mailbox.missing())
             {
                 return Err(fault.clone());
             }
@@ -430,34 +430,55 @@ impl Inbox {
         Ok(())
     }
 
-    /// The messages of this step, when all are here.
-    pub(crate) fn collect(&mut self, step: u64) -> Result<Option<Messages>, Fault> {
-        for (&peer, mailbox) in &self.boxes {
-            if !mailbox.ready(step).map_err(|fault| fault.at(peer))? {
-                return Ok(None);
-            }
+    /// Whether some outstanding step has large messages.
+    pub(crate) fn large(&self) -> bool {
+        self.outstanding.iter().any(|step| step.large)
+    }
+
+    /// The messages of the oldest step that is not collected, when all are here, and whether it counts as a round.
+    pub(crate) fn collect(&mut self) -> Result<Option<(Messages, bool)>, Fault> {
+        let Some(oldest) = self.outstanding.front() else {
+            return Err(Fault::new(Cause::Misuse, "no step is posted"));
+        };
+        let step = oldest.number;
+        if self.boxes.values().any(|mailbox| mailbox.lacks(step)) {
+            return Ok(None);
         }
-        let mut out = Vec::new();
+        let Some(oldest) = self.outstanding.pop_front() else {
+            return Ok(None);
+        };
+        let mut out: Messages = Vec::with_capacity(self.boxes.len());
+        out.extend(oldest.empty.iter().map(|&peer| (peer, Vec::new())));
         for (&peer, mailbox) in &mut self.boxes {
-            if mailbox.posted.take().is_some()
+            if mailbox.awaits(step)
                 && let Some((_, payload)) = mailbox.frames.pop_front()
             {
-                mailbox.frame_bytes -= payload.len() as u64;
+                mailbox.awaited.pop_front();
                 out.push((peer, payload));
             }
         }
-        Ok(Some(out))
+        Ok(Some((out, oldest.counts)))
     }
 
     /// The fault of the first peer whose message is missing.
     pub(crate) fn late(&self) -> Fault {
-        let step = self.step.unwrap_or(0);
+        let step = self.outstanding.front().map_or(0, |step| step.number);
         let what = format!("alive, but no message for step {step} in time");
         let fault = Fault::new(Cause::Timeout, what);
-        let missing = |mailbox: &Mailbox| mailbox.posted.is_some() && mailbox.frames.is_empty();
-        match self.boxes.iter().find(|(_, mailbox)| missing(mailbox)) {
+        match self.boxes.iter().find(|(_, mailbox)| mailbox.lacks(step)) {
             Some((&peer, _)) => fault.at(peer),
             None => fault,
+        }
+    }
+
+    /// Whether all that was posted is collected.
+    pub(crate) fn settled(&self) -> Result<(), Fault> {
+        match self.outstanding.front() {
+            None => Ok(()),
+            Some(Step { number, .. }) => Err(Fault::new(
+                Cause::Misuse,
+                format!("step {number} is posted and not collected"),
+            )),
         }
     }
 
@@ -471,7 +492,9 @@ impl Inbox {
     /// Takes no more messages of this session, so that no abort record waits behind one.
     pub(crate) fn give_up(&mut self) {
         self.aborting = true;
+        self.outstanding.clear();
         for mailbox in self.boxes.values_mut() {
+            mailbox.awaited.clear();
             if mailbox.session == self.session {
                 mailbox.forget();
             }
@@ -506,9 +529,11 @@ impl Inbox {
         self.step = None;
         self.cancelled = false;
         self.aborting = false;
+        self.outstanding.clear();
         let mut result = Ok(());
         for (&peer, mailbox) in &mut self.boxes {
             mailbox.lost_reported = false;
+            mailbox.awaited.clear();
             mailbox.aborts.retain(|(of, _)| *of == session);
             if mailbox.session == old && mailbox.ended {
                 mailbox.enter(session);

@@ -17,6 +17,7 @@ mod inbox;
 mod link;
 mod listener;
 mod mesh;
+mod receiver;
 mod tls;
 
 pub use channel::TlsFacts;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::channel::{Channel, Poll};
 use crate::fault::Fault;
 use crate::frame::{Header, Kind, SessionId};
-use crate::inbox::Shared;
 use crate::lock;
+use crate::receiver::Shared;
 
 /// How many slices of `SLICE` a closing transport waits for a peer that does not read.
 const CLOSE_SLICES: u32 = 20;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The lock-step rounds of all parties of a session, over one sending and one receiving connection per peer.
 //!
-//! Threads: per peer one reader (decrypts, checks and files frames) and one pacer (heartbeats, and frames that an
-//! emulated network delays). The caller's own thread encrypts and writes what it sends; messages to several peers
-//! that are large are written by scoped threads side by side, straight from the caller's buffers.
+//! Threads: the caller's own thread encrypts and writes what it sends; messages to several peers that are large are
+//! written by scoped threads side by side, straight from the caller's buffers. Small messages it also reads, others a
+//! thread per peer (see `receiver`). Per peer one pacer sends heartbeats, and frames that an emulated network delays.
 //!
-//! Nothing can deadlock: a party announces what it expects before it sends, its readers take every frame that is
-//! expected now, and early frames are taken up to a bound. So of all parties the one at the earliest step can
-//! always finish its step.
+//! Nothing can deadlock: a party announces what it expects before it sends, while it sends its readers take every
+//! frame that is announced, and early frames are taken up to a bound. So of all parties the one that has posted least
+//! can always send its next step, and when all have posted what they post ahead, everything arrives.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -20,9 +20,10 @@ use std::time::{Duration, Instant};
 use crate::connection::{Connection, deadline};
 use crate::fault::{Cause, Fault};
 use crate::frame::{HEADER_BYTES, Header, Kind, SessionId};
-use crate::inbox::{Inbox, Messages, Shared};
+use crate::inbox::{Inbox, Messages};
 use crate::link::{Link, Queue, Tx};
-use crate::{SLICE, contained, lock};
+use crate::receiver::Shared;
+use crate::{SLICE, lock};
 
 /// An emulated network: every party has one uplink of this rate, and every frame arrives this much later.
 #[derive(Clone, Copy, Debug)]
@@ -75,9 +76,12 @@ pub enum Event {
 }
 
 /// From this size on, messages to several peers are written by several threads.
-const PARALLEL_BYTES: usize = 256 * 1024;
+const PARALLEL_BYTES: u64 = 256 * 1024;
 /// A broken write usually has its reason on the way: the peer's abort, or the end of its stream.
 const SETTLE: Duration = Duration::from_millis(250);
+
+/// A message to be sent: the peer, the link to it, the buffers and their length together.
+type Message<'a> = (usize, &'a Link, &'a [&'a [u8]], u64);
 
 type Poll<'a> = &'a mut dyn FnMut() -> Result<(), Fault>;
 
@@ -110,14 +114,8 @@ impl Mesh {
         let broken = |e: std::io::Error| {
             Fault::new(Cause::Misuse, format!("no thread for a peer: {}", e.kind()))
         };
-        let peers = incoming.iter().map(|(peer, _)| *peer);
-        let shared = Arc::new(Shared {
-            inbox: Mutex::new(Inbox::new(session, peers)),
-            arrived: Condvar::new(),
-            space: Condvar::new(),
-            closed: AtomicBool::new(false),
-            limits,
-        });
+        let channels = incoming.into_iter().map(|(p, c)| (p, c.into_channel()));
+        let shared = Arc::new(Shared::new(session, channels.collect(), limits)?);
         let mut mesh = Mesh {
             shared: shared.clone(),
             links: BTreeMap::new(),
@@ -151,23 +149,17 @@ impl Mesh {
                     .map_err(broken)?,
             );
         }
-        for (peer, connection) in incoming {
-            let mut channel = connection.into_channel();
-            channel.refresh();
-            mesh.sockets.push(channel.socket()?);
+        for place in 0..shared.peers.len() {
             let shared = shared.clone();
-            let reader = std::thread::Builder::new().name(format!("tacit-read-{peer}"));
-            let run = move || {
-                let ended = contained(|| shared.read_loop(peer, &mut channel));
-                shared.fail(peer, ended.unwrap_or_else(|fault| fault));
-            };
+            let reader = std::thread::Builder::new()
+                .name(format!("tacit-read-{}", shared.peers[place].index));
+            let run = move || shared.stand_by(&shared.peers[place]);
             lock(&mesh.threads).push(reader.spawn(run).map_err(broken)?);
         }
         Ok(mesh)
     }
 
-    /// One round: sends to each peer the concatenation of its buffers, then returns one message from each peer
-    /// of `expects`, of exactly the length given there. Empty messages do not travel.
+    /// One round: `post`, then `collect`. No other step may be outstanding.
     pub fn exchange(
         &self,
         step: u64,
@@ -176,44 +168,66 @@ impl Mesh {
         poll: Poll<'_>,
     ) -> Result<Messages, Fault> {
         let limit = deadline(self.shared.limits.step_timeout);
+        lock(&self.shared.inbox).settled()?;
+        self.post_until(limit, step, sends, expects, poll)?;
+        self.collect_until(limit, poll)
+    }
+
+    /// The first half of a round: announces one message from each peer of `expects`, of exactly the length given
+    /// there, and sends to each peer the concatenation of its buffers. Returns when the network has taken them, for
+    /// which no peer has to collect. Empty messages do not travel. Steps increase; several may be outstanding.
+    pub fn post(
+        &self,
+        step: u64,
+        sends: &[(usize, Vec<&[u8]>)],
+        expects: &[(usize, u64)],
+        poll: Poll<'_>,
+    ) -> Result<(), Fault> {
+        let limit = deadline(self.shared.limits.step_timeout);
+        self.post_until(limit, step, sends, expects, poll)
+    }
+
+    /// The second half of a round: waits for the messages of the oldest step that is posted and not collected.
+    pub fn collect(&self, poll: Poll<'_>) -> Result<Messages, Fault> {
+        self.collect_until(deadline(self.shared.limits.step_timeout), poll)
+    }
+
+    fn post_until(
+        &self,
+        limit: Instant,
+        step: u64,
+        sends: &[(usize, Vec<&[u8]>)],
+        expects: &[(usize, u64)],
+        poll: Poll<'_>,
+    ) -> Result<(), Fault> {
+        let bytes_max = self.shared.limits.frame_bytes_max;
+        let mut messages: Vec<Message<'_>> = Vec::with_capacity(sends.len());
+        let mut bytes = 0;
+        for (peer, buffers) in sends {
+            let length = buffers.iter().map(|b| b.len() as u64).sum();
+            if length > bytes_max {
+                let what = format!("a message of {length} bytes cannot be sent");
+                return Err(
+                    Fault::new(Cause::Misuse, what).expected(format!("at most {bytes_max} bytes"))
+                );
+            }
+            if length > 0 {
+                let link = self.link(*peer)?;
+                messages.push((*peer, link, buffers, length));
+                bytes += length;
+            }
+        }
         let session = {
             let mut inbox = lock(&self.shared.inbox);
             if self.shared.closed.load(Ordering::Acquire) {
                 return Err(Fault::new(Cause::Misuse, "the transport is closed"));
             }
-            inbox.announce(step, expects, self.shared.limits.frame_bytes_max)?
+            let session = inbox.announce(step, bytes, expects, bytes_max)?;
+            self.shared.stepped(!inbox.large());
+            self.shared.changed(&mut inbox);
+            session
         };
-        self.shared.space.notify_all();
-        let sends: Vec<(usize, &[&[u8]], usize)> = sends
-            .iter()
-            .map(|(peer, buffers)| {
-                (
-                    *peer,
-                    buffers.as_slice(),
-                    buffers.iter().map(|b| b.len()).sum(),
-                )
-            })
-            .filter(|(_, _, length)| *length > 0)
-            .collect();
-        for (peer, _, length) in &sends {
-            if *length as u64 > self.shared.limits.frame_bytes_max {
-                return Err(Fault::new(
-                    Cause::Misuse,
-                    format!("a message of {length} bytes cannot be sent"),
-                )
-                .expected(format!(
-                    "at most {} bytes",
-                    self.shared.limits.frame_bytes_max
-                )));
-            }
-            if !self.links.contains_key(peer) {
-                return Err(Fault::new(
-                    Cause::Misuse,
-                    format!("there is no party {peer} to send to"),
-                ));
-            }
-        }
-        if let Err(fault) = self.send_all(session, step, &sends, limit, poll) {
+        if let Err(fault) = self.send_all(session, step, &messages, bytes, limit, poll) {
             if fault.cause != Cause::Closed {
                 return Err(fault);
             }
@@ -224,74 +238,78 @@ impl Mesh {
                 Ok(_) => Err(fault),
             };
         }
-        let arrived = self.wait(limit, poll, |inbox| match inbox.collect(step)? {
+        let mut counts = lock(&self.counts);
+        counts.frames += messages.len() as u64;
+        counts.payload_bytes_sent += bytes;
+        Ok(())
+    }
+
+    fn collect_until(&self, limit: Instant, poll: Poll<'_>) -> Result<Messages, Fault> {
+        let arrived = self.wait(limit, poll, |inbox| match inbox.collect()? {
             None => inbox.reasons().map(|()| None),
             arrived => Ok(arrived),
         })?;
-        let Some(arrived) = arrived else {
+        let Some((arrived, counts_as_round)) = arrived else {
             return Err(lock(&self.shared.inbox).late());
         };
         let mut counts = lock(&self.counts);
-        counts.rounds += u64::from(!(sends.is_empty() && arrived.is_empty()));
-        counts.frames += sends.len() as u64;
-        counts.payload_bytes_sent += sends
-            .iter()
-            .map(|(_, _, length)| *length as u64)
-            .sum::<u64>();
+        counts.rounds += u64::from(counts_as_round);
         counts.payload_bytes_received += arrived
             .iter()
             .map(|(_, payload)| payload.len() as u64)
             .sum::<u64>();
-        drop(counts);
-        self.shared.space.notify_all();
         Ok(arrived)
+    }
+
+    fn link(&self, peer: usize) -> Result<&Link, Fault> {
+        self.links.get(&peer).map(Arc::as_ref).ok_or_else(|| {
+            Fault::new(
+                Cause::Misuse,
+                format!("there is no party {peer} to send to"),
+            )
+        })
     }
 
     fn send_all(
         &self,
         session: SessionId,
         step: u64,
-        sends: &[(usize, &[&[u8]], usize)],
+        messages: &[Message<'_>],
+        bytes: u64,
         limit: Instant,
         poll: Poll<'_>,
     ) -> Result<(), Fault> {
-        let send = |peer: usize,
-                    buffers: &[&[u8]],
-                    length: usize,
-                    poll: &mut dyn FnMut() -> Result<(), Fault>| {
+        let send = |(peer, link, buffers, length): &Message<'_>, poll: Poll<'_>| {
             let header = Header {
                 kind: Kind::Data,
                 session,
                 step,
-                length: length as u64,
+                length: *length,
             };
-            self.post(peer, header, buffers, &mut || {
+            self.dispatch(link, header, buffers, &mut || {
                 poll()?;
                 if Instant::now() >= limit {
                     let what = format!("it did not take the message of step {step} in time");
-                    return Err(Fault::new(Cause::Timeout, what).at(peer));
+                    return Err(Fault::new(Cause::Timeout, what).at(*peer));
                 }
                 lock(&self.shared.inbox).reasons()
             })
-            .map_err(|fault| fault.at(peer))
+            .map_err(|fault| fault.at(*peer))
         };
-        let large: usize = sends.iter().map(|(_, _, length)| length).sum();
-        let Some(((first, buffers, length), rest)) = sends.split_first() else {
+        let Some((first, rest)) = messages.split_first() else {
             return Ok(());
         };
-        if rest.is_empty() || large < PARALLEL_BYTES || self.shared.limits.network.is_some() {
-            return sends
-                .iter()
-                .try_for_each(|(peer, buffers, length)| send(*peer, buffers, *length, poll));
+        if rest.is_empty() || bytes < PARALLEL_BYTES || self.shared.limits.network.is_some() {
+            return messages.iter().try_for_each(|message| send(message, poll));
         }
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let others: Vec<_> = rest
                 .iter()
-                .map(|(peer, buffers, length)| {
+                .map(|message| {
                     let (send, stop, caller) = (&send, &stop, std::thread::current());
                     scope.spawn(move || {
-                        let result = send(*peer, buffers, *length, &mut || {
+                        let result = send(message, &mut || {
                             if stop.load(Ordering::Acquire) {
                                 Err(Fault::interrupted())
                             } else {
@@ -303,7 +321,7 @@ impl Mesh {
                     })
                 })
                 .collect();
-            let mut result = send(*first, buffers, *length, poll);
+            let mut result = send(first, poll);
             while result.is_ok() && !others.iter().all(|thread| thread.is_finished()) {
                 std::thread::park_timeout(SLICE);
                 result = poll();
@@ -320,19 +338,13 @@ impl Mesh {
     }
 
     /// Writes one frame now, or hands it to the emulated network.
-    fn post(
+    fn dispatch(
         &self,
-        peer: usize,
+        link: &Link,
         header: Header,
         buffers: &[&[u8]],
         poll: Poll<'_>,
     ) -> Result<(), Fault> {
-        let Some(link) = self.links.get(&peer) else {
-            return Err(Fault::new(
-                Cause::Misuse,
-                format!("there is no party {peer} to send to"),
-            ));
-        };
         let Some(network) = self.shared.limits.network else {
             return link.write(&header, buffers, &mut |_| poll());
         };
@@ -365,13 +377,9 @@ impl Mesh {
             if left.is_zero() {
                 return Ok(None);
             }
-            let (guard, timeout) = self
-                .shared
-                .arrived
-                .wait_timeout(inbox, left.min(SLICE))
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            inbox = guard;
-            if timeout.timed_out() {
+            let timed_out;
+            (inbox, timed_out) = self.shared.wait(inbox, left);
+            if timed_out {
                 drop(inbox);
                 poll()?;
                 inbox = lock(&self.shared.inbox);
@@ -384,6 +392,7 @@ impl Mesh {
     pub fn finish(&self, poll: Poll<'_>) -> Result<(), Fault> {
         // Twice: a peer that waits for its last message must be able to give up, and say so, before we leave.
         let limit = deadline(self.shared.limits.step_timeout.saturating_mul(2));
+        lock(&self.shared.inbox).settled()?;
         self.bye(poll)?;
         let all_gone = |inbox: &mut Inbox| {
             inbox.stopped()?;
@@ -410,9 +419,9 @@ impl Mesh {
         let session = {
             let mut inbox = lock(&self.shared.inbox);
             inbox.give_up();
+            self.shared.changed(&mut inbox);
             inbox.session
         };
-        self.shared.space.notify_all();
         self.tell(
             Header {
                 kind: Kind::Abort,
@@ -427,9 +436,9 @@ impl Mesh {
 
     /// Best effort to all peers: only an interrupt by the caller is an error.
     fn tell(&self, header: Header, payload: &[u8], poll: Poll<'_>) -> Result<(), Fault> {
-        for &peer in self.links.keys() {
+        for (&peer, link) in &self.links {
             let patience = deadline(SETTLE);
-            let result = self.post(peer, header, &[payload], &mut || {
+            let result = self.dispatch(link, header, &[payload], &mut || {
                 poll()?;
                 if Instant::now() >= patience {
                     Err(Fault::new(Cause::Timeout, "busy").at(peer))
@@ -453,15 +462,16 @@ impl Mesh {
 
     /// Enters the next session on the same connections; steps count from the beginning again.
     pub fn begin(&self, session: SessionId) -> Result<(), Fault> {
-        let result = lock(&self.shared.inbox).begin(session);
-        self.shared.space.notify_all();
-        result
+        let mut inbox = lock(&self.shared.inbox);
+        self.shared.changed(&mut inbox);
+        inbox.begin(session)
     }
 
     /// Makes the exchange that another thread waits in return `Cause::Interrupted`.
     pub fn cancel(&self) {
-        lock(&self.shared.inbox).cancelled = true;
-        self.shared.arrived.notify_all();
+        let mut inbox = lock(&self.shared.inbox);
+        inbox.cancelled = true;
+        self.shared.notify(&inbox);
     }
 
     /// Exact counts so far.
@@ -484,17 +494,17 @@ impl Mesh {
         for thread in lock(&self.pacers).drain(..) {
             let _ = thread.join();
         }
-        if self.shared.closed.swap(true, Ordering::AcqRel) {
+        if self.shared.closed.load(Ordering::Acquire) {
             return;
         }
+        self.shared.close();
         for link in self.links.values() {
             lock(&link.tx).channel.close();
         }
-        for socket in &self.sockets {
+        let incoming = self.shared.peers.iter().map(|peer| &peer.socket);
+        for socket in self.sockets.iter().chain(incoming) {
             let _ = socket.shutdown(Shutdown::Both);
         }
-        self.shared.space.notify_all();
-        self.shared.arrived.notify_all();
         for thread in lock(&self.threads).drain(..) {
             let _ = thread.join();
         }

@@ -24,7 +24,7 @@ Buffer: TypeAlias = np.ndarray[Any, Any] | bytes | bytearray | memoryview
 class Stats:
     """Exact counts of one party's traffic since its transport was built.
 
-    `rounds` are the exchanges in which it sent or expected anything, `frames` the DATA frames it sent. Bytes
+    `rounds` are the collected steps in which it sent or expected anything, `frames` the DATA frames it sent. Bytes
     sent on the wire include headers, record protection and heartbeats; for a transport without a wire they
     are 0.
     """
@@ -45,13 +45,25 @@ class Transport(Protocol):
     def exchange(
         self, step: int, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]
     ) -> dict[int, memoryview]:
-        """Send to each peer of `sends` the concatenation of its buffers, then return one message from each
-        peer of `expects`, of exactly that many bytes. Empty messages do not travel; an expected length of 0
-        gives an empty view.
+        """One whole round: `post`, then `collect`. No other step may be outstanding. The buffers may be changed
+        as soon as it returns.
+        """
+        ...
 
-        Steps increase within a session. The buffers may be changed as soon as it returns. It never deadlocks
-        when all parties send large messages first. Any failure raises the error that all honest parties
-        agreed on.
+    def post(self, step: int, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]) -> None:
+        """Send to each peer of `sends` the concatenation of its buffers, and announce one message from each peer
+        of `expects`, of exactly that many bytes. Empty messages do not travel; an expected length of 0 gives an
+        empty view.
+
+        Steps increase within a session; several may be posted before the first is collected. The buffers may not be
+        changed before `collect` has returned the step. Never waits for a peer to collect, so it does not deadlock
+        when all parties post large messages first. Any failure raises the error that all honest parties agreed on.
+        """
+        ...
+
+    def collect(self) -> dict[int, memoryview]:
+        """Wait for and return the messages of the oldest step that is posted and not collected. Raises as `post`
+        does.
         """
         ...
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """All parties in one process and one thread: messages are queues, and nothing ever waits.
 
-The driver lets every party `post` its messages of a step, then lets every party `collect` them. Bytes and
-rounds are counted exactly as on a wire, so declared costs are tested here.
+The driver lets every party `post` its messages of a step, then lets every party `collect` them; several steps may
+be posted before the first is collected. Bytes and rounds are counted exactly as on a wire, so declared costs are tested
+here.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Hub:
 
 
 class MemoryTransport:
-    """One party's end of a `Hub`; `exchange` is `post` then `collect`."""
+    """One party's end of a `Hub`."""
 
     def __init__(self, hub: Hub, me: int) -> None:
         """Made by `Hub`."""
@@ -45,7 +46,8 @@ class MemoryTransport:
         self.parties = hub.parties
         self._hub = hub
         self._stats = Stats()
-        self._counted = -1
+        self._step = -1
+        self._outstanding: deque[tuple[int, bool, Mapping[int, int]]] = deque()
 
     def exchange(
         self, step: int, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]
@@ -53,27 +55,34 @@ class MemoryTransport:
         """As `Transport.exchange`. What it expects must have been posted already, or TRANSPORT-012 is raised
         at once.
         """
-        self.post(step, sends)
-        return self.collect(step, expects)
+        if self._outstanding:
+            raise self._misused(f"step {self._outstanding[0][0]} is posted and not collected")
+        self.post(step, sends, expects)
+        return self.collect()
 
-    def post(self, step: int, sends: Mapping[int, Sequence[Buffer]]) -> None:
-        """Put copies of this party's messages of a step into the queues."""
+    def post(self, step: int, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]) -> None:
+        """As `Transport.post`: put copies of this party's messages of a step into the queues."""
         self._check()
-        for peer, buffers in sends.items():
-            message = concatenate(buffers)
-            if message:
-                self._hub._queues[self.me, peer].append((step, message))
-                self._stats.frames += 1
-                self._stats.payload_bytes_sent += len(message)
-                self._count(step)
+        if step <= self._step:
+            raise self._misused(f"step {step} is past")
+        self._step = step
+        messages = [(peer, message) for peer, buffers in sends.items() if (message := concatenate(buffers))]
+        for peer, message in messages:
+            self._hub._queues[self.me, peer].append((step, message))
+            self._stats.frames += 1
+            self._stats.payload_bytes_sent += len(message)
+        self._outstanding.append((step, bool(messages), dict(expects)))
 
-    def collect(self, step: int, expects: Mapping[int, int]) -> dict[int, memoryview]:
-        """Take the messages of a step, which must be there.
+    def collect(self) -> dict[int, memoryview]:
+        """As `Transport.collect`: take the messages of the oldest posted step, which must be there.
 
-        Raises TRANSPORT-012 for a missing message, -003 for another length, and -004 for a message that
-        nobody expects.
+        Raises TRANSPORT-012 for a missing message, -003 for another length, -004 for a message that nobody expects, and
+        -013 if no step is posted.
         """
         self._check()
+        if not self._outstanding:
+            raise self._misused("no step is posted")
+        step, counts, expects = self._outstanding.popleft()
         inbox: dict[int, memoryview] = {}
         for peer in range(self.parties):
             if peer == self.me:
@@ -86,7 +95,7 @@ class MemoryTransport:
                     what = f"a message for step {queue[0][0]}"
                     raise self._failed(Cause.STEP, peer, what, f"none from it at step {step}")
                 continue
-            self._count(step)
+            counts = True
             if not queue:
                 raise self._failed(Cause.TIMEOUT, peer, f"no message for step {step}", f"{size} bytes")
             sent, message = queue.popleft()
@@ -97,6 +106,7 @@ class MemoryTransport:
                 raise self._failed(Cause.LENGTH, peer, what, f"{size} bytes")
             self._stats.payload_bytes_received += size
             inbox[peer] = memoryview(message)
+        self._stats.rounds += counts
         return inbox
 
     def abort(self, error: TacitError) -> TacitError:
@@ -110,6 +120,8 @@ class MemoryTransport:
     def finish(self) -> None:
         """As `Transport.finish`, without waiting."""
         self._check()
+        if self._outstanding:
+            raise self._misused(f"step {self._outstanding[0][0]} is posted and not collected")
 
     def close(self) -> None:
         """Nothing to free."""
@@ -123,10 +135,8 @@ class MemoryTransport:
         if self._hub._failure is not None:
             raise self._hub._failure
 
-    def _count(self, step: int) -> None:
-        if step != self._counted:
-            self._counted = step
-            self._stats.rounds += 1
+    def _misused(self, what: str) -> TacitError:
+        return self.abort(transport_error(Cause.MISUSE, what))
 
     def _failed(self, cause: Cause, peer: int, what: str, expected: str) -> TacitError:
         return self.abort(transport_error(cause, what, expected=expected, party=self._hub.names[peer]))

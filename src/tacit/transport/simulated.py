@@ -8,8 +8,9 @@ Delays of messages are drawn from the seed; a run with the same seed, faults and
 `trace_hash`.
 
 A party is a coroutine or generator that yields exchanges, objects with `sends: {peer: [buffers]}` and
-`expects: {peer: bytes}`, and is resumed with `{peer: memoryview}`; the network numbers the steps. A failing
-party raises a `TacitError`, and the network runs the abort agreement for it.
+`expects: {peer: bytes}`, and is resumed with `{peer: memoryview}`; the network numbers the steps. One with
+`collects = False` is only posted (resumed with None); one with `posts = False` only collects the oldest posted step.
+A failing party raises a `TacitError`, and the network runs the abort agreement for it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import random
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -84,10 +86,12 @@ class Outcome:
 
 
 class ExchangeRequest(Protocol):
-    """What a party yields."""
+    """What a party yields; `posts` and `collects` may be missing and are then true."""
 
     sends: Mapping[int, Sequence[Buffer]]
     expects: Mapping[int, int]
+    posts: bool
+    collects: bool
 
 
 PartyProgram: TypeAlias = Generator[Any, Any, Any] | Coroutine[Any, Any, Any]
@@ -283,12 +287,19 @@ class _Link:
 
 @dataclass
 class _Mailbox:
-    """What has come from one peer."""
+    """What has come from one peer, and what is awaited of it: (step, bytes) of steps that are posted and not
+    collected. The message at the same place in `frames` is the awaited one, and every further message is early.
+    """
 
-    frames: list[tuple[int, bytes]] = field(default_factory=list)
+    awaited: deque[tuple[int, int]] = field(default_factory=deque)
+    frames: deque[tuple[int, bytes]] = field(default_factory=deque)
     last_step: int = -1
     ended: bool = False
     broken: bool = False
+
+    def lacks(self, step: int) -> bool:
+        """Whether the message awaited at `step`, the oldest one, has not come."""
+        return not self.frames and bool(self.awaited) and self.awaited[0][0] == step
 
 
 class _Node:
@@ -301,7 +312,8 @@ class _Node:
         self.me = me
         self.program = program
         self.step = -1
-        self.expects: dict[int, int] = {}
+        self.outstanding: deque[tuple[int, Mapping[int, int]]] = deque()
+        self.waiting = False
         self.mail = {peer: _Mailbox() for peer in range(network.parties) if peer != me}
         self.agreement: abort.State = abort.Running(me, network.parties)
         self.inbox: dict[int, memoryview] | None = None
@@ -338,26 +350,44 @@ class _Node:
                 request: ExchangeRequest = self.program.send(inbox)
             except StopIteration as stop:
                 self.result = stop.value
-                self.step += 1
                 self._close()
                 return
             except TacitError as error:
                 self.fail(error, abort.NOBODY)
                 return
-            self.step += 1
-            if not self._begin_step(request) or not self._collect():
+            posts, collects = getattr(request, "posts", True), getattr(request, "collects", True)
+            if not self._in_order(posts, collects) or (posts and not self._post(request)):
                 return
+            if collects:
+                self.waiting = True
+                step = self.outstanding[0][0]
+                if not self._collect():
+                    self.network.at(self.network.clock.step_timeout_s, partial(self._late, step))
+                    return
 
-    def _begin_step(self, request: ExchangeRequest) -> bool:
-        self.expects = {peer: size for peer, size in request.expects.items() if size}
-        self.inbox = {peer: memoryview(b"") for peer in request.expects}
+    def _in_order(self, posts: bool, collects: bool) -> bool:
+        """Whether a request makes sense after what is posted; otherwise this party fails."""
+        if not posts and not self.outstanding:
+            self.fail(transport_error(Cause.MISUSE, "no step is posted"), abort.NOBODY)
+        elif posts and collects and self.outstanding:
+            what = f"step {self.outstanding[0][0]} is posted and not collected"
+            self.fail(transport_error(Cause.MISUSE, what), abort.NOBODY)
+        return self.busy
+
+    def _post(self, request: ExchangeRequest) -> bool:
+        self.step += 1
+        self.outstanding.append((self.step, request.expects))
+        for peer, size in request.expects.items():
+            if size:
+                self.mail[peer].awaited.append((self.step, size))
         messages = [(peer, concatenate(buffers)) for peer, buffers in request.sends.items()]
         if not self._send([(peer, Kind.DATA, message) for peer, message in messages if message]):
             return False
         for peer, mailbox in self.mail.items():
-            if mailbox.frames and not self._due(peer, *mailbox.frames[0]):
+            new = bool(mailbox.awaited) and mailbox.awaited[-1][0] == self.step
+            place = len(mailbox.awaited) - new
+            if place < len(mailbox.frames) and not self._due(peer, place, *mailbox.frames[place]):
                 return False
-        self.network.at(self.network.clock.step_timeout_s, partial(self._late, self.step))
         return True
 
     def _send(self, messages: list[tuple[int, Kind, bytes]]) -> bool:
@@ -376,6 +406,11 @@ class _Node:
         return False
 
     def _close(self) -> None:
+        self.step += 1
+        if self.outstanding:
+            what = f"step {self.outstanding[0][0]} is posted and not collected"
+            self.fail(transport_error(Cause.MISUSE, what), abort.NOBODY)
+            return
         self.closing = True
         if self._send([(peer, Kind.BYE, b"") for peer in self.mail]):
             # Twice: a peer that waits for its last message must be able to give up, and say so, first.
@@ -388,27 +423,34 @@ class _Node:
             self.network.note("finished", self.me)
 
     def _collect(self) -> bool:
-        """Take the messages of this step, if all are here."""
-        if any(not self.mail[peer].frames for peer in self.expects):
+        """Take the messages of the oldest posted step, if all are here."""
+        step, expects = self.outstanding[0]
+        if any(mailbox.lacks(step) for mailbox in self.mail.values()):
             return False
-        assert self.inbox is not None
-        for peer in self.expects:
-            _, message = self.mail[peer].frames.pop(0)
+        self.outstanding.popleft()
+        self.inbox = {}
+        for peer, size in expects.items():
+            message = b""
+            if size:
+                self.mail[peer].awaited.popleft()
+                _, message = self.mail[peer].frames.popleft()
             self.inbox[peer] = memoryview(message)
-        self.expects = {}
+        self.waiting = False
         return True
 
     def _late(self, step: int) -> None:
-        if step != self.step or not self.busy:
+        if not self.busy:
             return
         if self.closing:
-            for mailbox in self.mail.values():
-                mailbox.broken = True
-            self._finish()
+            if step == self.step:
+                for mailbox in self.mail.values():
+                    mailbox.broken = True
+                self._finish()
             return
-        missing = next((peer for peer in self.expects if not self.mail[peer].frames), None)
-        if missing is not None:
-            self._fault(Cause.TIMEOUT, missing, f"alive, but no message for step {step} in time")
+        if not self.waiting or step != self.outstanding[0][0]:
+            return
+        missing = next(peer for peer, mailbox in self.mail.items() if mailbox.lacks(step))
+        self._fault(Cause.TIMEOUT, missing, f"alive, but no message for step {step} in time")
 
     def receive(self, peer: int, record: bytes) -> None:
         """A record came."""
@@ -436,9 +478,10 @@ class _Node:
             self.lose(peer, Cause.SESSION, "a frame of another session")
         elif header.kind is Kind.BYE:
             mailbox.ended = True
-            missing = peer in self.expects and not mailbox.frames
-            if missing and self.busy:
-                self._fault(Cause.STEP, peer, f"it ended the session before its message of step {self.step}")
+            place = len(mailbox.frames)
+            if place < len(mailbox.awaited) and self.busy:
+                step, _ = mailbox.awaited[place]
+                self._fault(Cause.STEP, peer, f"it ended the session before its message of step {step}")
             self._finish()
         elif header.kind is Kind.ABORT:
             try:
@@ -450,22 +493,20 @@ class _Node:
             self.lose(peer, Cause.STEP, f"a second message for step {header.step}")
         else:
             mailbox.last_step = header.step
-            if self._due(peer, header.step, payload):
+            if self._due(peer, len(mailbox.frames), header.step, payload):
                 mailbox.frames.append((header.step, payload))
-                if self.busy and self.expects and self._collect():
+                if self.busy and self.waiting and self._collect():
                     self.advance()
 
-    def _due(self, peer: int, step: int, payload: bytes) -> bool:
-        """Whether a message is the awaited one, or early; otherwise the fault is reported."""
-        if step > self.step:
-            if peer in self.expects and not self.mail[peer].frames:
-                self.lose(peer, Cause.STEP, f"a message for step {step}")
-                return False
+    def _due(self, peer: int, place: int, step: int, payload: bytes) -> bool:
+        """Whether the message at this place is the awaited one, or early; otherwise the fault is reported."""
+        awaited = self.mail[peer].awaited
+        if place >= len(awaited) and step > self.step:
             return True
-        if step < self.step or peer not in self.expects:
+        if place >= len(awaited) or step != awaited[place][0]:
             self.lose(peer, Cause.STEP, f"a message for step {step}")
             return False
-        if len(payload) != self.expects[peer]:
+        if len(payload) != awaited[place][1]:
             self.lose(peer, Cause.LENGTH, f"a message of {len(payload)} bytes for step {step}")
             return False
         return True
