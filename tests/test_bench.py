@@ -306,8 +306,9 @@ def test_every_task_is_on_the_page_once(script):
 def test_quoted_figures_stand_beside_the_same_task_only(script):
     page = script("page")
     assert page.quoted({"tacit": [row_of("lt", 1000)]}) == ""
-    shown = page.quoted({"tacit": [row_of("lt", 1_000_000, bytes_total=41_900_000), row_of("mlp_step", 128)]})
-    assert "| 115 B | 41.9 B | 2.74 |  | 8 |" in shown and "| 229 | 8 |" in shown
+    shown = page.quoted({"tacit": [row_of("lt", 1_000_000, bytes_total=42_000_000), row_of("mlp_step", 128)]})
+    assert "| 115 MB | 42 MB | 2.74 |  | 8 |" in shown and "| 229 | 8 |" in shown
+    assert "| 2.4 kB | 1.6 kB | 1.5 | 60 | 8 |" in page.quoted({"tacit": [row_of("aes", 10, bytes_total=16_000)]})
 
 
 def test_runs_go_on_while_they_are_quick(script):
