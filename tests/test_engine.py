@@ -8,7 +8,7 @@ import pytest
 from tacit.engine.drive import Traffic, lockstep
 from tacit.engine.estimate import estimate
 from tacit.engine.execute import execute
-from tacit.engine.keys import begin
+from tacit.engine.keys import HELLO_BYTES, begin
 from tacit.engine.profile import Profile
 from tacit.errors import PlanError, RunError
 from tacit.plan import FIXED, INT64, Interval, Plan, PlanBuilder, Secret
@@ -169,3 +169,11 @@ def test_the_profile_names_each_operation_with_its_rounds():
     by_op = {entry.op: entry for entry in profile.of(plan.nodes).values()}
     assert by_op["lt"].rounds == 7
     assert by_op["reveal"].rounds == 1
+    seconds, cpu, rounds, sent = profile.execution()
+    # All but the round in which the parties agreed on plan and keys.
+    assert (rounds, sent) == (traffic.rounds - 1, traffic.bytes_sent[0] - 2 * HELLO_BYTES)
+    assert seconds >= max(e.seconds for e in by_op.values()) and cpu >= 0
+
+
+def test_a_profile_of_nothing_is_nothing():
+    assert Profile(lambda: (5, 7)).execution() == [0, 0, 0, 0]

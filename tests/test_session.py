@@ -13,7 +13,8 @@ import pytest
 
 from tacit.errors import InputError, RoomError, RunError
 from tacit.frontends.program import reveal
-from tacit.session import Session, local
+from tacit.session import Figures, Session, local
+from tacit.session.client import join_figures, join_profiles
 
 
 def is_running(pid: int) -> bool:
@@ -92,6 +93,26 @@ def test_the_report_says_what_was_agreed_and_what_it_cost(session: Session) -> N
     assert [p.name for p in report.by_party] == ["party0", "party1", "party2"]
     assert report.seconds > 0
     assert report.cpu_seconds > 0
+    assert 0 < report.execution.seconds < report.seconds
+    assert report.execution.rounds == report.rounds - 1
+    assert report.execution.bytes_total // 3 <= report.execution.bytes_max < report.bytes_total
+
+
+def test_figures_of_parties_are_joined_and_malformed_ones_refused() -> None:
+    assert join_figures([[1.0, 2.0, 3, 40], [1.5, 1.0, 3, 10]]) == Figures(1.5, 3.0, 3, 50, 40)
+    for malformed in ([1.0, 2.0, 3], [1.0, 2.0, 3, True], [1.0, 2.0, 3, "4"]):
+        with pytest.raises(RunError, match="RUN-026"):
+            join_figures([[1.0, 2.0, 3, 40], malformed])
+
+
+def test_profiles_of_parties_are_joined_by_node_and_malformed_ones_refused(session: Session) -> None:
+    plan = session.plan_of(session.input(np.array([1]), party=0) + 1)
+    (first, second) = join_profiles(plan, [[[1, 1.0, 2.0, 3, 40], [0, 0.5, 0.5, 0, 0]], [[1, 2.0, 2.0, 3, 50]]])
+    assert (first.node, first.op, first.seconds) == (0, plan.nodes[0].op, 0.5)
+    assert (second.node, second.seconds, second.cpu_seconds, second.bytes_total, second.bytes_max) == (1, 2, 4, 90, 50)
+    for malformed in ([], [len(plan.nodes), 1.0, 2.0, 3, 4], ["1", 1.0, 2.0, 3, 4], [0, 1.0]):
+        with pytest.raises(RunError, match="RUN-026"):
+            join_profiles(plan, [[malformed]])
 
 
 def test_parties_are_processes_that_talk_tls_with_a_hybrid_key_exchange() -> None:

@@ -18,6 +18,8 @@ import numpy as np
 TOLERANCE = 0.02
 """How far from plaintext a fixed-point element may be, relative where it is larger than one."""
 
+QUICK_S = 1.5
+
 
 class Case(NamedTuple):
     """One task with its inputs and its result."""
@@ -59,6 +61,11 @@ def wrong(case: Case, result: Any) -> tuple[float, float]:
     return float(error.max(initial=0)), float(1 - np.mean(near))
 
 
+def enough(seconds: Sequence[float], repeat: int) -> bool:
+    """Whether a task has run often enough: three times, and up to `repeat` times while that is quick."""
+    return len(seconds) >= repeat or (len(seconds) >= 3 and sum(seconds) > QUICK_S)
+
+
 def row(
     case: Case,
     engine: str,
@@ -85,6 +92,16 @@ def row(
         "tls": "none",
         "wrong": share,
     }
+
+
+def best(row: dict[str, Any]) -> float:
+    """The shortest of the wall times: the least disturbed."""
+    return float(min(row["seconds_all"]))
+
+
+def floor_of(row: dict[str, Any], network: dict[str, Any]) -> float:
+    """What a network takes at least: the bytes over the uplink of the party that sends most, or the rounds."""
+    return max(row["bytes_max"] / network["bytes_per_second"], row["rounds"] * network["latency_s"])
 
 
 def write(document: Any, path: Path) -> None:

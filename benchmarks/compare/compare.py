@@ -1,7 +1,8 @@
 """Every bench task in tacit and in the engines that are installed: the same inputs, the same machine, checked results.
 
-Writes benchmarks/results/DATE.json and prints a table. `make bench-engines` installs the engines, each in its own
-environment under .venv-bench; without them this measures tacit alone. Run: python compare.py [task ...]
+And some of them in tacit alone, under the networks that its transport emulates. Writes benchmarks/results/DATE.json and
+prints tables. `make bench-engines` installs the engines, each in its own environment under .venv-bench; without them
+this measures tacit alone. Run: python compare.py [task ...]; with tasks it writes nothing.
 """
 
 from __future__ import annotations
@@ -12,33 +13,35 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from cases import Case, load, save, write
+from cases import Case, best, floor_of, load, save, write
 from loopback import throughput
 from rich.console import Console
 from rich.table import Table
 
 import tacit as tc
 from tacit.bench import tasks
-from tacit.bench.measure import measure
+from tacit.bench.measure import Bench
 from tacit.bench.tasks import Task
 from tacit.demos.outcome import size
+from tacit.transport.tls import NETWORKS
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 RESULTS = ROOT / "benchmarks" / "results"
-REPEAT = 3
+REPEAT = 5
 SEED = 0
 SIZES = {"matmul": 1024}
 """Sizes other than a task's own."""
 SMALLER: dict[str, dict[str, int]] = {
     "spu": {},
     "crypten": {
-        **dict.fromkeys(("lt", "eq", "lt_wide", "relu"), 100_000),
+        **dict.fromkeys(("lt", "eq", "lt_wide", "relu", "a2b"), 100_000),
         **dict.fromkeys(("div", "exp", "log", "sqrt", "sigmoid", "gelu"), 10_000),
         "softmax": 1000,
     },
@@ -56,6 +59,11 @@ SMALLER: dict[str, dict[str, int]] = {
 }
 """The engines, and where one needs minutes at a task's own size, a smaller one. MPyC runs only what is listed."""
 MOST_S = 1200
+EMULATED: dict[str, int] = {"lan": 3, "wan": 2}
+"""The emulated networks, and how often a task runs in each."""
+ON_NETWORKS = ("mul", "fixed_mul", "lt", "eq", "relu", "sort", "logreg_step", "mlp_step", "chain")
+ONCE = "chain"
+"""A thousand rounds are alike, and long under `wan`: it runs once."""
 
 
 def size_of(task: Task, engine: str) -> int | None:
@@ -75,8 +83,20 @@ def case_of(task: Task, n: int) -> Case:
 
 def ours(chosen: list[tuple[Task, int]]) -> list[dict[str, Any]]:
     """The rows of tacit; a wrong result raises."""
-    with tc.local() as session:
-        return [{**measure(session, t, n, REPEAT, "loopback", SEED), "wrong": 0.0} for t, n in chosen]
+    with Bench() as bench:
+        return [{**bench.measure(t, n, REPEAT, SEED), "wrong": 0.0} for t, n in chosen]
+
+
+def emulated(network: Literal["lan", "wan"], chosen: list[Task]) -> dict[str, Any]:
+    """An emulated network, and the rows of tacit under it."""
+    latency, rate = NETWORKS[network]
+    with Bench(network=network) as bench:
+        rows = [
+            bench.measure(t, t.n, 1 if t.name == ONCE else EMULATED[network], SEED)
+            for t in chosen
+            if t.name in ON_NETWORKS
+        ]
+    return {"latency_s": latency, "bytes_per_second": rate, "rows": rows}
 
 
 def python_of(engine: str) -> Path:
@@ -126,11 +146,6 @@ def machine(loopback: float) -> dict[str, Any]:
     }
 
 
-def best(row: dict[str, Any]) -> float:
-    """The shortest of the wall times: the least disturbed."""
-    return float(min(row["seconds_all"]))
-
-
 def table(result: dict[str, Any]) -> Table:
     """Ours, and the engines beside it with how many times our wall and our processor time they take."""
     engines = result["engines"]
@@ -155,6 +170,19 @@ def table(result: dict[str, Any]) -> Table:
     return out
 
 
+def network_table(name: str, network: dict[str, Any]) -> Table:
+    """Seconds under an emulated network, and how many times what it needs for the bytes and rounds alone."""
+    out = Table(title=name, title_justify="left", box=None, pad_edge=False)
+    out.add_column("task")
+    for title in ("n", "seconds", "sent by one party", "rounds", "floor", "seconds / floor"):
+        out.add_column(title, justify="right", no_wrap=True)
+    for row in network["rows"]:
+        floor = floor_of(row, network)
+        cells = [f"{best(row):.3f}", size(row["bytes_max"]), str(row["rounds"]), f"{floor:.3f}"]
+        out.add_row(row["task"], f"{row['n']:,}", *cells, f"{best(row) / floor:.2f}")
+    return out
+
+
 def versus(row: dict[str, Any], other: dict[str, Any]) -> str:
     """Seconds of an engine, and the ratios to ours in wall and processor time."""
     if other["wrong"]:
@@ -171,12 +199,19 @@ def main(names: list[str]) -> None:
     for task in chosen:
         several = {SIZES.get(task.name, task.n), *(n for e in installed if (n := size_of(task, e)))}
         sizes += [(task, n) for n in sorted(several, reverse=True)]
+    start = time.monotonic()
     rows = ours(sizes)
+    networks = {"lan": emulated("lan", chosen), "wan": emulated("wan", chosen)}
     engines = {e: found for e in installed if (found := theirs(e, chosen, console))}
-    result = {"machine": facts, "tacit": rows, "engines": engines}
-    RESULTS.mkdir(exist_ok=True)
-    write(result, RESULTS / f"{facts['date']}.json")
+    facts["load_after"] = round(os.getloadavg()[0], 2)
+    facts["minutes"] = round((time.monotonic() - start) / 60, 1)
+    result = {"machine": facts, "tacit": rows, "networks": networks, "engines": engines}
+    if not names:
+        RESULTS.mkdir(exist_ok=True)
+        write(result, RESULTS / f"{facts['date']}.json")
     console.print(table(result))
+    for name, network in networks.items():
+        console.print(network_table(name, network))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import crypten
 import crypten.communicator
 import numpy as np
 import torch
-from cases import Case, load, row, write
+from cases import Case, enough, load, row, write
 
 PARTIES = 3
 RATE = 0.125
@@ -62,6 +62,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "lt_wide": lambda x, y: x < y,
     "relu": lambda x: x.relu(),
     "select": lambda c, x, y: crypten.where(c, x, y),
+    "a2b": lambda x: x.to(crypten.mpc.binary),
     "div": lambda x, y: x / y,
     "exp": lambda x: x.exp(),
     "log": lambda x: x.log(),
@@ -97,7 +98,12 @@ def party(rank: int, port: int, folder: Path, repeat: int, pipe: Connection) -> 
     link = crypten.communicator.get()
     for case in load(folder):
         if case.task in TASKS:
-            runs = [run(case, link)[:2] for _ in range(repeat)]
+            runs: list[tuple[float, float]] = []
+            shared: list[float] = []
+            while not enough(shared, repeat):
+                runs.append(run(case, link)[:2])
+                # The same at every party, so that all go on or none.
+                shared.append(float(link.all_reduce(torch.tensor(runs[-1][0]))) / PARTIES)
             with crypten.cfg.temp_override({"communicator.verbose": True}):
                 link.reset_communication_stats()
                 *_, result = run(case, link)

@@ -1,21 +1,58 @@
-"""Write docs/performance.md and its picture from the newest file of benchmarks/results."""
+"""Write docs/performance.md and its pictures from the newest file of benchmarks/results."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from math import log10
 from pathlib import Path
 from typing import Any
 
+from cases import best, floor_of
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "performance.md"
-PICTURE = ROOT / "docs" / "performance.svg"
+PICTURES = {"performance.svg": "engines", "networks.svg": "networks"}
 RESULTS = ROOT / "benchmarks" / "results"
 
+QUIET = 1.0
+"""The load average up to which a machine is one's own."""
+
 TITLES = {"spu": "SPU", "crypten": "CrypTen", "mpyc": "MPyC"}
-COLOURS = {"spu": "#c2571a", "crypten": "#6b5bd2", "mpyc": "#1b8a8f"}
+COLOURS = {"spu": "#c2571a", "crypten": "#6b5bd2", "mpyc": "#1b8a8f", "lan": "#2f6fb0", "wan": "#8a5a9e"}
+
+GROUPS = {
+    "Products": ("mul", "fixed_mul", "dot", "matmul"),
+    "Comparisons and bits": ("lt", "lt_wide", "eq", "relu", "select", "a2b", "aes"),
+    "Order": ("shuffle", "sort", "sort_network", "argsort", "topk", "median"),
+    "Functions": ("div", "exp", "log", "sqrt", "sigmoid", "softmax", "gelu"),
+    "Learning, and small steps": ("logreg_step", "mlp_step", "chain"),
+}
+REST = "Other tasks"
+
+# Megabytes of all parties and rounds, for a million elements.
+BOUNDS = {
+    "mul": (24, 1),
+    "fixed_mul": (31, 3),
+    "lt": (43, 7),
+    "lt_wide": (130, 9),
+    "eq": (32, 7),
+    "relu": (75, 9),
+    "select": (32, 2),
+    "a2b": (150, 8),
+    "shuffle": (32, 2),
+    "sort": (1400, 400),
+    "aes": (1950, 32),
+}
+
+# Task and size (None: for one element), what it computes, bytes, and rounds, None where not told.
+MP_SPDZ: list[tuple[str, int | None, str, float, int | None]] = [
+    ("lt", 1_000_000, "a million comparisons of 63-bit numbers", 115e6, None),
+    ("sort", 100_000, "a hundred thousand 63-bit keys sorted", 1.98e9, None),
+    ("mlp_step", 128, "one training step of the network", 26e6, 229),
+    ("aes", None, "one block of AES-128", 2400, 60),
+]
 
 HEAD = """# Performance
 
@@ -29,40 +66,86 @@ make bench           # writes benchmarks/results/DATE.json
 make docs            # writes this page
 ```
 
-Measured on {date}: {cpu}, {cores} cores{avx}, {memory_gib} GiB, Linux {kernel}, Python {python}, tacit {tacit}
-({commit}). Loopback carried {loopback:.2f} GB/s on one plain TCP connection. The load average before was {load_before}.
+## How it was measured
 
-Three parties share these {cores} cores. *Seconds* are wall time at the slowest party, the shortest of {repeat} runs;
-*CPU seconds* are processor time of all parties together, the median. tacit encrypts its connections ({tls});
-the other engines run without TLS, which is how they come. Where the load shows that others used the machine, CPU
-seconds say more than seconds.
+{date}: {cpu}, {cores} cores{avx}, {memory_gib} GiB, Linux {kernel}, Python {python}, tacit {tacit} ({commit}).
+One plain TCP connection over loopback carried {loopback:.2f} GB/s. The load average was {load_before} before and
+{load_after} after, of which up to 3 are what was measured.{busy}
+
+- Timed is the run of a prepared program on data that is already shared, on both sides: ours from the first to the last
+  node of a plan, theirs from a barrier to the end of the compiled program. Sharing inputs, compiling, agreeing on keys
+  and opening results are not in it. Each task runs up to {repeat} times in processes that stay; the first run is cold,
+  so *best* is the shortest wall time at the slowest party.
+- The parties share these {cores} cores. *CPU* is processor time of all parties together, the median.
+- tacit encrypts its connections ({tls}); the other engines run without TLS, which is how they come.
 """
 
-OURS = """
-## tacit
+BUSY = """
+**Others used this machine meanwhile: compare CPU, bytes and rounds, and measure wall times again.**"""
 
-*Floor* is the time in which loopback carries the bytes sent. *Error* is the largest absolute difference from plaintext.
+OURS = """
+## tacit, and how many times as long others take
+
+*Sent* is what all parties send, *floor* the time in which loopback carries it; *error* the largest absolute
+difference from plaintext. The columns of engines say how many times our best wall time they take, and in parentheses
+how many times our CPU: above 1, tacit is faster. A smaller n is there because an engine needs minutes at the larger
+one. *Wrong* is the part of an engine's elements that differ from plaintext, for fixed point by more than 2 % (of 1,
+where they are smaller); no ratio is given then.
+"""
+
+BOUNDS_HEAD = """
+## Bytes and rounds per million elements
+
+What all parties send, beside what this engine set out not to exceed: the best known protocols, or better.
+
+"""
+
+MP_SPDZ_HEAD = """
+## Beside MP-SPDZ
+
+MP-SPDZ cannot be installed from a package index, and was not run here. These are figures seen elsewhere for its
+replicated ring (three parties, semi-honest), quoted beside what we measured for the same task. Its processor time was
+not given, so nothing is said of it.
+
+"""
+
+NETWORKS_HEAD = """
+## Slower networks
+
+The transport emulates them on loopback, every party with an uplink of its own: `lan` is 1 ms round trip at 1 Gbit/s,
+`wan` 40 ms at 100 Mbit/s. *Floor* is what the network takes alone: the larger of the bytes of the party that sends most
+over its uplink, and of the rounds times the one-way latency. At 1, computing costs nothing that the network would not
+have cost anyway. The other engines have no such network to run under.
+"""
+
+WHOLE = """
+## Whole runs
+
+Before a plan runs the parties agree on it and on fresh keys, in one round; after it they agree that all went well, and
+only then hand out results. For small tasks that shows:
 
 """
 
 THEIRS = """
-## Against {title}
+## {title} in full
 
-{version}. Ratios above 1 mean that tacit is faster, or sends less. *Wrong* is the part of the elements that differ from
-plaintext, for fixed point by more than 2 % (of 1, where they are smaller); no ratio is given then.{notes}
+{version}. *Ratio* is their figure by ours.{notes}
 
 """
 
 NOTES = {
     "spu": """
-Settings: quicksort, which opens comparisons of shuffled keys; exp by Padé approximation; the accurate sigmoid; for
-fixed point the faster of its two truncations. Rounds are the messages of one party, as SPU counts them.""",
+Settings: quicksort, the fastest of its sorts, which opens comparisons of shuffled keys; exp by Padé approximation; the
+accurate sigmoid; for fixed point the faster of its two truncations. Everything else is as it comes. The bits of an
+integer come by an XOR with a constant. Rounds are the messages of one party, as SPU counts them.""",
     "crypten": """
 Products use triples that the first party makes alone and knows, so it is trusted, and making them is not counted as
 sent. Fixed point has 16 fraction bits, CrypTen's default. Bytes and rounds are as CrypTen counts them.""",
     "mpyc": """
 Its elements are in a prime field, with room for the statistical masks; it counts no rounds.""",
 }
+
+Row = dict[str, Any]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -79,39 +162,123 @@ def size(count: float) -> str:
 
 
 def seconds(value: float) -> str:
+    if value < 0.001:
+        return f"{1e6 * value:.0f} µs"
     return f"{value:.4f}" if value < 1 else f"{value:.2f}"
 
 
+def error(row: Row) -> str:
+    return f"{row['max_abs_error']:.1e}" if row["max_abs_error"] else "0"
+
+
 def ratio(theirs: float, ours: float) -> str:
-    return f"{theirs / ours:.3g}" if ours else ""
+    if not ours:
+        return ""
+    value = float(f"{theirs / ours:.3g}")
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
 
 
-def best(row: dict[str, Any]) -> float:
-    return float(min(row["seconds_all"]))
+def key(row: Row) -> tuple[str, int]:
+    return row["task"], row["n"]
+
+
+def task(row: Row) -> list[str]:
+    return [f"`{row['task']}`", f"{row['n']:,}"]
+
+
+def pairs(result: dict[str, Any], engine: str) -> list[tuple[Row, Row]]:
+    """Our row and the engine's for every task that it ran, in our order."""
+    theirs = {key(r): r for r in result["engines"][engine]}
+    return [(r, theirs[key(r)]) for r in result["tacit"] if key(r) in theirs]
+
+
+def versus(mine: Row, other: Row | None) -> str:
+    """A cell: how many times our wall time, and our processor time."""
+    if other is None:
+        return ""
+    if other["wrong"]:
+        return f"{100 * other['wrong']:.2g} % wrong"
+    return f"**{ratio(best(other), best(mine))}** ({ratio(other['cpu_seconds'], mine['cpu_seconds'])})"
+
+
+def grouped(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """The rows of each group that has some, in the group's order; what no group names comes last."""
+    named = {name for names in GROUPS.values() for name in names}
+    groups = {**GROUPS, REST: tuple(dict.fromkeys(r["task"] for r in rows if r["task"] not in named))}
+    found = [(title, [r for name in names for r in rows if r["task"] == name]) for title, names in groups.items()]
+    return [(title, some) for title, some in found if some]
 
 
 def ours(result: dict[str, Any]) -> str:
+    """One table for each group of tasks."""
     loopback = result["machine"]["loopback_bytes_per_second"]
-    rows = [
-        [
-            f"`{r['task']}`",
-            f"{r['n']:,}",
-            seconds(best(r)),
-            f"{r['cpu_seconds']:.3f}",
-            size(r["bytes_total"]),
-            f"{r['rounds']:,}",
-            seconds(r["bytes_total"] / loopback),
-            f"{r['max_abs_error']:.1e}" if r["max_abs_error"] else "0",
+    others = {engine: {key(r): r for r in rows} for engine, rows in result["engines"].items()}
+    parts = [OURS]
+    for title, rows in grouped(result["tacit"]):
+        used = [e for e, theirs in others.items() if any(key(r) in theirs for r in rows)]
+        lines = [
+            [
+                *task(r),
+                seconds(best(r)),
+                seconds(r["cpu_seconds"]),
+                size(r["bytes_total"]),
+                f"{r['rounds']:,}",
+                seconds(r["bytes_total"] / loopback),
+                error(r),
+                *(versus(r, others[e].get(key(r))) for e in used),
+            ]
+            for r in rows
         ]
+        head = ["task", "n", "best", "CPU", "sent", "rounds", "floor", "error", *(TITLES[e] for e in used)]
+        parts.append(f"\n### {title}\n\n{table(head, lines)}")
+    return "".join(parts)
+
+
+def bounds(result: dict[str, Any]) -> str:
+    """What was measured for a million elements beside what it may be at most."""
+    rows = []
+    for r in result["tacit"]:
+        if r["n"] == 1_000_000 and r["task"] in BOUNDS:
+            most, rounds = BOUNDS[r["task"]]
+            rows.append([f"`{r['task']}`", size(r["bytes_total"]), f"{most} MB", f"{r['rounds']:,}", f"{rounds}"])
+    return BOUNDS_HEAD + table(["task", "sent", "at most", "rounds", "at most"], rows)
+
+
+def quoted(result: dict[str, Any]) -> str:
+    """The figures of MP-SPDZ beside ours."""
+    rows = []
+    for name, n, what, quoted_bytes, rounds in MP_SPDZ:
+        mine = next((r for r in result["tacit"] if r["task"] == name and n in (None, r["n"])), None)
+        if mine is not None:
+            sent = mine["bytes_total"] / (mine["n"] if n is None else 1)
+            told = [f"{rounds}" if rounds else "", f"{mine['rounds']:,}"]
+            rows.append([what, size(quoted_bytes), size(sent), ratio(quoted_bytes, sent), *told])
+    head = ["", "MP-SPDZ sends (quoted)", "tacit sends", "ratio", "rounds (quoted)", "tacit's rounds"]
+    return MP_SPDZ_HEAD + table(head, rows) if rows else ""
+
+
+def networks(result: dict[str, Any]) -> str:
+    """A table for each emulated network."""
+    parts = [NETWORKS_HEAD, "\n![Seconds under emulated networks, by their floor](networks.svg)\n"]
+    for name, network in result["networks"].items():
+        lines = []
+        for r in network["rows"]:
+            floor = floor_of(r, network)
+            cells = [seconds(best(r)), size(r["bytes_max"]), f"{r['rounds']:,}", seconds(floor)]
+            lines.append([*task(r), *cells, f"**{best(r) / floor:.2f}**"])
+        head = ["task", "n", "best", "sent by one party", "rounds", "floor", "best / floor"]
+        parts.append(f"\n### `{name}`\n\n{table(head, lines)}")
+    return "".join(parts)
+
+
+def whole(result: dict[str, Any]) -> str:
+    """How long whole runs of plans take."""
+    rows = [
+        [*task(r), seconds(r["seconds"]), seconds(r["run_seconds"])]
         for r in result["tacit"]
+        if r["task"] in GROUPS["Learning, and small steps"]
     ]
-    return table(["task", "n", "seconds", "CPU seconds", "sent in all", "rounds", "floor", "error"], rows)
-
-
-def pairs(result: dict[str, Any], engine: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Our row and the engine's for every task that it ran, in our order."""
-    theirs = {(r["task"], r["n"]): r for r in result["engines"][engine]}
-    return [(r, theirs[r["task"], r["n"]]) for r in result["tacit"] if (r["task"], r["n"]) in theirs]
+    return WHOLE + table(["task", "n", "plan, median", "whole run, median"], rows)
 
 
 def against(result: dict[str, Any], engine: str) -> str:
@@ -120,8 +287,7 @@ def against(result: dict[str, Any], engine: str) -> str:
         right = not other["wrong"]
         rows.append(
             [
-                f"`{mine['task']}`",
-                f"{mine['n']:,}",
+                *task(mine),
                 seconds(best(other)),
                 f"**{ratio(best(other), best(mine))}**" if right else "",
                 f"{other['cpu_seconds']:.3f}",
@@ -129,46 +295,66 @@ def against(result: dict[str, Any], engine: str) -> str:
                 size(other["bytes_total"]),
                 ratio(other["bytes_total"], mine["bytes_total"]) if right else "",
                 f"{other['rounds']:,}" if other["rounds"] else "",
-                f"{other['max_abs_error']:.1e}" if other["max_abs_error"] else "0",
+                error(other),
                 f"{100 * other['wrong']:.2g} %" if other["wrong"] else "",
             ]
         )
-    head = ["task", "n", "seconds", "ratio", "CPU seconds", "ratio", "sent", "ratio", "rounds", "error", "wrong"]
+    head = ["task", "n", "best", "ratio", "CPU", "ratio", "sent", "ratio", "rounds", "error", "wrong"]
     return table(head, rows)
 
 
-def picture(result: dict[str, Any]) -> str:
-    """Bars of the wall ratios on a logarithmic scale, from the line where both are equally fast."""
-    bars = [
-        (engine, mine["task"], best(other) / best(mine))
-        for engine in result["engines"]
-        for mine, other in pairs(result, engine)
-        if not other["wrong"]
+# --- pictures ------------------------------------------------------------------------------------------------------
+
+Bar = tuple[str, str, float]
+"""Group, name, value."""
+
+
+def picture(result: dict[str, Any], kind: str) -> str:
+    """The picture of this kind for a result."""
+    if kind == "engines":
+        engines = [
+            (engine, mine["task"], best(other) / best(mine))
+            for engine in result["engines"]
+            for mine, other in pairs(result, engine)
+            if not other["wrong"]
+        ]
+        low = int(min(-1.0, *(log10(r) for *_, r in engines)))
+        high = int(max(1.0, *(log10(r) + 1 for *_, r in engines)))
+        ticks = [10.0**k for k in range(low, high + 1)]
+        return bars("How many times the wall time of tacit other engines take", engines, log10, ticks)
+    slow = [
+        (name, r["task"], best(r) / floor_of(r, network))
+        for name, network in result["networks"].items()
+        for r in network["rows"]
     ]
-    low = min(-1.0, *(log10(r) for *_, r in bars))
-    high = max(1.0, *(log10(r) for *_, r in bars))
+    ticks = [float(k) for k in range(int(max(2.0, *(r + 1 for *_, r in slow))) + 1)]
+    return bars("Seconds under emulated networks, by what the network takes alone", slow, float, ticks)
+
+
+def bars(title: str, values: Sequence[Bar], scale: Callable[[float], float], ticks: Sequence[float]) -> str:
+    """Bars from the line at 1, on a scale from the first to the last tick."""
     left, width, step = 110, 560, 18
+    low, high = scale(ticks[0]), scale(ticks[-1])
 
     def x(value: float) -> float:
-        return left + width * (value - low) / (high - low)
+        return left + width * (scale(value) - low) / (high - low)
 
     out, y, previous = [], 34, ""
-    for engine, task, r in bars:
-        if engine != previous:
-            out.append(f'<text x="8" y="{y + 12}" font-weight="600">{TITLES[engine]}</text>')
-            y, previous = y + step + 4, engine
-        start, end = sorted((x(0), x(log10(r))))
-        out.append(f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(task)}</text>')
+    for group, name, value in values:
+        if group != previous:
+            out.append(f'<text x="8" y="{y + 12}" font-weight="600">{TITLES.get(group, group)}</text>')
+            y, previous = y + step + 4, group
+        start, end = sorted((x(1), x(value)))
+        out.append(f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(name)}</text>')
         place = f'x="{start:.1f}" y="{y + 2}" width="{max(end - start, 1):.1f}" height="12"'
-        out.append(f'<rect {place} fill="{COLOURS[engine]}"/>')
-        out.append(f'<text x="{max(end, x(0)) + 5:.1f}" y="{y + 12}">{r:.3g}</text>')
+        out.append(f'<rect {place} fill="{COLOURS[group]}"/>')
+        out.append(f'<text x="{end + 5:.1f}" y="{y + 12}">{value:.3g}</text>')
         y += step
     lines = [
-        f'<path d="M{x(k):.1f} 24V{y + 4}" stroke="#888" stroke-opacity="{1 if k == 0 else 0.3}"/>'
-        f'<text x="{x(k):.1f}" y="18" text-anchor="middle">{10**k:g}×</text>'
-        for k in range(int(low), int(high) + 1)
+        f'<path d="M{x(t):.1f} 24V{y + 4}" stroke="#888" stroke-opacity="{1 if t == 1 else 0.3}"/>'
+        f'<text x="{x(t):.1f}" y="18" text-anchor="middle">{t:g}×</text>'
+        for t in ticks
     ]
-    title = "How many times the wall time of tacit other engines take"
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 60} {y + 12}" role="img"'
@@ -193,11 +379,12 @@ def page(name: str, result: dict[str, Any]) -> str:
             loopback=machine["loopback_bytes_per_second"] / 1e9,
             repeat=len(rows[0]["seconds_all"]),
             tls=rows[0]["tls"],
+            busy=BUSY if machine["load_before"] > QUIET else "",
         )
     ]
     if result["engines"]:
         parts.append("\n![How many times the wall time of tacit other engines take](performance.svg)\n")
-    parts += [OURS, ours(result)]
+    parts += [ours(result), bounds(result), quoted(result), networks(result), whole(result)]
     for engine, found in result["engines"].items():
         version = found[0]["protocol"].removesuffix(", trunc_allow_msb_error")
         parts += [THEIRS.format(title=TITLES[engine], version=version, notes=NOTES[engine]), against(result, engine)]
@@ -210,11 +397,17 @@ def newest() -> tuple[str, dict[str, Any]]:
     return path.name, json.loads(path.read_text())
 
 
+def pictures(result: dict[str, Any]) -> dict[Path, str]:
+    """The pictures of the page, by file; none of engines where none was measured."""
+    found = {name: kind for name, kind in PICTURES.items() if kind != "engines" or result["engines"]}
+    return {PAGE.with_name(name): picture(result, kind) for name, kind in found.items()}
+
+
 def main() -> None:
     name, result = newest()
     PAGE.write_text(page(name, result))
-    if result["engines"]:
-        PICTURE.write_text(picture(result))
+    for path, text in pictures(result).items():
+        path.write_text(text)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import spu
-from cases import Case, load, row, write
+from cases import Case, enough, load, row, write
 from spu import libspu
 from spu.utils import frontend
 
@@ -68,6 +68,8 @@ TASKS: dict[str, Callable[..., Any]] = {
     "lt_wide": lambda x, y: x < y,
     "relu": lambda x: jnp.maximum(x, 0),
     "select": lambda c, x, y: jnp.where(c, x, y),
+    # XOR with something public takes the bits, and is free on them.
+    "a2b": lambda x: (x ^ 1) ^ 1,
     "sort": lambda x: jnp.sort(x),
     "argsort": lambda x: jnp.argsort(x),
     "div": lambda x, y: x / y,
@@ -101,13 +103,15 @@ def party(rank: int, ports: list[int], pipe: Connection) -> None:
         desc.add_party(f"party{k}", f"127.0.0.1:{port}")
     link = libspu.link.create_brpc(desc, rank)
     while (job := pipe.recv()) is not None:
-        code, shares, options, repeat = job
+        code, shares, options = job
         program = spu.Executable()
         program.ParseFromString(code)
         seconds, cpu = [], []
-        for k in range(repeat + 1):
+        last = False
+        while not last:
             # What was sent is learnt from one more run, with its protocol.
-            runtime = spu.Runtime(link, config({**options, "enable_pphlo_profile": k == repeat}))
+            last = pipe.recv()
+            runtime = spu.Runtime(link, config({**options, "enable_pphlo_profile": last}))
             for name, share in shares:
                 runtime.set_var(name, share)
             link.barrier()
@@ -115,10 +119,11 @@ def party(rank: int, ports: list[int], pipe: Connection) -> None:
             runtime.run(program)
             seconds.append(time.perf_counter() - wall)
             cpu.append(time.process_time() - busy)
+            pipe.send(seconds[-1])
         result = [runtime.get_var(name) for name in program.output_names]
         log.seek(0)
         found = re.findall(rb"Link details: total send bytes (\d+).*?send actions (\d+)", log.read())
-        pipe.send((seconds[:repeat], cpu[:repeat], [int(x) for x in found[-1]], result))
+        pipe.send((seconds[:-1], cpu[:-1], [int(x) for x in found[-1]], result))
 
 
 def free_ports() -> list[int]:
@@ -147,7 +152,15 @@ def measure(case: Case, pipes: list[Connection], options: dict[str, Any], repeat
     shares = [io.make_shares(x, secret) for x in inputs]
     for rank, pipe in enumerate(pipes):
         mine = [(name, s[rank]) for name, s in zip(program.input_names, shares, strict=True)]
-        pipe.send((program.SerializeToString(), mine, options, repeat))
+        pipe.send((program.SerializeToString(), mine, options))
+    seconds: list[float] = []
+    while True:
+        last = enough(seconds, repeat)
+        for pipe in pipes:
+            pipe.send(last)
+        seconds.append(max(pipe.recv() for pipe in pipes))
+        if last:
+            break
     answers = [pipe.recv() for pipe in pipes]
     (result,) = [io.reconstruct(list(s)) for s in zip(*(a[3] for a in answers), strict=True)]
     told = "".join(f", {name}" for name in options)

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "node": {*RUNTIME, "session"},
     "": {*RUNTIME, "session"},
     "demos": {*RUNTIME, "session", ""},
-    "bench": {*RUNTIME, "session", "demos", ""},
+    "bench": {*RUNTIME, "session", "node", "demos", ""},
     "cli": {*RUNTIME, "session", "node", "demos", "bench", ""},
 }
 

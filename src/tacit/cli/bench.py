@@ -14,9 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-import tacit as tc
 from tacit.bench import tasks
-from tacit.bench.measure import measure
+from tacit.bench.measure import Bench
 from tacit.demos.outcome import size
 from tacit.errors import InputError
 
@@ -53,8 +52,8 @@ def bench(
 ) -> None:
     """Measure operations on this machine, each result checked against plaintext.
 
-    Timed is the run at the parties: one round of agreement on plan and keys, then the operation. Inputs are shared
-    before it and results opened after it.
+    Timed is the operation at the parties. Before it they agree on plan and keys and have shares of the inputs; the
+    result is opened after it.
     """
     console = Console()
     if list_tasks:
@@ -65,15 +64,20 @@ def bench(
         raise _unwritable(json_file)
     rows = []
     with (
-        tc.local(protocol=protocol, network=network.value, transport=as_transport(transport)) as session,
+        Bench(protocol, as_network(network), as_transport(transport)) as parties,
         Console(stderr=True).status("") as status,
     ):
         for t in chosen:
             status.update(f"measuring {t.name}")
-            rows.append(measure(session, t, n or t.n, repeat, network.value, seed))
+            rows.append(parties.measure(t, n or t.n, repeat, seed))
     if json_file is not None:
         _write(rows, json_file)
     console.print(_table(rows))
+
+
+def as_network(choice: Network) -> Literal["loopback", "lan", "wan"]:
+    """The choice as `Bench` takes it."""
+    return "loopback" if choice is Network.LOOPBACK else "lan" if choice is Network.LAN else "wan"
 
 
 def as_transport(choice: Transport) -> Literal["process", "memory"]:

@@ -474,6 +474,7 @@ class Party:
             "bytes_sent": stats.payload_bytes_sent - before.payload_bytes_sent,
             "seconds": time.perf_counter() - wall,
             "cpu_seconds": time.process_time() - cpu,
+            "execution": profile.execution(),
             "profile": profile.rows(plan.nodes),
             "tls": self._mesh.tls,
         }

@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -51,19 +51,27 @@ class PartyFacts:
 
 
 @dataclass(frozen=True)
-class NodeFacts:
-    """What one top-level node of a plan took, all its runs together.
-
-    Seconds of the slowest party, processor seconds and payload bytes of all parties. What independent nodes did in the
-    same rounds counts for each of them; the bytes of a node that ran alone are exact.
+class Figures:
+    """What something took: seconds of the slowest party, processor seconds of all parties, rounds, payload bytes of all
+    parties and those of the party that sent most.
     """
 
-    node: int
-    op: str
     seconds: float
     cpu_seconds: float
     rounds: int
     bytes_total: int
+    bytes_max: int
+
+
+@dataclass(frozen=True)
+class NodeFacts(Figures):
+    """What one top-level node of a plan took, all its runs together.
+
+    What independent nodes did in the same rounds counts for each of them; the bytes of a node that ran alone are exact.
+    """
+
+    node: int
+    op: str
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ class Outcome:
     outputs: dict[str, U64Array | None]
     rounds: int
     parties: tuple[PartyFacts, ...]
+    execution: Figures
     nodes: tuple[NodeFacts, ...]
     tls: dict[str, str]
 
@@ -298,8 +307,9 @@ class Parties:
         ]
         tls = {str(k): str(v) for k, v in replies[0].object("tls").items()} or self._lines[0].tls
         rounds = max(r.integer("rounds") for r in replies)
-        profiles = [r.items("profile") for r in replies]
-        return Outcome(self._outputs(plan, replies), rounds, tuple(facts), join_profiles(plan, profiles), tls)
+        execution = join_figures([r.items("execution") for r in replies])
+        nodes = join_profiles(plan, [r.items("profile") for r in replies])
+        return Outcome(self._outputs(plan, replies), rounds, tuple(facts), execution, nodes, tls)
 
     def _outputs(self, plan: Plan, replies: Sequence[Message]) -> dict[str, U64Array | None]:
         given: dict[str, dict[int, U64Array]] = {}
@@ -409,29 +419,32 @@ def _check_same_run(results: Sequence[Message]) -> None:
         )
 
 
+def join_figures(parties: Sequence[list[Any]]) -> Figures:
+    """The figures of all parties together from each party's [seconds, cpu seconds, rounds, bytes sent].
+
+    Raises RunError RUN-026 for a list of another form.
+    """
+    for one in parties:
+        if len(one) != 4 or not all(type(v) in (int, float) for v in one):
+            raise RunError("RUN-026", "a party's figures are malformed", expected="four numbers")
+    seconds, cpu, rounds, sent = zip(*parties, strict=True)
+    return Figures(float(max(seconds)), float(sum(cpu)), int(max(rounds)), int(sum(sent)), int(max(sent)))
+
+
 def join_profiles(plan: Plan, profiles: Sequence[list[Any]]) -> tuple[NodeFacts, ...]:
     """The facts of each node from the parties' lists of [node, seconds, cpu seconds, rounds, bytes sent].
 
     Raises RunError RUN-026 for a list of another form.
     """
-    joined: dict[int, NodeFacts] = {}
+    by_node: dict[int, list[list[Any]]] = {}
     for profile in profiles:
         for entry in profile:
-            if not (isinstance(entry, list) and len(entry) == 5 and all(type(v) in (int, float) for v in entry)):
-                raise RunError("RUN-026", "a party's profile is malformed", expected="five numbers for each node")
-            node, seconds, cpu, rounds, sent = int(entry[0]), float(entry[1]), float(entry[2]), entry[3], entry[4]
-            if not 0 <= node < len(plan.nodes):
+            if not (isinstance(entry, list) and entry and type(entry[0]) is int and 0 <= entry[0] < len(plan.nodes)):
                 raise RunError("RUN-026", "a party's profile names no node of the plan", expected="nodes of the plan")
-            known = joined.get(node, NodeFacts(node, plan.nodes[node].op, 0.0, 0.0, 0, 0))
-            joined[node] = NodeFacts(
-                node,
-                known.op,
-                max(known.seconds, seconds),
-                known.cpu_seconds + cpu,
-                max(known.rounds, int(rounds)),
-                known.bytes_total + int(sent),
-            )
-    return tuple(joined[node] for node in sorted(joined))
+            by_node.setdefault(entry[0], []).append(entry[1:])
+    return tuple(
+        NodeFacts(**asdict(join_figures(by_node[node])), node=node, op=plan.nodes[node].op) for node in sorted(by_node)
+    )
 
 
 def _ask_into(

@@ -18,7 +18,7 @@ from tacit.engine.keys import PROTOCOLS
 from tacit.engine.profile import Profile
 from tacit.plan import Plan, Private
 from tacit.protocols.shares import U64Array
-from tacit.session.client import OnProgress, Outcome, PartyFacts, join_profiles
+from tacit.session.client import OnProgress, Outcome, PartyFacts, join_figures, join_profiles
 from tacit.session.datasets import Datasets, Description
 from tacit.session.local import CLIENT, room_of
 from tacit.session.party import Bound, Dealt, bind, check_room, run
@@ -68,7 +68,8 @@ class MemoryParties:
             for me, name in enumerate(self.room.party_names)
         ]
         nodes = join_profiles(plan, [p.rows(plan.nodes) for p in profiles])
-        return Outcome(outputs, traffic.rounds, tuple(facts), nodes, dict(_NO_TLS))
+        execution = join_figures([p.execution() for p in profiles])
+        return Outcome(outputs, traffic.rounds, tuple(facts), execution, nodes, dict(_NO_TLS))
 
     def _bind(self, plan: Plan, values: dict[tuple[int, str], U64Array]) -> list[Bound]:
         parties = range(plan.computing)

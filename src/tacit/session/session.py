@@ -22,7 +22,7 @@ from tacit.frontends.program import Program
 from tacit.plan import Disclosure, DType, Plan, default_interval
 from tacit.protocols.shares import U64Array
 from tacit.room import NETWORKS, Limits, Room, load
-from tacit.session.client import NodeFacts, OnProgress, Outcome, Parties, PartyFacts
+from tacit.session.client import Figures, NodeFacts, OnProgress, Outcome, Parties, PartyFacts
 from tacit.session.datasets import Description, source_of
 from tacit.session.identity import load_identity
 from tacit.session.local import LocalParties
@@ -61,8 +61,9 @@ class RunReport:
     """What a run did: which plan, who learned what, what it cost.
 
     `bytes_total` are payload bytes of all computing parties, `seconds` those of the slowest; `by_party` has each
-    party's wall and processor seconds, bytes sent and process id, `by_node` the same for each node of the plan. `tls`
-    is what the parties negotiated: `version`, `group`, `cipher`.
+    party's wall and processor seconds, bytes sent and process id. `execution` is the part of it in which the plan ran,
+    after the parties agreed on plan and keys and before they agree that all went well; `by_node` the same for each node
+    of the plan. `tls` is what the parties negotiated: `version`, `group`, `cipher`.
     """
 
     digest: str
@@ -71,6 +72,7 @@ class RunReport:
     bytes_total: int
     seconds: float
     by_party: tuple[PartyFacts, ...]
+    execution: Figures
     by_node: tuple[NodeFacts, ...]
     tls: Mapping[str, str]
 
@@ -305,6 +307,7 @@ class Session:
             sum(p.bytes_sent for p in outcome.parties),
             max(p.seconds for p in outcome.parties),
             outcome.parties,
+            outcome.execution,
             outcome.nodes,
             outcome.tls,
         )

@@ -271,6 +271,8 @@ class TlsTransport:
         self._agreed: TacitError | None = None
         self._cancelled: TacitError | None = None
         self._finished = False
+        # The same on every connection: there is one version, group and cipher to choose from.
+        self.tls: dict[str, str] = next((c.tls for c in outgoing.values()), {})
         latency_s, bytes_per_second = NETWORKS[network] if network else (None, None)
         with _named():
             self._mesh = _native.Mesh(
