@@ -56,6 +56,7 @@ from tacit.frontends.arithmetic import (
 from tacit.frontends.array import SecretArray
 from tacit.frontends.loop import loop
 from tacit.frontends.namespace import astype
+from tacit.frontends.ordering import lexsort, median, quantile, sort_by, take_along_axis, topk
 from tacit.frontends.program import reveal
 from tacit.frontends.reductions import (
     all,
@@ -158,6 +159,7 @@ __all__ = [
     "int8",
     "less",
     "less_equal",
+    "lexsort",
     "local",
     "log",
     "logical_and",
@@ -170,6 +172,7 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "median",
     "min",
     "minimum",
     "moveaxis",
@@ -180,6 +183,7 @@ __all__ = [
     "positive",
     "pow",
     "prod",
+    "quantile",
     "reciprocal",
     "remainder",
     "repeat",
@@ -191,6 +195,7 @@ __all__ = [
     "sign",
     "softmax",
     "sort",
+    "sort_by",
     "sqrt",
     "square",
     "squeeze",
@@ -199,8 +204,10 @@ __all__ = [
     "subtract",
     "sum",
     "take",
+    "take_along_axis",
     "tanh",
     "tensordot",
+    "topk",
     "tril",
     "triu",
     "trunc",
