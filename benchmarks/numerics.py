@@ -21,6 +21,7 @@ from harness import dry_cost, run, run_rep3  # noqa: E402
 from reference.functions import CASES, errors, rounding_boxes, truths  # noqa: E402
 from tacit.library import compare, fixed, nonlinear, reduce, sort  # noqa: E402
 from tacit.library.accuracy import BOUNDS  # noqa: E402
+from tacit.library.order import Key  # noqa: E402
 
 PAGE = ROOT / "docs" / "numerics.md"
 FRACTIONS = (8, 18, 24)
@@ -158,8 +159,8 @@ def costs() -> str:
         "maximum of all": (lambda b, u: reduce.maximum(b, u, axis=0, wraps=False), x),
         "argmax of all": (lambda b, u: reduce.argmax(b, u, axis=0, wraps=False), x),
         "sort": (lambda b, u: sort.sort(b, u, axis=0, wraps=False), x),
-        "argsort": (lambda b, u: sort.argsort(b, u, axis=0, wraps=False), x),
-        "argsort, known range": (lambda b, u: sort.argsort(b, u, axis=0, wraps=False, bounds=default), x),
+        "argsort": (lambda b, u: sort.argsort(b, [Key(u, (-(2**62), 2**62 - 1))]), x),
+        "argsort, known range": (lambda b, u: sort.argsort(b, [Key(u, default)]), x),
     }
     rows = [[f"{name}", cell(*call)] for name, call in other.items()]
     return curves + "\n" + table(["operation", "rounds · bytes per element"], rows)

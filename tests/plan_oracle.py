@@ -75,6 +75,8 @@ def evaluate(node: Node, values: Mapping[int, Any], nodes: tuple[Node, ...], bin
     args = [values[i] for i in node.inputs]
     if node.op == "repeat":
         return repeat(node, args)
+    if node.op in ("sort_by", "topk"):
+        return several(node, args)
     if node.op == "result":
         out = args[0][node.attrs["index"]]
     elif node.op == "input":
@@ -132,6 +134,8 @@ def compute(node: Node, args: list[Any], types: list[Any]) -> Any:
         if op == "argsort":
             return np.argsort(x, axis=attrs["axis"], kind="stable")
         return np.sort(x, axis=attrs["axis"]) * (-1 if attrs["descending"] else 1)
+    if op == "lexsort":
+        return lexsort(args, attrs["descending"], attrs["axis"])
     return rearrange(op, attrs, args)
 
 
@@ -147,6 +151,20 @@ def encrypted(key: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     ]
     out = np.frombuffer(b"".join(rows), np.uint8)
     return np.unpackbits(out, bitorder="little").reshape(blocks.shape)
+
+
+def several(node: Node, args: list[Any]) -> list[Any]:
+    attrs = node.attrs
+    if node.op == "sort_by":
+        order = lexsort(args[: attrs["keys"]], attrs["descending"], 0)
+        return [x[order] for x in args[attrs["keys"] :]]
+    order = np.argsort(~args[0] if attrs["largest"] else args[0], axis=attrs["axis"], kind="stable")
+    first = np.take(order, np.arange(attrs["k"]), axis=attrs["axis"])
+    return [np.take_along_axis(args[0], first, axis=attrs["axis"]), first]
+
+
+def lexsort(keys: list[Any], descending: tuple[int, ...], axis: int) -> Any:
+    return np.lexsort([~k if d else k for k, d in zip(keys, descending, strict=True)][::-1], axis=axis)
 
 
 def rearrange(op: str, attrs: Any, args: list[Any]) -> Any:
@@ -172,6 +190,13 @@ def rearrange(op: str, attrs: Any, args: list[Any]) -> Any:
             return np.stack(args, axis=attrs["axis"])
         case "flip":
             return np.flip(x, axis=attrs["axis"])
+        case "order_statistics":
+            return np.take(np.sort(x, axis=attrs["axis"]), np.array(attrs["ranks"], np.int64), axis=attrs["axis"])
+        case "permute":
+            index, rows = args
+            if index.shape == rows.shape:
+                return np.take_along_axis(rows, index, axis=attrs["axis"])
+            return np.take(rows, index, axis=attrs["axis"])
     raise AssertionError(op)
 
 

@@ -43,6 +43,20 @@ class Parties(Oracle):
         return {label: next(r[label] for r in results if r[label] is not None) for label, _ in plan.outputs}
 
 
+def ordered(xp: Any, a: SecretArray, b: SecretArray, m: SecretArray, strategy: str) -> list[SecretArray]:
+    how = {"strategy": strategy}
+    c = a + b
+    return [
+        xp.lexsort([a, c % 3], axis=0, descending=[True, False], **how),
+        *xp.sort_by([c[:, 0] % 2, a[:, 1]], b, m, c[:, 2], descending=(False, True), **how),
+        *xp.topk(c, 2, axis=1, **how),
+        *xp.topk(c % 4, 3, axis=0, largest=False, **how),
+        xp.quantile(c, [0.1, 0.6], axis=0, method="higher", **how),
+        xp.take_along_axis(b, xp.argsort(c, axis=1, **how), axis=1),
+        xp.take_along_axis(m, xp.argsort(a[0], **how), axis=1),
+    ]
+
+
 def integers(o: Oracle) -> list[SecretArray]:
     """Exact under every protocol."""
     xp = o.program.namespace
@@ -65,6 +79,7 @@ def integers(o: Oracle) -> list[SecretArray]:
         xp.argsort(c, axis=0, descending=True),
         xp.sort(c, axis=1, strategy="shuffle"),
         xp.argsort(c.reshape((-1,)) % 3, descending=True, strategy="shuffle"),
+        *(out for strategy in ("network", "shuffle") for out in ordered(xp, a, b, m, strategy)),
         xp.concat([a, B, b])[[0, -1, 7]],
         xp.roll(xp.flip(c, axis=0), 2, axis=1),
         c // 7,
@@ -95,6 +110,8 @@ def numbers(o: Oracle) -> list[SecretArray]:
         xp.vecdot(x, y),
         z.mean(),
         a.mean(axis=0),
+        xp.median(a + 0, axis=1, strategy="shuffle"),
+        xp.quantile(z, [0.2, 0.5], axis=0, keepdims=True, strategy="shuffle"),
         z.var(axis=0),
         a.var(),
         z.sum(axis=1) * 1e-3,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness import bits, dry_cost, run_plain, run_rep3
 from tacit.library import compare, reduce, sort
+from tacit.library.order import Key
 
 LO, HI = -(2**63), 2**63 - 1
 EXTREMES = [LO, LO + 1, -(2**62) - 1, -(2**62), -2, -1, 0, 1, 2, 2**62 - 1, 2**62, HI - 1, HI]
@@ -144,13 +145,8 @@ def test_sorting_agrees_with_numpy_and_keeps_the_order_of_equals(shape, axis, de
         order = np.argsort(sign * x, axis=axis, kind="stable")
         wraps = bounds is None
         agrees(lambda b, u, w=wraps: sort.sort(b, u, axis=axis, descending=descending, wraps=w), ordered, x)
-        agrees(lambda b, u, w=wraps: sort.argsort(b, u, axis=axis, descending=descending, wraps=w), order, x)
-        if bounds is not None:
-            agrees(
-                lambda b, u, k=bounds: sort.argsort(b, u, axis=axis, descending=descending, wraps=False, bounds=k),
-                order,
-                x,
-            )
+        for known in {bounds or (LO, HI), (LO, HI)}:
+            agrees(lambda b, u, k=known: sort.argsort(b, [Key(u, k, descending)], axis=axis), order, x)
 
 
 @pytest.mark.parametrize("bounds", [(-(2**59), 2**59 - 1), (-(2**59), 2**59), (LO + 1, HI)])
@@ -159,7 +155,7 @@ def test_positions_join_their_elements_exactly_while_both_fit_in_one_number(boun
     x = np.array([hi, lo, 0, hi, lo, hi - 1, lo + 1, 0], dtype=np.int64)
     for descending, keys in ((False, x), (True, -x)):
         agrees(
-            lambda b, u, d=descending: sort.argsort(b, u, axis=0, descending=d, wraps=True, bounds=bounds),
+            lambda b, u, d=descending: sort.argsort(b, [Key(u, bounds, d)]),
             np.argsort(keys, kind="stable"),
             x,
         )
@@ -167,6 +163,6 @@ def test_positions_join_their_elements_exactly_while_both_fit_in_one_number(boun
 
 def test_known_bounds_make_positions_cheaper() -> None:
     x = np.arange(1000)
-    apart = dry_cost(lambda b, u: sort.argsort(b, u, axis=0, wraps=False), x)
-    joined = dry_cost(lambda b, u: sort.argsort(b, u, axis=0, wraps=False, bounds=(0, 999)), x)
-    assert joined.rounds < apart.rounds and 2 * joined.bytes_total < apart.bytes_total
+    bounds = [(0, 999), (-(2**62), 2**62 - 1), (LO, HI)]
+    joined, apart, wide = (dry_cost(lambda b, u, k=k: sort.argsort(b, [Key(u, k)]), x).bytes_total for k in bounds)
+    assert 1.8 * joined < apart and 1.5 * apart < wide

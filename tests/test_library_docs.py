@@ -28,7 +28,7 @@ def numerics() -> ModuleType:
 def test_the_sorting_page_has_the_costs_of_today() -> None:
     sorting = writer("sorting")
     page = sorting.PAGE.read_text()
-    assert page == sorting.HEAD + sorting.costs() + sorting.TAIL, "stale: run python benchmarks/sorting.py"
+    assert page == sorting.page(), "stale: run python benchmarks/sorting.py"
 
 
 def test_the_numerics_page_has_the_promises_and_the_costs_of_today(numerics: ModuleType) -> None:

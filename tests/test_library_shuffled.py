@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from harness import dry_cost, opened, rep3_boxes, run_plain, run_rep3, share, u64
 from tacit.engine.drive import Traffic, lockstep
 from tacit.library import shuffled
+from tacit.library.order import Key
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.rep3 import Rep3
 from tacit.protocols.shares import Bits
@@ -54,15 +55,14 @@ def order_of(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
 def test_sorting_agrees_with_numpy_and_keeps_the_order_of_equals(n: int, bounds: Any, descending: bool) -> None:
     x = draw(n, bounds, n)
     order = order_of(x, 0, descending)
-    options = {"axis": 0, "descending": descending, "bounds": bounds}
-    agrees(lambda b, u: shuffled.sort(b, u, **options), x[order], x)
-    agrees(lambda b, u: shuffled.argsort(b, u, **options), order, x)
+    agrees(lambda b, u: shuffled.sort(b, u, axis=0, descending=descending, bounds=bounds), x[order], x)
+    agrees(lambda b, u: shuffled.argsort(b, [Key(u, bounds, descending)]), order, x)
 
 
 @pytest.mark.parametrize("n", [5000, 40_000])
 def test_many_rows_are_sorted(n: int) -> None:
     x = draw(n, MEDIUM)
-    agrees(lambda b, u: shuffled.argsort(b, u, bounds=MEDIUM), order_of(x, 0, False), x)
+    agrees(lambda b, u: shuffled.argsort(b, [Key(u, MEDIUM)]), order_of(x, 0, False), x)
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (2, 3, 5), (0, 3), (3, 0)])
@@ -71,7 +71,7 @@ def test_every_line_along_an_axis_is_sorted_in_the_same_rounds(shape: tuple[int,
     for axis in range(len(shape)):
         agrees(lambda b, u, a=axis: shuffled.sort(b, u, axis=a, bounds=NARROW), np.sort(x, axis=axis), x)
         agrees(
-            lambda b, u, a=axis: shuffled.argsort(b, u, axis=a, bounds=NARROW, descending=True),
+            lambda b, u, a=axis: shuffled.argsort(b, [Key(u, NARROW, True)], axis=a),
             order_of(x, axis, True),
             x,
         )
@@ -93,7 +93,7 @@ def test_any_int64_are_sorted_whatever_the_order_that_chance_gives(
     values: list[int], descending: bool, seed: int
 ) -> None:
     x = np.array(values, dtype=np.int64)
-    order, _ = run_rep3(lambda b, u: shuffled.argsort(b, u, bounds=FULL, descending=descending), x, seed=seed)
+    order, _ = run_rep3(lambda b, u: shuffled.argsort(b, [Key(u, FULL, descending)]), x, seed=seed)
     np.testing.assert_array_equal(order.view(np.int64), order_of(x, 0, descending))
 
 
@@ -180,10 +180,12 @@ def test_every_pattern_of_outcomes_is_as_likely_whatever_the_data(data: str) -> 
 
 
 def test_ties_broken_by_the_shuffled_position_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def comparison(box: BlackBox, keys: Any, index: Any, *_: Any) -> Any:
+    async def comparison(box: BlackBox, keys: Any, index: Any) -> Any:
+        key = keys[0].values
+
         async def before(left: Any, right: Any) -> Any:
-            at = box.constant(np.arange(keys.shape[0], dtype=np.uint64))
-            return await box.open_outcomes(await box.precedes(keys[left] - keys[right], at[left] - at[right], 8))
+            at = box.constant(np.arange(key.shape[0], dtype=np.uint64))
+            return await box.open_outcomes(await box.precedes(key[left] - key[right], at[left] - at[right], 8))
 
         return before
 
@@ -204,7 +206,7 @@ def simulate(n: int, seed: int) -> list[int]:
         batches.append(left.size)
         return ranks[left] < ranks[right]
 
-    (order,) = lockstep([shuffled._order(before, np.arange(n))])
+    (order,) = lockstep([shuffled.order(before, np.arange(n))])
     np.testing.assert_array_equal(ranks[order], np.arange(n))
     return batches
 

@@ -513,6 +513,92 @@ def test_an_opening_in_a_loop_is_disclosed_with_its_number_of_trips():
     assert opening.startswith("sort of a value in a loop (%") and ", in each of 7 trips: opens the" in opening
 
 
+@pytest.mark.parametrize(
+    ("op", "attrs"),
+    [
+        ("lexsort", {"axis": 0, "descending": (0, 1)}),
+        ("sort_by", {"keys": 1, "descending": (1,)}),
+        ("topk", {"axis": 0, "k": 2, "largest": True}),
+        ("order_statistics", {"axis": 0, "ranks": (1, 2)}),
+    ],
+)
+def test_every_operation_of_order_discloses_what_it_opens(op, attrs):
+    def openings(strategy, **more):
+        b = builder()
+        xs = [b.add("add", [column(b, 0), column(b, 1)]), b.add("neg", [column(b, 0)])]
+        add = b.add_several if op in ("sort_by", "topk") else lambda *a, **k: [b.add(*a, **k)]
+        out = add(op, xs[: 1 if op in ("topk", "order_statistics") else 2], **{**attrs, **more}, **strategy)
+        b.output("y", b.reveal(out[-1], "p"))
+        return [str(d) for d in b.build().disclosures() if d.kind == "opening"]
+
+    (opening,) = openings({"strategy": "shuffle"})
+    assert opening.startswith(f"{op} of `x0` of hospital0 plus `x1` of hospital1 (%")
+    assert "a random pattern that does not depend on the data" in opening
+    assert ("which of the shuffled rows are selected" in opening) == (op in ("topk", "order_statistics"))
+    assert openings({}) == openings({"strategy": "network"}) == []
+
+
+def permuted(order, *, axis=0, times=1):
+    b = builder()
+    x, y = column(b, 0), b.add("add", [column(b, 1), column(b, 2)])
+    index = order(b, x, y)
+    for _ in range(times):
+        y = b.add("permute", [index, y], axis=axis)
+    b.output("y", b.reveal(y, "p"))
+    return b.build()
+
+
+ASCENDING = {"axis": 0, "descending": False}
+
+
+def test_a_secret_permutation_is_applied_in_random_order_and_disclosed():
+    plan = permuted(lambda b, x, y: b.add("argsort", [y], **ASCENDING), times=2)
+    openings = [str(d) for d in plan.disclosures() if d.kind == "opening"]
+    assert len(openings) == 2
+    assert openings[0].startswith("permute of `x1` of hospital1 plus `x2` of hospital2 (%")
+    assert openings[0].endswith(
+        "opens the positions in randomly shuffled order: a random permutation whatever they are, to everyone"
+    )
+    # One party's own order is a permutation too, of which others learn nothing.
+    permuted(lambda b, x, y: b.add("argsort", [x], **ASCENDING))
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        lambda b, x, y: y,
+        lambda b, x, y: x,
+        lambda b, x, y: b.add("flip", [b.add("argsort", [y], **ASCENDING)], axis=0),
+        lambda b, x, y: b.constant(np.arange(4)),
+    ],
+)
+def test_what_need_not_be_a_permutation_is_not_applied_as_one(order):
+    with pytest.raises(PlanError) as error:
+        permuted(order)
+    assert error.value.code == "PLAN-012"
+
+
+def test_verify_refuses_a_permutation_that_a_builder_would_not_write():
+    plan = permuted(lambda b, x, y: b.add("argsort", [y], **ASCENDING))
+    at = next(n.id for n in plan.nodes if n.op == "permute")
+    other = dataclasses.replace(plan.nodes[at], inputs=(plan.nodes[at].inputs[1], plan.nodes[at].inputs[1]))
+    with pytest.raises(PlanError) as error:
+        verify(dataclasses.replace(plan, nodes=(*plan.nodes[:at], other, *plan.nodes[at + 1 :])))
+    assert error.value.code == "PLAN-012"
+
+
+def test_only_results_stand_for_an_operation_with_several():
+    b = builder()
+    both = b.add("topk", [column(b, 0)], axis=0, k=2, largest=True)
+    with pytest.raises(PlanError) as error:
+        b.add("neg", [both])
+    assert error.value.code == "PLAN-013"
+    with pytest.raises(PlanError):
+        b.add("result", [both], index=2)
+    with pytest.raises(PlanError):
+        b.add("result", [column(b, 0)], index=0)
+
+
 def test_a_reveal_that_is_no_output_is_disclosed_too():
     b = builder()
     opened = b.reveal(b.add("add", [column(b, 0), column(b, 1)]), "an intermediate", to=1)

@@ -47,6 +47,9 @@ BIT = t(BOOL, lo=0, hi=1)
 BITS = t(BOOL, (128,), 0, 1)
 EXACT = {"exact": True}
 PRODUCT = {"numerator": 1, "shift": 0, **EXACT}
+KEYS = {"descending": (0, 1), "strategy": "network"}
+TOP = {"axis": 0, "k": 2, "largest": True, "strategy": "network"}
+RANKS = {"axis": 0, "ranks": (1, 3), "strategy": "network"}
 ORDER = {"axis": 0, "descending": False, "strategy": "network"}
 OVER0 = {"axis": (0,), "keepdims": False}
 
@@ -120,6 +123,12 @@ TABLE = [
     ("flip", [t()], {"axis": 0}, INT64, (4,), -10, 10),
     ("sort", [fx()], ORDER, FIXED, (4,), -ONE, ONE),
     ("argsort", [fx()], ORDER, INT64, (4,), 0, 3),
+    ("lexsort", [fx(), t()], {**KEYS, "axis": 0}, INT64, (4,), 0, 3),
+    ("sort_by", [fx(), t(), BIT], {**KEYS, "keys": 2}, BOOL, (4,), 0, 1),
+    ("sort_by", [t(), t(), t(INT8, (4, 2))], {**KEYS, "keys": 2}, INT8, (4, 2), -10, 10),
+    ("permute", [t(), t(INT8, (3, 4))], {"axis": 1}, INT8, (3, 4), -10, 10),
+    ("topk", [fx()], TOP, FIXED, (2,), -ONE, ONE),
+    ("order_statistics", [t(INT8, (3, 5))], {**RANKS, "axis": 1}, INT8, (3, 2), -10, 10),
     ("assume", [t()], {"lo": -100, "hi": 3}, INT64, (4,), -10, 3),
     ("sigmoid", [fx()], EXACT, FIXED, (4,), -16, ONE + 2**12 + 16),
     ("softmax", [fx(shape=(2, 3))], EXACT, FIXED, (2, 3), -16, ONE + 2**12 + 16),
@@ -170,6 +179,26 @@ def test_every_operation_is_documented():
         ("sum", [t()], {"axis": (0,), "keepdims": 1}, "PLAN-006"),
         ("flip", [t()], {"axis": True}, "PLAN-006"),
         ("sort", [t()], {**ORDER, "strategy": "quick"}, "PLAN-006"),
+        ("sort_by", [t(), t(), t()], {**KEYS, "keys": 2, "strategy": "quick"}, "PLAN-006"),
+        ("sort_by", [t(), t(), t()], {**KEYS, "keys": 1}, "PLAN-006"),
+        ("sort_by", [t(), t()], {**KEYS, "keys": 2}, "PLAN-006"),
+        ("sort_by", [t(), t()], {**KEYS, "descending": (), "keys": 0}, "PLAN-006"),
+        ("sort_by", [t(), t(), t()], {**KEYS, "descending": (0, 2), "keys": 2}, "PLAN-006"),
+        ("sort_by", [t(), t(), t(shape=(3,))], {**KEYS, "keys": 2}, "PLAN-005"),
+        ("sort_by", [t(shape=(2, 2)), t(shape=(2, 2)), t()], {**KEYS, "keys": 2}, "PLAN-005"),
+        ("sort_by", [BIT, t(), t()], {**KEYS, "keys": 2}, "PLAN-004"),
+        ("lexsort", [t(), t()], {**KEYS, "axis": 1}, "PLAN-005"),
+        ("lexsort", [t(), t(shape=(3,))], {**KEYS, "axis": 0}, "PLAN-005"),
+        ("lexsort", [t(), BIT], {**KEYS, "axis": 0}, "PLAN-004"),
+        ("permute", [t(), t(shape=(3,))], {"axis": 0}, "PLAN-005"),
+        ("topk", [t()], {**TOP, "k": 5}, "PLAN-006"),
+        ("topk", [t()], {**TOP, "k": -1}, "PLAN-006"),
+        ("topk", [BIT], TOP, "PLAN-004"),
+        ("order_statistics", [t()], {**RANKS, "ranks": (1, 1)}, "PLAN-006"),
+        ("order_statistics", [t()], {**RANKS, "ranks": (3, 1)}, "PLAN-006"),
+        ("order_statistics", [t()], {**RANKS, "ranks": (4,)}, "PLAN-006"),
+        ("order_statistics", [t()], {**RANKS, "ranks": (-1,)}, "PLAN-006"),
+        ("order_statistics", [t(shape=(0,))], RANKS, "PLAN-006"),
         ("scale", [fx()], {"numerator": 1, "shift": 63, **EXACT}, "PLAN-006"),
         ("mul", [t(), t()], {"exact": False}, "PLAN-006"),
         ("mul", [fx(home=Public()), fx(home=Public())], {"exact": False}, "PLAN-006"),

@@ -57,6 +57,7 @@ from tacit.frontends.array import SecretArray
 from tacit.frontends.cipher import aes128, aes128_ctr
 from tacit.frontends.loop import loop
 from tacit.frontends.namespace import astype
+from tacit.frontends.ordering import lexsort, median, quantile, sort_by, take_along_axis, topk
 from tacit.frontends.program import reveal
 from tacit.frontends.reductions import (
     all,
@@ -161,6 +162,7 @@ __all__ = [
     "int8",
     "less",
     "less_equal",
+    "lexsort",
     "local",
     "log",
     "logical_and",
@@ -173,6 +175,7 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "median",
     "min",
     "minimum",
     "moveaxis",
@@ -183,6 +186,7 @@ __all__ = [
     "positive",
     "pow",
     "prod",
+    "quantile",
     "reciprocal",
     "remainder",
     "repeat",
@@ -194,6 +198,7 @@ __all__ = [
     "sign",
     "softmax",
     "sort",
+    "sort_by",
     "sqrt",
     "square",
     "squeeze",
@@ -202,8 +207,10 @@ __all__ = [
     "subtract",
     "sum",
     "take",
+    "take_along_axis",
     "tanh",
     "tensordot",
+    "topk",
     "tril",
     "triu",
     "trunc",

@@ -165,6 +165,8 @@ RATE: Final = 0.125
 """The learning rate of the training steps."""
 LAYERS: Final = ((784, 128), (128, 128), (128, 10))
 """The shapes of the weights of the network; it has no biases."""
+LARGEST: Final = 100
+"""How many elements the task `topk` asks for."""
 TRIPS: Final = 1000
 """The length of the chain of products."""
 
@@ -215,6 +217,11 @@ def _network_step(xp: Any, softmax: Callable[[Any], Any], x: Any, y: Any, *weigh
         if k:
             error = xp.where(gates[k - 1], error @ weights[k].T, 0)
     return xp.concat(steps)
+
+
+def _plain_topk(x: Array) -> Array:
+    places = np.argsort(-x, kind="stable")[:LARGEST]
+    return np.concatenate([x[places], places])
 
 
 def _inside(
@@ -338,17 +345,44 @@ TASKS: Final = (
         np.sort,
         settle=np.sort,
     ),
-    Task("sort", "sort", "int64, ascending", 10_000, _integers(2**62 - 1, 1), tc.sort, np.sort),
+    Task(
+        "sort",
+        "sort",
+        "int64, ascending, by opened comparisons of shuffled rows",
+        100_000,
+        _integers(2**62 - 1, 1),
+        lambda x: tc.sort(x, strategy="shuffle"),
+        np.sort,
+    ),
+    Task("sort_network", "sort", "int64, ascending, nothing opened", 10_000, _integers(2**62 - 1, 1), tc.sort, np.sort),
     Task(
         "argsort",
         "argsort",
-        "positions that sort int64, stable",
-        10_000,
+        "positions that sort int64, stable, by opened comparisons of shuffled rows",
+        100_000,
         _integers(2**62 - 1, 1),
-        tc.argsort,
+        lambda x: tc.argsort(x, strategy="shuffle"),
         lambda x: np.argsort(x, kind="stable"),
     ),
     Task("aes", "aes128", "AES-128 of blocks under one key", 100_000, _blocks, tc.aes128, _plain_aes),
+    Task(
+        "topk",
+        "topk",
+        f"the {LARGEST} largest int64 and their positions",
+        1_000_000,
+        _integers(2**30, 1),
+        lambda x: tc.concat(tc.topk(x, min(LARGEST, x.size), strategy="shuffle")),
+        _plain_topk,
+    ),
+    Task(
+        "median",
+        "order_statistics",
+        "the median of int64, of an even number the mean of the two middle ones",
+        1_000_000,
+        _integers(2**30, 1),
+        lambda x: tc.median(x, strategy="shuffle"),
+        lambda x: np.asarray(np.median(x)),
+    ),
     _inside(
         "div",
         "div",

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from tacit.plan import Attrs, Public, Secret, TensorType, product_shift
+from tacit.plan.types import RING_HI, RING_LO
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.shares import Arith, Bits, U64Array
 
@@ -25,8 +26,9 @@ class Call:
     types: tuple[TensorType, ...]
     type: TensorType
     attrs: Attrs
-    proven: bool = True
-    """Whether every interval follows from what parties checked: no `assume`, and no input that a client deals."""
+    proven: tuple[bool, ...] = ()
+    """Of each operand whether its interval follows from what parties checked: from no `assume`, and from no input that
+    a client deals."""
 
     def is_public(self, k: int) -> bool:
         """Whether operand k is a public value among secrets, which linear operations use as it is."""
@@ -63,6 +65,12 @@ class Call:
         """The interval of operand k."""
         return self.types[k].interval.lo, self.types[k].interval.hi
 
+    def safe_bounds(self, k: int) -> tuple[int, int]:
+        """Bounds of operand k that opened comparisons may rely on: beyond them rows compare in circles, and the pattern
+        tells of it.
+        """
+        return self.bounds(k) if self.proven[k] else (RING_LO, RING_HI)
+
     def wraps(self, i: int = 0, j: int = 1) -> bool:
         """Whether the difference of two operands may leave the ring."""
         difference = self.types[i].interval - self.types[j].interval
@@ -76,3 +84,6 @@ class Call:
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Value]]
 """What carries out an operation on the box of a call."""
+
+Several: TypeAlias = Callable[[Call], Awaitable[list[Value]]]
+"""What carries out one with several results."""

@@ -17,7 +17,7 @@ from tacit.engine.call import Call, Value
 from tacit.engine.operations import HANDLERS
 from tacit.errors import RunError
 from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array
-from tacit.plan.nodes import all_nodes
+from tacit.plan.trust import proven
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import Schedule, dataflow
 from tacit.protocols.plain import Plain
@@ -53,14 +53,16 @@ async def execute(
     missing, and whatever the transport raises.
     """
     run = _Execution(plan, box, inputs, observer)
-    await run.block(_Block(plan.nodes, {node for _, node in plan.outputs}), run.values, observer)
+    block = _Block(plan.nodes, {node for _, node in plan.outputs}, proven(plan.nodes, plan.computing))
+    await run.block(block, run.values, observer)
     return {label: run.output(node) for label, node in plan.outputs}
 
 
 class _Block:
     """The nodes of a plan or of a loop's body, prepared once however often they run."""
 
-    def __init__(self, nodes: Sequence[Node], keep: set[int]) -> None:
+    def __init__(self, nodes: Sequence[Node], keep: set[int], proven: frozenset[int]) -> None:
+        self.proven = proven
         self.nodes = {node.id: node for node in nodes}
         self.types = {node.id: tuple(self.nodes[i].type for i in node.inputs) for node in nodes}
         self.schedule = Schedule({node.id: node.inputs for node in nodes})
@@ -88,10 +90,6 @@ class _Execution:
         self._inputs = inputs
         self._observer = observer
         self._bodies: dict[int, _Block] = {}
-        self._proven = not any(
-            node.op == "assume" or (node.op == "input" and node.attrs["party"] >= plan.computing)
-            for node, _ in all_nodes(plan.nodes)
-        )
         self.values: dict[int, Any] = {}
 
     def output(self, node: int) -> U64Array | None:
@@ -109,7 +107,7 @@ class _Execution:
             if observer is not None:
                 observer.began(block.nodes[key])
             if key not in values:
-                values[key] = await self._node(block.nodes[key], values, block.types[key])
+                values[key] = await self._node(block, block.nodes[key], values)
             if observer is not None:
                 observer.ended(block.nodes[key])
             for operand in block.operands[key]:
@@ -126,7 +124,8 @@ class _Execution:
             return self._box
         return None if isinstance(home, Private) and home.party != self._box.me else self._plain
 
-    async def _node(self, node: Node, values: dict[int, Any], types: tuple[TensorType, ...]) -> Any:
+    async def _node(self, block: _Block, node: Node, values: dict[int, Any]) -> Any:
+        types = block.types[node.id]
         match node.op:
             case "input":
                 return self._input(node)
@@ -137,14 +136,16 @@ class _Execution:
             case "reveal":
                 return await self._reveal(node, values[node.inputs[0]], types[0])
             case "repeat":
-                return await self._repeat(node, [values[i] for i in node.inputs])
+                return await self._repeat(node, [values[i] for i in node.inputs], node.id in block.proven)
             case "result":
-                return values[node.inputs[0]][node.attrs["index"]]
+                several = values[node.inputs[0]]
+                return None if several is None else several[node.attrs["index"]]
         box = self._box_for(node)
         if box is None:
             return None
         operands = tuple(values[i] for i in node.inputs)
-        return await HANDLERS[node.op](Call(box, operands, types, node.type, node.attrs, self._proven))
+        sound = tuple(i in block.proven for i in node.inputs)
+        return await HANDLERS[node.op](Call(box, operands, types, node.type, node.attrs, sound))
 
     def _as_value(self, raw: U64Array, type: TensorType) -> Value:
         if type.dtype.kind == "bool":
@@ -202,11 +203,13 @@ class _Execution:
             return unpack_plane(value.parts[0][0], value.size).reshape(value.shape).astype(np.uint64)
         return None if value is None else value.parts[0]
 
-    async def _repeat(self, node: Node, operands: list[Any]) -> list[Any]:
+    async def _repeat(self, node: Node, operands: list[Any], sound: bool) -> list[Any]:
         """Run the body a public number of times; the parties run it in step."""
         region = node.attrs["body"]
         if id(region) not in self._bodies:
-            self._bodies[id(region)] = _Block(region.nodes, set(region.outputs))
+            self._bodies[id(region)] = _Block(
+                region.nodes, set(region.outputs), proven(region.nodes, self._plan.computing, sound)
+            )
         body = self._bodies[id(region)]
         params = {n.attrs["index"]: n.id for n in region.nodes if n.op == "param"}
         carried, captured = operands[: len(region.outputs)], operands[len(region.outputs) :]

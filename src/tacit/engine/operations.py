@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from tacit.engine.call import Call, Handler, Value
+from tacit.engine.call import Call, Handler, Several, Value
 from tacit.engine.pieces import in_pieces
-from tacit.library import aes, compare, fixed, nonlinear, reduce, shuffled, sort
+from tacit.library import aes, compare, fixed, nonlinear, reduce, select, shuffled, sort
+from tacit.library.order import Key
 from tacit.plan import numpy_index
 from tacit.protocols.blackbox import MATMUL
 from tacit.protocols.shares import Arith, Bits
@@ -248,33 +249,83 @@ def _join(arith: Callable[..., Arith], stack: bool) -> Handler:
     return call
 
 
-def _safe_bounds(c: Call) -> tuple[int, int]:
-    """Bounds that opened comparisons may rely on: beyond them rows compare in circles, and the pattern tells of it."""
-    return c.bounds(0) if c.proven else (-(2**63), 2**63 - 1)
+def _shuffles(c: Call) -> bool:
+    return bool(c.attrs["strategy"] == "shuffle")
+
+
+def _key(c: Call, k: int, descending: bool) -> Key:
+    """Operand k as a key to sort by."""
+    return Key(c.lifted(k), c.safe_bounds(k) if _shuffles(c) else c.bounds(k), descending)
+
+
+def _keys(c: Call, count: int) -> list[Key]:
+    return [_key(c, k, bool(c.attrs["descending"][k])) for k in range(count)]
 
 
 async def _sort(c: Call) -> Value:
     lo, hi = c.bounds(0)
     axis, descending = c.attrs["axis"], c.attrs["descending"]
-    if c.attrs["strategy"] == "shuffle":
-        return await shuffled.sort(c.box, c.arith(0), axis=axis, descending=descending, bounds=_safe_bounds(c))
+    if _shuffles(c):
+        return await shuffled.sort(c.box, c.arith(0), axis=axis, descending=descending, bounds=c.safe_bounds(0))
     return await sort.sort(c.box, c.arith(0), axis=axis, descending=descending, wraps=hi - lo >= 2**63)
 
 
 async def _argsort(c: Call) -> Value:
-    lo, hi = c.bounds(0)
-    axis, descending = c.attrs["axis"], c.attrs["descending"]
-    if c.attrs["strategy"] == "shuffle":
-        return await shuffled.argsort(c.box, c.arith(0), axis=axis, descending=descending, bounds=_safe_bounds(c))
-    wraps = hi - lo >= 2**63
-    return await sort.argsort(c.box, c.arith(0), axis=axis, descending=descending, wraps=wraps, bounds=(lo, hi))
+    return await _order(c, [_key(c, 0, c.attrs["descending"])])
+
+
+async def _lexsort(c: Call) -> Value:
+    return await _order(c, _keys(c, len(c.values)))
+
+
+async def _order(c: Call, keys: list[Key]) -> Arith:
+    argsort = shuffled.argsort if _shuffles(c) else sort.argsort
+    return await argsort(c.box, keys, axis=c.attrs["axis"])
+
+
+async def _sort_by(c: Call) -> list[Value]:
+    sort_rows = shuffled.sort_rows if _shuffles(c) else sort.sort_rows
+    count = c.attrs["keys"]
+    bits = [t.dtype.kind == "bool" for t in c.types[count:]]
+    payload = [
+        await c.box.b2a(c.bits(count + k, c.types[count + k].shape)) if is_bit else c.lifted(count + k)
+        for k, is_bit in enumerate(bits)
+    ]
+    done = await sort_rows(c.box, _keys(c, count), payload)
+    return [await c.box.a2b(x, 1) if is_bit else x for x, is_bit in zip(done, bits, strict=True)]
+
+
+async def _permute(c: Call) -> Value:
+    index, x, axis = c.lifted(0), c.values[1], c.attrs["axis"]
+    rows = await c.box.b2a(c.bits(1, c.types[1].shape)) if isinstance(x, Bits) else c.lifted(1)
+    if index.shape == rows.shape:
+        out = await shuffled.take_along(c.box, rows, index, axis=axis)
+    else:
+        out = await shuffled.take(c.box, rows.map(lambda p: np.moveaxis(p, axis, 0)), index)
+        out = out.map(lambda p: np.moveaxis(p, 0, axis))
+    return await c.box.a2b(out, 1) if isinstance(x, Bits) else out
+
+
+async def _topk(c: Call) -> list[Value]:
+    key, axis, k = _key(c, 0, c.attrs["largest"]), c.attrs["axis"], c.attrs["k"]
+    if _shuffles(c):
+        return list(await select.select(c.box, key, range(k), axis=axis))
+    return list(await sort.first(c.box, key, k, axis=axis))
+
+
+async def _order_statistics(c: Call) -> Value:
+    key, axis, ranks = _key(c, 0, False), c.attrs["axis"], c.attrs["ranks"]
+    if _shuffles(c):
+        return (await select.select(c.box, key, ranks, axis=axis))[0]
+    lo, hi = key.bounds
+    return await sort.sort(c.box, key.values, axis=axis, wraps=hi - lo >= 2**63, ranks=ranks)
 
 
 async def _assume(c: Call) -> Value:
     return c.values[0]
 
 
-HANDLERS: Final[dict[str, Handler]] = {
+HANDLERS: Final[dict[str, Handler | Several]] = {
     "assume": _assume,
     "add": _add,
     "sub": _sub,
@@ -320,4 +371,9 @@ HANDLERS: Final[dict[str, Handler]] = {
     "stack": _join(Arith.stack, stack=True),
     "sort": _sort,
     "argsort": _argsort,
+    "lexsort": _lexsort,
+    "sort_by": _sort_by,
+    "permute": _permute,
+    "topk": _topk,
+    "order_statistics": _order_statistics,
 }

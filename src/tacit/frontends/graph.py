@@ -27,6 +27,7 @@ from tacit.plan import (
     constant_array,
     defaults,
     infer,
+    infer_results,
     join,
 )
 
@@ -74,11 +75,22 @@ def record(op: str, *inputs: Record, **attrs: Attr) -> Record:
     """
     exact = {"exact": True} if "exact" in OPS[op].schema else {}
     full = Attrs({**defaults(op), **attrs, **exact})
-    types: Iterable[TensorType] = [i.type for i in inputs]
+    return Record(op, inputs, attrs, infer(op, _operands(inputs), full))
+
+
+def record_several(op: str, *inputs: Record, **attrs: Attr) -> list[Record]:
+    """Record one operation with several results, as `record` does; the results."""
+    types = infer_results(op, _operands(inputs), Attrs(attrs))
+    node = Record(op, inputs, attrs, types[0])
+    return [Record("result", (node,), {"index": k}, t) for k, t in enumerate(types)]
+
+
+def _operands(inputs: Sequence[Record]) -> list[TensorType]:
+    types = [i.type for i in inputs]
     if join(t.home for t in types) == Secret():
         # The builder will put a `share` in front of these.
         types = [_at(t, Secret()) if isinstance(t.home, Private) else t for t in types]
-    return Record(op, inputs, attrs, infer(op, list(types), full))
+    return types
 
 
 def constant(values: NDArray[Any], dtype: DType) -> Record:
@@ -143,7 +155,7 @@ def write(scope: PlanBuilder | RegionBuilder, outputs: Sequence[Record]) -> list
 
 
 def _write(scope: PlanBuilder | RegionBuilder, outputs: Sequence[Record], ids: dict[Record, list[int]]) -> list[int]:
-    """As `write`, where `ids` holds what is written already: of each record its values, several for a loop."""
+    """As `write`, where `ids` holds what is written already: of each record its values, several for some operations."""
     items = needed(outputs, stop=ids)
     uses = Counter([*outputs, *(i for item in items for i in item.inputs)])
     merged = {i.inputs[0]: i for i in items if i.inputs and uses[i.inputs[0]] == 1 and _truncate_together(i)}
@@ -155,6 +167,8 @@ def _write(scope: PlanBuilder | RegionBuilder, outputs: Sequence[Record], ids: d
             ids[item] = _write_loop(scope, item, operands)
         elif item.op == "result":
             ids[item] = [ids[item.inputs[0]][item.attrs["index"]]]
+        elif OPS[item.op].several:
+            ids[item] = scope.add_several(item.op, operands, **item.attrs)
         elif operands or not item.inputs:
             ids[item] = [scope.add(item.op, operands, **item.attrs)]
         else:

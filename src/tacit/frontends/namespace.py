@@ -12,7 +12,7 @@ from math import e, inf, nan, pi
 from typing import Any, Final
 
 from tacit.errors import InputError
-from tacit.frontends import arithmetic, cipher, reductions, shaping
+from tacit.frontends import arithmetic, cipher, ordering, reductions, shaping
 from tacit.frontends.array import API_VERSION, Owner, SecretArray
 from tacit.frontends.creation import Creation
 from tacit.frontends.encoding import as_dtype
@@ -178,6 +178,7 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
         " logical_and logical_not logical_or logical_xor matmul maximum minimum multiply negative not_equal positive"
         " reciprocal remainder rsqrt sigmoid sign sqrt square subtract tanh trunc where",
     ),
+    **_table(ordering, "lexsort median quantile sort_by take_along_axis topk"),
     **_table(
         reductions,
         "all any argmax argmin argsort count_nonzero cumulative_sum max mean min prod softmax sort std sum"
@@ -200,7 +201,22 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
 }
 """Functions on arrays of any program, by their names in the namespace."""
 
-EXTRA: Final = ("aes128", "aes128_ctr", "assume", "conv2d", "fixed", "getitem", "rsqrt", "sigmoid", "softmax")
+EXTRA: Final = (
+    "aes128",
+    "aes128_ctr",
+    "assume",
+    "conv2d",
+    "fixed",
+    "getitem",
+    "lexsort",
+    "median",
+    "quantile",
+    "rsqrt",
+    "sigmoid",
+    "softmax",
+    "sort_by",
+    "topk",
+)
 """Names beyond the standard (`getitem` is what `x[index]` calls)."""
 
 _BITWISE: Final = "the bits of a secret integer are costly to reach; on bool use the logical functions"
@@ -213,7 +229,7 @@ _COMPLEX: Final = "there are no complex numbers"
 MISSING: Final[dict[str, str]] = {
     **_why("bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor", _BITWISE),
     **_why("nonzero unique_all unique_counts unique_inverse unique_values", _SHAPE),
-    **_why("searchsorted take_along_axis", _POSITION),
+    **_why("searchsorted", _POSITION),
     **_why(
         "acos acosh asin asinh atan atan2 atanh cos cosh expm1 hypot log10 log1p log2 logaddexp sin sinh tan", _FUNCTION
     ),

@@ -16,15 +16,17 @@ for (seen: 9.6 to 20); if that should ever not do, further batches follow, and t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil, sqrt
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tacit.library.order import Key, Words, joined, positions
+from tacit.library.order import before as compared
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import gather
 from tacit.protocols.shares import Arith, Bits
@@ -46,14 +48,15 @@ async def sort(box: BlackBox, x: Arith, *, axis: int = -1, descending: bool = Fa
 
     About log2(n) + 2 comparisons per element in about 2 log2(n) batches: `docs/sorting.md` has the numbers.
     """
-    return await _columns(x, axis, lambda keys: _sorted(box, keys, descending, bounds))
+    return await _lines([x], axis, lambda x: _sorted(box, Key(x, bounds, descending)))
 
 
-async def argsort(
-    box: BlackBox, x: Arith, *, axis: int = -1, descending: bool = False, bounds: tuple[int, int]
-) -> Arith:
-    """The positions that sort along `axis`, stable in either direction; at the cost of `sort`."""
-    return await _columns(x, axis, lambda keys: _argsorted(box, keys, descending, bounds))
+async def argsort(box: BlackBox, keys: Sequence[Key], *, axis: int = -1) -> Arith:
+    """The positions that sort along `axis` by keys of one shape, the first being the most significant; stable.
+
+    At the cost of `sort` while the keys and the position fit one word; `order.before` has what more words take.
+    """
+    return await _lines([key.values for key in keys], axis, lambda *columns: _argsorted(box, _at(keys, columns)))
 
 
 async def sort_by(
@@ -64,73 +67,86 @@ async def sort_by(
     As `sort`, and one more shuffled column for each element of a row.
     """
     n = keys.shape[0]
-    done = await _by_key(box, keys, rows.reshape((n, rows.size // max(n, 1))), descending, bounds)
+    done = await _by_keys(box, [Key(keys, bounds, descending)], [rows.reshape((n, rows.size // max(n, 1)))])
     return done[:, 0], done[:, 2:].reshape(rows.shape)
 
 
-async def _sorted(box: BlackBox, keys: Arith, descending: bool, bounds: tuple[int, int]) -> Arith:
-    return (await _by_key(box, keys, None, descending, bounds))[:, 0]
+async def sort_rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]) -> list[Arith]:
+    """Each `[n, ...]` array of `payload` with its rows in the order of the keys `[n]`; stable.
+
+    As `argsort`, and one more shuffled column for each element of a row.
+    """
+    n = keys[0].values.shape[0]
+    flat = [p.reshape((n, p.size // max(n, 1))) for p in payload]
+    done = await _by_keys(box, keys, flat)
+    out, start = [], len(keys) + 1
+    for rows, given in zip(flat, payload, strict=True):
+        out.append(done[:, start : start + rows.shape[1]].reshape(given.shape))
+        start += rows.shape[1]
+    return out
 
 
-async def _argsorted(box: BlackBox, keys: Arith, descending: bool, bounds: tuple[int, int]) -> Arith:
-    return (await _by_key(box, keys, None, descending, bounds))[:, 1]
+async def _sorted(box: BlackBox, key: Key) -> Arith:
+    return (await _by_keys(box, [key]))[:, 0]
 
 
-async def _columns(x: Arith, axis: int, column: Callable[[Arith], Awaitable[Arith]]) -> Arith:
-    """Each line along `axis` on its own, all in the same rounds."""
-    moved = x.map(lambda p: np.moveaxis(p, axis, 0))
-    lines = moved.reshape((moved.shape[0], moved.size // max(moved.shape[0], 1)))
-    if not x.size:
-        return x
-
-    async def line(k: int) -> Arith:
-        return await column(lines[:, k])
-
-    done = await gather(*(line(k) for k in range(lines.shape[1])))
-    return Arith.stack(done, axis=1).reshape(moved.shape).map(lambda p: np.moveaxis(p, 0, axis))
+async def _argsorted(box: BlackBox, keys: Sequence[Key]) -> Arith:
+    return (await _by_keys(box, keys))[:, len(keys)]
 
 
-async def _by_key(
-    box: BlackBox, keys: Arith, payload: Arith | None, descending: bool, bounds: tuple[int, int]
-) -> Arith:
-    """Rows (key, original position, payload ...) in order."""
-    n = keys.shape[0]
-    columns = [keys.reshape((n, 1)), box.constant(np.arange(n, dtype=np.uint64).reshape(n, 1))]
-    rows = Arith.concat(columns if payload is None else [*columns, payload], axis=1)
+def _at(keys: Sequence[Key], columns: Sequence[Arith]) -> list[Key]:
+    return [replace(key, values=column) for key, column in zip(keys, columns, strict=True)]
+
+
+async def _lines(arrays: Sequence[Arith], axis: int, line: Callable[..., Coroutine[Any, Any, Arith]]) -> Arith:
+    """Of each line along `axis` of arrays of one shape what `line` makes of it, all in the same rounds."""
+    moved = [x.map(lambda p: np.moveaxis(p, axis, 0)) for x in arrays]
+    n, rest = moved[0].shape[0], moved[0].shape[1:]
+    lines = [x.reshape((n, x.size // max(n, 1))) for x in moved]
+    if not arrays[0].size:
+        return arrays[0]
+    done = await gather(*(line(*(x[:, k] for x in lines)) for k in range(lines[0].shape[1])))
+    out = Arith.stack(done, axis=1)
+    return out.reshape((out.shape[0], *rest)).map(lambda p: np.moveaxis(p, 0, axis))
+
+
+async def mixed(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith] = ()) -> tuple[Arith, Before]:
+    """Rows (keys ..., original position, payload ...) in a random order, and how they compare: n > 1 keys `[n]`."""
+    n = keys[0].values.shape[0]
+    index = positions(box, (n,))
+    columns = [key.values.reshape((n, 1)) for key in keys]
+    rows = await box.shuffle(Arith.concat([*columns, index.reshape((n, 1)), *payload], axis=1))
+    shuffled = [replace(key, values=rows[:, k]) for k, key in enumerate(keys)]
+    return rows, await _comparison(box, shuffled, rows[:, len(keys)])
+
+
+async def _by_keys(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith] = ()) -> Arith:
+    """Rows (keys ..., original position, payload ...) in order."""
+    n = keys[0].values.shape[0]
     if n < 2:
-        return rows
-    rows = await box.shuffle(rows)
-    before = await _comparison(box, rows[:, 0], rows[:, 1], descending, bounds)
-    return rows[await _order(before, np.arange(n))]
+        columns = [*(key.values for key in keys), positions(box, (n,))]
+        return Arith.concat([*(c.reshape((n, 1)) for c in columns), *payload], axis=1)
+    rows, before = await mixed(box, keys, payload)
+    return rows[await order(before, np.arange(n))]
 
 
-async def _comparison(box: BlackBox, keys: Arith, index: Arith, descending: bool, bounds: tuple[int, int]) -> Before:
-    """How two shuffled rows compare: by key, then by original position."""
-    lo, hi = bounds
-    bits = (keys.shape[0] - 1).bit_length()
-    if (hi - lo + 1) << bits <= 2**63:
-        rank = box.add_public(-keys, hi) if descending else box.add_public(keys, -lo)
-        joined = ((rank << bits) + index).map(np.ascontiguousarray)
+async def _comparison(box: BlackBox, keys: Sequence[Key], index: Arith) -> Before:
+    """How shuffled rows compare: by their keys, then by original position."""
+    return await comparison(box, joined(box, keys, index))
 
-        async def narrow(left: Positions, right: Positions) -> Outcomes:
-            return await box.open_outcomes(await box.msb(_differences(joined, left, right)))
 
-        return narrow
+async def comparison(box: BlackBox, words: Words) -> Before:
+    """How shuffled rows compare by their words, of which the original position is a part."""
+    columns = [word.map(np.ascontiguousarray) for word in words.columns]
+    wide = [column for column, is_wide in zip(columns, words.wide, strict=True) if is_wide]
+    signs = await gather(*(box.msb(column) for column in wide))
 
-    keys, index = keys.map(np.ascontiguousarray), index.map(np.ascontiguousarray)
-    signs = await box.msb(keys) if hi - lo >= 2**63 else None
+    async def before(left: Positions, right: Positions) -> Outcomes:
+        differences = [_differences(column, left, right) for column in columns]
+        sides = [(_of(bits, left), _of(bits, right)) for bits in signs]
+        return await box.open_outcomes(await compared(box, words, differences, sides))
 
-    async def wide(left: Positions, right: Positions) -> Outcomes:
-        first, second = (right, left) if descending else (left, right)
-        high, low = _differences(keys, first, second), _differences(index, left, right)
-        less = await box.precedes(high, low, bits)
-        if signs is not None:
-            # The difference can have wrapped only between keys of different signs, and then the sign decides.
-            sign, other = _of(signs, first), _of(signs, second)
-            less = less ^ await box.and_(sign ^ other, sign ^ less)
-        return await box.open_outcomes(less)
-
-    return wide
+    return before
 
 
 def _differences(x: Arith, left: Positions, right: Positions) -> Arith:
@@ -144,7 +160,7 @@ def _differences(x: Arith, left: Positions, right: Positions) -> Arith:
     return x.map(part)
 
 
-def _of(bits: Bits, positions: Positions) -> Bits:
+async def _of(bits: Bits, positions: Positions) -> Bits:
     return bits.elements(lambda p: p[positions])
 
 
@@ -212,13 +228,13 @@ def _sum(x: NDArray[np.float64]) -> float:
     return total
 
 
-async def _order(before: Before, rows: Positions) -> Positions:
-    """The rows, which are in random order, in their true order."""
+async def order(before: Before, rows: Positions) -> Positions:
+    """The rows, which are in random order, in their true order. The traffic is set by their number."""
     n = rows.size
     if n <= ALL_PAIRS:
         return (await _all_pairs(before, rows[None, :])).reshape(-1)
     plan = course(n)
-    pivots = await _order(before, rows[: plan.sample])
+    pivots = await order(before, rows[: plan.sample])
     rest = rows[plan.sample :]
     bucket = await _search(before, pivots, rest, plan.steps)
     sizes = np.bincount(bucket, minlength=plan.sample + 1)
@@ -367,3 +383,8 @@ async def scatter(box: BlackBox, permutation: Arith, rows: Arith) -> Arith:
 async def take(box: BlackBox, rows: Arith, permutation: Arith) -> Arith:
     """Row permutation[i] at position i, for a secret permutation: two `scatter`s, 6 rounds."""
     return await scatter(box, await invert(box, permutation), rows)
+
+
+async def take_along(box: BlackBox, x: Arith, permutations: Arith, *, axis: int = -1) -> Arith:
+    """As `take`, for each line along `axis` on its own, all in the same rounds; both of one shape."""
+    return await _lines([x, permutations], axis, lambda rows, permutation: take(box, rows, permutation))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What running a plan tells to whom, in plain words, and what the plan takes on trust.
 
-The list is complete by construction: only a `reveal` node widens a home, shapes are public, a sort by the strategy
-"shuffle" opens how shuffled rows compare, and everything else a party sees is masked. What the plan itself says
+The list is complete by construction: only a `reveal` node widens a home, shapes are public, a sort or a
+selection by the strategy "shuffle" opens how shuffled rows compare, a permutation is applied in random order, and
+everything else a party sees is masked. What the plan itself says
 (constants, numbers of trips, names) is public to its readers.
 """
 
@@ -13,7 +14,7 @@ from typing import Final, Literal
 
 from tacit.plan.attributes import STR_MAX
 from tacit.plan.nodes import Graph, Node, all_nodes
-from tacit.plan.ops import SORT_STRATEGIES
+from tacit.plan.ops import PERMUTATION_OPENS, SELECTION_OPENS, SORT_STRATEGIES
 from tacit.plan.types import BOOL, Interval, Secret, TensorType
 from tacit.plan.words import NAME_MAX, PARTS_MAX, Reader, input_name, listing, quoted
 
@@ -87,11 +88,24 @@ def disclosures(graph: Graph) -> tuple[Disclosure, ...]:
 
 
 def opens(node: Node) -> bool:
-    """Whether an operation other than `reveal` opens something: a sort of secrets by comparisons of shuffled rows."""
-    if node.op not in ("sort", "argsort") or node.attrs["strategy"] == "network":
+    """Whether an operation other than `reveal` opens something: a sort of secrets by comparisons of shuffled rows, or a
+    secret permutation that is applied.
+    """
+    if node.type.home != Secret() or not _opening(node):
         return False
-    t = node.type
-    return t.home == Secret() and t.size > 0 and t.shape[node.attrs["axis"]] > 1
+    if node.op in ("topk", "order_statistics"):
+        return node.type.size > 0
+    return any(t.size > 0 and t.shape[node.attrs.get("axis", 0)] > 1 for t in node.types)
+
+
+def _opening(node: Node) -> str:
+    """What the operation opens if its operands are secret and of more than one row."""
+    if node.op == "permute":
+        return PERMUTATION_OPENS
+    strategy = node.attrs.get("strategy", "network")
+    if strategy == "network":
+        return ""
+    return SELECTION_OPENS if node.op in ("topk", "order_statistics") else SORT_STRATEGIES[strategy]
 
 
 def _openings(graph: Graph, reader: Reader) -> list[Disclosure]:
@@ -99,9 +113,10 @@ def _openings(graph: Graph, reader: Reader) -> list[Disclosure]:
     found = []
     for node, times in all_nodes(graph.nodes):
         if opens(node):
-            how = SORT_STRATEGIES[node.attrs["strategy"]]
+            how = _opening(node)
             if id(node) in inside:
-                what = f"{node.op} of {reader.describe(node.inputs[0])} (%{node.id})"
+                # Of several keys the first names the sort, of a permutation what it moves.
+                what = f"{node.op} of {reader.describe(node.inputs[node.op == 'permute'])} (%{node.id})"
             else:
                 what = f"{node.op} of a value in a loop (%{node.id}), in each of {times} trips"
             found.append(Disclosure("opening", f"{what}: {how}", None, "everyone", "", node.id, node.type))

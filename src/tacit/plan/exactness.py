@@ -55,6 +55,8 @@ def _behind(path: Path, node: Node, scopes: dict[Path, tuple[Node, ...]]) -> lis
     """The values whose low bits can be read off the low bits of this one."""
     if node.op == "result":
         loop = scopes[path][node.inputs[0]]
+        if loop.op != "repeat":
+            return [(path, loop.id)]
         return [((*path, loop.id), loop.attrs["body"].outputs[node.attrs["index"]])]
     if node.op == "param":
         outside, index = path[:-1], node.attrs["index"]

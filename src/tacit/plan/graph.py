@@ -17,7 +17,7 @@ from tacit.plan.attributes import check_attrs
 from tacit.plan.disclosure import Assumption, Disclosure
 from tacit.plan.exactness import make_exact
 from tacit.plan.nodes import Attr, Attrs, Graph, Node, Region, live
-from tacit.plan.ops import defaults, infer_node, spec_of, truncates
+from tacit.plan.ops import check_permutation, defaults, infer_node, spec_of, truncates
 from tacit.plan.types import (
     BOOL,
     FIXED,
@@ -117,9 +117,15 @@ class _Scope:
             types = infer_node(op, operands, full)
             node = Node(len(self._nodes), op, tuple(inputs), full, types)
             check_parties(node, self._parties)
+            check_permutation(node, self._nodes)
             self._nodes.append(node)
             self._known[key] = node.id
         return self._known[key]
+
+    def add_several(self, op: str, inputs: Sequence[int], **attrs: Attr) -> list[int]:
+        """Add an operation with several results and return the ids of these, as `add` does for one."""
+        node = self.add(op, inputs, **attrs)
+        return [self.add("result", [node], index=k) for k in range(len(self._node(node).types))]
 
     def constant(self, values: ArrayLike, dtype: DType | None = None) -> int:
         """Add a public array. By default bool stays bool, integers become int64 and floats fixed(18), rounded to the
@@ -185,8 +191,7 @@ class _Scope:
             homes = wider
         outputs = [region.at_home(o, home) for o, home in zip(outputs, homes, strict=True)]
         inputs = [self.at_home(i, home) for i, home in zip(carried, homes, strict=True)]
-        loop = self.add("repeat", [*inputs, *region.captured], trips=trips, body=region.finish(outputs))
-        return [self.add("result", [loop], index=k) for k in range(len(inputs))]
+        return self.add_several("repeat", [*inputs, *region.captured], trips=trips, body=region.finish(outputs))
 
     def at_home(self, value: int, home: Home) -> int:
         """The value itself, or shared where `home` is secret and its own is not."""

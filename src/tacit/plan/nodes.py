@@ -53,7 +53,8 @@ class Attrs(Mapping[str, Any]):
 class Node:
     """One operation: `id` is its position in the graph, `inputs` are ids of earlier nodes.
 
-    `types` has one entry, except for `repeat`, which has one for each carried value; `result` nodes pick them apart.
+    `types` has one entry, except for an operation with several results, which `result` nodes pick apart: a `repeat` has
+    one for each carried value.
     """
 
     id: int
@@ -64,7 +65,7 @@ class Node:
 
     @property
     def type(self) -> TensorType:
-        """The type of the value (of a `repeat`: of its first carried value)."""
+        """The type of the value (of several: of the first)."""
         return self.types[0]
 
 

@@ -57,7 +57,7 @@ SHIFT_MAX: Final = 61
 
 Types: TypeAlias = Sequence[TensorType]
 Result: TypeAlias = tuple[DType, tuple[int, ...], Interval]
-"""What a typing rule gives; the home follows from the operands'."""
+"""What a typing rule gives, once for each result; the home follows from the operands'."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,19 @@ class OpSpec:
 
     `arity` is the number of operands, None for one or more. `words` describes the result, with `{0}`, `{1}`, ... for
     the operands and `{all}` for their list. `scope` says where it may stand. `low_bits` says when the low bits of an
-    operand can be read off the result, see exactness.py.
+    operand can be read off the result, see exactness.py. An operation with `several` results has a type for each, and
+    `result` nodes pick them apart.
     """
 
     name: str
     arity: int | None
     doc: str
     words: str
-    rule: Callable[[Types, Attrs], Result]
+    rule: Callable[[Types, Attrs], Result | list[Result]]
     schema: Mapping[str, AttrKind] = field(default_factory=dict)
     scope: Literal["top", "body", "both"] = "both"
     low_bits: Literal["kept", "linear", "hidden"] = "kept"
+    several: bool = False
 
 
 def spec_of(op: str) -> OpSpec:
@@ -94,7 +96,12 @@ def defaults(op: str) -> dict[str, Attr]:
 
 
 def infer(op: str, types: Types, attrs: Attrs) -> TensorType:
-    """The type of the result of one operation with a single result (all but `repeat` and `result`).
+    """The type of the only result, or of the first of several; see `infer_results`."""
+    return infer_results(op, types, attrs)[0]
+
+
+def infer_results(op: str, types: Types, attrs: Attrs) -> tuple[TensorType, ...]:
+    """The types of the results of one operation on operands of these types (all but `repeat` and `result`).
 
     Raises `PlanError`: PLAN-004 element types, PLAN-005 shapes, PLAN-006 attributes, PLAN-007 unknown operation,
     PLAN-008 number of operands, PLAN-009 range, PLAN-010 homes, PLAN-011 domain, PLAN-012 index.
@@ -108,33 +115,59 @@ def infer(op: str, types: Types, attrs: Attrs) -> TensorType:
             expected="one or more operands" if spec.arity is None else f"{spec.arity} operands",
         )
     if op == "param":
-        param: TensorType = attrs["type"]
-        return param
-    dtype, shape, interval = spec.rule(types, attrs)
-    _check_range(op, dtype, interval)
+        return (attrs["type"],)
+    found = spec.rule(types, attrs)
+    results = found if isinstance(found, list) else [found]
+    for dtype, _, interval in results:
+        _check_range(op, dtype, interval)
     home = _home(op, types, attrs)
-    result = TensorType(dtype, shape, home, interval)
+    out = tuple(TensorType(dtype, shape, home, interval) for dtype, shape, interval in results)
     if "exact" in spec.schema and not attrs["exact"] and not truncates(op, types, attrs):
         raise PlanError(
             "PLAN-006", f"`{op}` is marked inexact, yet it truncates no secret", expected="exact=True in this place"
         )
-    return result
+    return out
 
 
 def infer_node(op: str, inputs: Sequence[Node], attrs: Attrs) -> tuple[TensorType, ...]:
-    """The types of the results of an operation on the given nodes: of one result, or of each carried value.
+    """The types of the results of an operation on the given nodes, one for each.
 
-    Raises `PlanError` as `infer` and `infer_repeat` do.
+    Raises `PlanError` as `infer_results` and `infer_repeat` do.
     """
     if op == "result":
         check_attrs(op, OPS[op].schema, attrs)
-        if len(inputs) != 1 or inputs[0].op != "repeat" or not 0 <= attrs["index"] < len(inputs[0].types):
-            raise _region("`result` names no carried value", "a `repeat` node and the position of a carried value")
+        if len(inputs) != 1 or not has_several(inputs[0]) or not 0 <= attrs["index"] < len(inputs[0].types):
+            raise _region("`result` names no result", "an operation with several results and the position of one")
         return (inputs[0].types[attrs["index"]],)
-    if any(node.op == "repeat" for node in inputs):
-        raise _region(f"`{op}` uses a loop directly", "a `result` node for each carried value that is used")
+    if any(has_several(node) for node in inputs):
+        raise _region(f"`{op}` uses an operation with several results directly", "a `result` node for each one used")
     types = [node.type for node in inputs]
-    return infer_repeat(types, attrs) if op == "repeat" else (infer(op, types, attrs),)
+    return infer_repeat(types, attrs) if op == "repeat" else infer_results(op, types, attrs)
+
+
+def has_several(node: Node) -> bool:
+    """Whether only `result` nodes can use this one."""
+    return spec_of(node.op).several
+
+
+def check_permutation(node: Node, nodes: Sequence[Node]) -> None:
+    """Check that what a `permute` opens in random order is a permutation whatever the data: what `argsort` or `lexsort`
+    gave, maybe in the clear at one party. Raises `PlanError` PLAN-012.
+    """
+    if node.op != "permute":
+        return
+    index = nodes[node.inputs[0]]
+    if index.op == "share":
+        index = nodes[index.inputs[0]]
+    along = node.attrs["axis"] if len(index.type.shape) > 1 else 0
+    if index.op not in ("argsort", "lexsort") or index.attrs["axis"] != along:
+        raise PlanError(
+            "PLAN-012",
+            f"`permute` got positions that `{index.op}` computes",
+            expected="the result of `argsort` or `lexsort` along the same axis, which is a permutation for certain",
+            next="take the `argsort` of the positions' `argsort`, which is the same permutation if they are one; inside"
+            " a loop, sort inside",
+        )
 
 
 def infer_repeat(types: Types, attrs: Attrs) -> tuple[TensorType, ...]:
@@ -696,13 +729,17 @@ def _flip(types: Types, attrs: Attrs) -> Result:
 
 def _ordered(op: str, types: Types, attrs: Attrs) -> int:
     _numeric(op, types)
+    _known_strategy(op, attrs)
+    return types[0].shape[_axis(op, attrs["axis"], len(types[0].shape))]
+
+
+def _known_strategy(op: str, attrs: Attrs) -> None:
     if attrs["strategy"] not in SORT_STRATEGIES:
         raise PlanError(
             "PLAN-006",
             f"attribute `strategy` of `{op}` is unknown",
             expected=", ".join(f"{name} ({what})" for name, what in SORT_STRATEGIES.items()),
         )
-    return types[0].shape[_axis(op, attrs["axis"], len(types[0].shape))]
 
 
 def _sort(types: Types, attrs: Attrs) -> Result:
@@ -713,6 +750,80 @@ def _sort(types: Types, attrs: Attrs) -> Result:
 def _argsort(types: Types, attrs: Attrs) -> Result:
     n = _ordered("argsort", types, attrs)
     return INT64, types[0].shape, Interval(0, max(n - 1, 0))
+
+
+def _lexsort(types: Types, attrs: Attrs) -> Result:
+    axis = _axis("lexsort", attrs["axis"], len(types[0].shape))
+    for t in types:
+        _ordered("lexsort", [t], attrs)
+    _same_shape("lexsort", types)
+    _directions("lexsort", attrs, len(types))
+    return INT64, types[0].shape, Interval(0, max(types[0].shape[axis] - 1, 0))
+
+
+def _sort_by(types: Types, attrs: Attrs) -> list[Result]:
+    count = attrs["keys"]
+    if not 1 <= count < len(types):
+        raise PlanError(
+            "PLAN-006",
+            "attribute `keys` of `sort_by` is out of range",
+            expected="one or more keys, then other operands",
+        )
+    keys, payload = types[:count], types[count:]
+    for t in keys:
+        _numeric("sort_by", [t])
+    _known_strategy("sort_by", attrs)
+    _same_shape("sort_by", keys)
+    _directions("sort_by", attrs, count)
+    if len(keys[0].shape) != 1 or any(t.shape[:1] != keys[0].shape for t in payload):
+        shapes = ", ".join(str(list(t.shape)) for t in types)
+        raise _shape_error("sort_by", f"got shapes {shapes}", "keys with one axis, and a row for each key")
+    return [_same([t], attrs) for t in payload]
+
+
+def _permute(types: Types, attrs: Attrs) -> Result:
+    index, x = types
+    axis = _axis("permute", attrs["axis"], len(x.shape))
+    if index.shape not in (x.shape, x.shape[axis : axis + 1]):
+        raise _shape_error(
+            "permute",
+            f"got positions of shape {list(index.shape)} for axis {axis} of {list(x.shape)}",
+            "one position for each element along the axis, or for each element",
+        )
+    return _same([x], attrs)
+
+
+def _topk(types: Types, attrs: Attrs) -> list[Result]:
+    n = _ordered("topk", types, attrs)
+    x, axis, k = types[0], attrs["axis"], attrs["k"]
+    if not 0 <= k <= n:
+        raise PlanError("PLAN-006", f"attribute `k` of `topk` is out of range, for {n} elements", expected=f"0 to {n}")
+    shape = (*x.shape[:axis], k, *x.shape[axis + 1 :])
+    return [(x.dtype, shape, x.interval), (INT64, shape, Interval(0, max(n - 1, 0)))]
+
+
+def _order_statistics(types: Types, attrs: Attrs) -> Result:
+    n = _ordered("order_statistics", types, attrs)
+    x, axis, ranks = types[0], attrs["axis"], attrs["ranks"]
+    if list(ranks) != sorted(set(ranks)) or (ranks and not 0 <= ranks[0] <= ranks[-1] < n):
+        raise PlanError(
+            "PLAN-006",
+            "attribute `ranks` of `order_statistics` is malformed",
+            expected=f"different ranks from 0 to {n - 1}, in rising order" if n else "no ranks: there are no elements",
+        )
+    return x.dtype, (*x.shape[:axis], len(ranks), *x.shape[axis + 1 :]), x.interval
+
+
+def _same_shape(op: str, types: Types) -> None:
+    if len({t.shape for t in types}) > 1:
+        raise _shape_error(op, f"got keys of shapes {', '.join(str(list(t.shape)) for t in types)}", "one shape")
+
+
+def _directions(op: str, attrs: Attrs, keys: int) -> None:
+    if len(attrs["descending"]) != keys or not set(attrs["descending"]) <= {0, 1}:
+        raise PlanError(
+            "PLAN-006", f"attribute `descending` of `{op}` is malformed", expected="0 or 1 for each key: 1 to turn it"
+        )
 
 
 def _structural(_: Types, __: Attrs) -> Result:
@@ -727,6 +838,12 @@ SORT_STRATEGIES: Final[dict[str, str]] = {
     "position: a random pattern that does not depend on the data",
 }
 """Ways to sort, with what each opens: a choice that discloses more must be in the plan before it is signed."""
+
+SELECTION_OPENS: Final = (
+    SORT_STRATEGIES["shuffle"] + "; it shows which of the shuffled rows are selected, and nothing of their values"
+)
+PERMUTATION_OPENS: Final = "opens the positions in randomly shuffled order: a random permutation whatever they are"
+"""What else is opened, in the same words as the ways to sort."""
 
 _ORDER: Final[dict[str, AttrKind]] = {"axis": "int", "descending": "bool", "strategy": "str"}
 _REDUCE: Final[dict[str, AttrKind]] = {"axis": "ints", "keepdims": "bool"}
@@ -918,6 +1035,49 @@ _SPECS: Final = (
     OpSpec(
         "argsort", 1, "The positions that sort along one axis.", "the order of {0}", _argsort, _ORDER, low_bits="hidden"
     ),
+    OpSpec(
+        "lexsort",
+        None,
+        "The positions that sort along one axis by several keys, of which the first is the most significant.",
+        "the order sorted by {all}",
+        _lexsort,
+        {"axis": "int", "descending": "ints", "strategy": "str"},
+        low_bits="hidden",
+    ),
+    OpSpec(
+        "sort_by",
+        None,
+        "Rows in the order of one or several keys; operands are the keys, the most significant first, then the rows.",
+        "rows sorted by {all}",
+        _sort_by,
+        {"descending": "ints", "keys": "int", "strategy": "str"},
+        several=True,
+    ),
+    OpSpec(
+        "permute",
+        2,
+        "Elements along one axis at secret positions, which are a permutation.",
+        "{1} rearranged by {0}",
+        _permute,
+        {"axis": "int"},
+    ),
+    OpSpec(
+        "topk",
+        1,
+        "The k largest or smallest elements along one axis, the outermost first, and their positions.",
+        "the {k} {extreme} of {0}",
+        _topk,
+        {"axis": "int", "k": "int", "largest": "bool", "strategy": "str"},
+        several=True,
+    ),
+    OpSpec(
+        "order_statistics",
+        1,
+        "The elements of some ranks along one axis: 0 is the smallest.",
+        "{0}",
+        _order_statistics,
+        {"axis": "int", "ranks": "ints", "strategy": "str"},
+    ),
     # regions
     OpSpec(
         "repeat",
@@ -926,8 +1086,16 @@ _SPECS: Final = (
         "the outcome of a loop over {all}",
         _structural,
         {"trips": "int", "body": "region"},
+        several=True,
     ),
-    OpSpec("result", 1, "One carried value after the last trip of a `repeat`.", "{0}", _structural, {"index": "int"}),
+    OpSpec(
+        "result",
+        1,
+        "One of several results: of a `repeat`, a carried value after the last trip.",
+        "{0}",
+        _structural,
+        {"index": "int"},
+    ),
     OpSpec(
         "param",
         0,

@@ -350,8 +350,11 @@ class Reader:
         if linear.base != Base("value", node.id):
             return self._multiplied(linear, depth)
         if node.op == "result":
-            return self._loop(node, depth)
-        if "axis" in OPS[node.op].schema and node.op not in ("concat", "stack", "take"):
+            return self._loop(node, depth) if self._nodes[node.inputs[0]].op == "repeat" else self._one_of(node, depth)
+        if node.op == "lexsort":
+            order = self._keys(node, node.inputs, depth)
+            return None if order is None else Text(f"the order {order}", True)
+        if "axis" in OPS[node.op].schema and node.op not in ("concat", "stack", "take", "permute"):
             return self._reduction(node, linear, depth)
         return self._operation(node, depth)
 
@@ -413,6 +416,27 @@ class Reader:
         times = "once" if trips == 1 else f"{trips} times"
         return Text(f"{which} of a loop that starts from {start} and {times} sets it to {step}", True)
 
+    def _one_of(self, node: Node, depth: int) -> Text | None:
+        """One result of a `topk` or `sort_by`."""
+        source, k = self._nodes[node.inputs[0]], node.attrs["index"]
+        if source.op == "topk":
+            text = self._reduction(source, self._linear[source.id], depth)
+            return text if text is None or k == 0 else Text(f"the positions of {text.words}", True)
+        keys = self._keys(source, source.inputs[: source.attrs["keys"]], depth)
+        rows = self._part(source.inputs[source.attrs["keys"] + k], depth - 1)
+        return None if keys is None or rows is None else Text(f"{rows} {keys}", True)
+
+    def _keys(self, node: Node, keys: Sequence[int], depth: int) -> str | None:
+        """How the keys of a sort order."""
+        parts = []
+        for key, descending in zip(keys[:PARTS_MAX], node.attrs["descending"], strict=False):
+            words = self._part(key, depth - 1)
+            if words is None:
+                return None
+            parts.append(f"{words}, descending" if descending else words)
+        more = [f"{len(keys) - len(parts)} more keys"] if len(keys) > len(parts) else []
+        return f"sorted by {'; then by '.join([*parts, *more])}"
+
     def _multiplied(self, linear: Linear, depth: int) -> Text | None:
         base = linear.base
         if base.kind == "product":
@@ -468,7 +492,10 @@ class Reader:
                 template = "the fraction of cases where {0}" if mean else "the number of cases where {0}"
             elif mean:
                 template = "the mean of {0}"
-        return Text(template.format(of) + along, True)
+        if node.op == "order_statistics":
+            n = self._nodes[node.inputs[0]].type.shape[axes[0]]
+            return Text(f"{_rank_words(node.attrs['ranks'], n)} of {template.format(of)}{along}", True)
+        return Text(template.format(of, **_counted(node)) + along, True)
 
     def _over(self, node_id: int, axes: tuple[int, ...], depth: int, bits: bool = False) -> tuple[str, str] | None:
         """The words of what is reduced, and along which of its axes, or how many at a time."""
@@ -495,6 +522,25 @@ class Reader:
         if not told:
             return words, ""
         return words, f" along {'axis' if len(found) == 1 else 'axes'} {' and '.join(map(str, sorted(found)))}"
+
+
+def _rank_words(ranks: tuple[int, ...], n: int) -> str:
+    """Which of n elements in rising order."""
+    if not ranks:
+        return "none"
+    if ranks == tuple(range((n - 1) // 2, n // 2 + 1)):
+        return "the median" if n % 2 else "the two middle values"
+    numbers = [str(rank + 1) for rank in ranks]
+    return (
+        f"the value{'s' if len(ranks) > 1 else ''} number {listing(numbers[:PARTS_MAX], len(numbers))} in rising order"
+    )
+
+
+def _counted(node: Node) -> dict[str, str]:
+    """How many elements an operation picks by their order, and which."""
+    if node.op == "topk":
+        return {"k": str(node.attrs["k"]), "extreme": "largest" if node.attrs["largest"] else "smallest"}
+    return {}
 
 
 def _counts(constant: Node) -> bool:

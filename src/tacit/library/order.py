@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How rows compare by several keys: the first key that differs decides, and of equal rows their position does.
+
+Consecutive keys are joined into one word where their ranges leave room, so that one comparison settles them; words are
+compared all at once, and equalities say which of the outcomes counts. Nothing is opened here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from tacit.protocols.blackbox import BlackBox
+from tacit.protocols.exchange import gather
+from tacit.protocols.shares import Arith, Bits
+
+Signs: TypeAlias = Coroutine[Any, Any, Bits]
+
+WORD: Final = 2**63
+"""Differences of values from fewer than so many keep their sign."""
+LOW_WORD: Final = 2**62
+"""As many may stand in a word behind another."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A column to sort by. `bounds` are limits of its values: beyond them rows may compare in circles."""
+
+    values: Arith
+    bounds: tuple[int, int]
+    descending: bool = False
+
+
+@dataclass(frozen=True)
+class Words:
+    """Rows as words that compare as they do, the first being the most significant, all ascending.
+
+    `wide` says of which words differences may leave the ring; `bits` limits the last one: 0 <= word < 2^bits.
+    """
+
+    columns: tuple[Arith, ...]
+    wide: tuple[bool, ...]
+    bits: int
+
+
+def positions(box: BlackBox, shape: tuple[int, ...]) -> Arith:
+    """Of each element its place along axis 0."""
+    places = np.arange(shape[0], dtype=np.uint64).reshape(shape[0], *[1] * (len(shape) - 1))
+    return box.constant(np.ascontiguousarray(np.broadcast_to(places, shape)))
+
+
+def joined(box: BlackBox, keys: Sequence[Key], position: Arith) -> Words:
+    """Keys, the most significant first, and the position along axis 0 as the fewest words that can be. Local."""
+    bits = max((position.shape[0] - 1).bit_length(), 1)
+    columns, bounds = [], []
+    for key in keys:
+        lo, hi = key.bounds
+        # ~x turns the order of all int64 around, the least one included.
+        columns.append(box.add_public(-key.values, -1 % 2**64) if key.descending else key.values)
+        bounds.append((~hi, ~lo) if key.descending else (lo, hi))
+    columns.append(position)
+    bounds.append((0, 2**bits - 1))
+    widths = [hi - lo + 1 for lo, hi in bounds]
+    groups = _groups(widths, WORD)
+    if len(groups) > 1:
+        groups = _groups(widths, LOW_WORD)
+        alone = _groups(widths[:-1], LOW_WORD)
+        if len(alone) < len(groups):
+            # A word more in any case: the shorter it is, the cheaper.
+            groups = [*alone, range(len(keys), len(keys) + 1)]
+    words = []
+    for group in groups:
+        first, *rest = group
+        word = columns[first]
+        if widths[first] <= WORD:
+            word = box.add_public(word, -bounds[first][0] % 2**64)
+        for k in rest:
+            word = word * widths[k] + box.add_public(columns[k], -bounds[k][0] % 2**64)
+        words.append(word)
+    sizes = [prod(widths[k] for k in group) for group in groups]
+    return Words(tuple(words), tuple(size > WORD for size in sizes), (sizes[-1] - 1).bit_length())
+
+
+async def separated(box: BlackBox, key: Key, words: Arith, bits: int) -> tuple[Arith, Arith]:
+    """(values, positions) from single words that one key and positions of that many bits were joined to."""
+    planes = await box.a2b(words, 63)
+    places, ranks = await gather(box.b2a(planes[:bits]), box.b2a(planes[bits:]))
+    lo, hi = key.bounds
+    return box.add_public(-ranks, hi % 2**64) if key.descending else box.add_public(ranks, lo % 2**64), places
+
+
+def _groups(widths: Sequence[int], room: int) -> list[range]:
+    """Consecutive columns that fit one word each, from the last one on."""
+    groups: list[range] = []
+    end = len(widths)
+    while end:
+        start = end - 1
+        while start and prod(widths[start - 1 : end]) <= room:
+            start -= 1
+        groups.insert(0, range(start, end))
+        end = start
+    return groups
+
+
+async def before(
+    box: BlackBox, words: Words, differences: Sequence[Arith], signs: Sequence[tuple[Signs, Signs]]
+) -> Bits:
+    """1 where a row comes before another, by the `differences` of their words.
+
+    For each wide word `signs` gives the sign bits of both rows' words. One sign bit if there is one word; one
+    lexicographic comparison if there are two; for each word more a sign bit, an equality and an AND, and for each wide
+    word an AND, the ANDs one after another.
+    """
+    count = len(differences)
+    if count == 1:
+        return await box.msb(differences[0])
+    wide = [k for k in range(count) if words.wide[k]]
+    found = await gather(
+        *(box.msb(differences[k]) for k in range(count - 2)),
+        box.precedes(differences[-2], differences[-1], words.bits),
+        *(box.is_zero(differences[k]) for k in range(count - 2)),
+        *(sign for pair in signs for sign in pair),
+    )
+    less: list[Bits] = found[: count - 1]
+    equal = found[count - 1 : 2 * count - 3]
+    sides = found[2 * count - 3 :]
+    fixed = await gather(
+        *(_unwrapped(box, less[k], sides[2 * i], sides[2 * i + 1]) for i, k in enumerate(wide)),
+    )
+    for k, bit in zip(wide, fixed, strict=True):
+        less[k] = bit
+    result = less[-1]
+    for k in reversed(range(count - 2)):
+        result = less[k] ^ await box.and_(equal[k], result)
+    return result
+
+
+async def _unwrapped(box: BlackBox, less: Bits, sign: Bits, other: Bits) -> Bits:
+    # The difference can have wrapped only between values of different signs, and then the sign decides.
+    fixed: Bits = less ^ await box.and_(sign ^ other, sign ^ less)
+    return fixed
