@@ -15,6 +15,7 @@ import numpy as np
 
 from tacit.engine.call import Call, Value
 from tacit.engine.operations import HANDLERS
+from tacit.engine.rows import SEVERAL
 from tacit.errors import RunError
 from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array
 from tacit.plan.nodes import all_nodes
@@ -139,12 +140,14 @@ class _Execution:
             case "repeat":
                 return await self._repeat(node, [values[i] for i in node.inputs])
             case "result":
-                return values[node.inputs[0]][node.attrs["index"]]
+                several = values[node.inputs[0]]
+                return None if several is None else several[node.attrs["index"]]
         box = self._box_for(node)
         if box is None:
             return None
         operands = tuple(values[i] for i in node.inputs)
-        return await HANDLERS[node.op](Call(box, operands, types, node.type, node.attrs, self._proven))
+        call = Call(box, operands, types, node.type, node.attrs, self._proven)
+        return await (SEVERAL[node.op] if node.op in SEVERAL else HANDLERS[node.op])(call)
 
     def _as_value(self, raw: U64Array, type: TensorType) -> Value:
         if type.dtype.kind == "bool":

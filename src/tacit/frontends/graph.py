@@ -27,6 +27,7 @@ from tacit.plan import (
     constant_array,
     defaults,
     infer,
+    infer_results,
     join,
 )
 
@@ -72,13 +73,24 @@ def record(op: str, *inputs: Record, **attrs: Attr) -> Record:
 
     Raises `PlanError` as the plan's typing rules do: where the user's line is, not when the plan is built.
     """
+    return _recorded(op, inputs, attrs)[0]
+
+
+def record_several(op: str, *inputs: Record, **attrs: Attr) -> list[Record]:
+    """Record one operation with several results, and one record for each of them. Raises `PlanError` as `record`."""
+    node, types = _recorded(op, inputs, attrs)
+    return [Record("result", (node,), {"index": k}, t) for k, t in enumerate(types)]
+
+
+def _recorded(op: str, inputs: tuple[Record, ...], attrs: Mapping[str, Attr]) -> tuple[Record, tuple[TensorType, ...]]:
     exact = {"exact": True} if "exact" in OPS[op].schema else {}
     full = Attrs({**defaults(op), **attrs, **exact})
     types: Iterable[TensorType] = [i.type for i in inputs]
     if join(t.home for t in types) == Secret():
         # The builder will put a `share` in front of these.
         types = [_at(t, Secret()) if isinstance(t.home, Private) else t for t in types]
-    return Record(op, inputs, attrs, infer(op, list(types), full))
+    results = infer_results(op, list(types), full)
+    return Record(op, inputs, attrs, results[0]), results
 
 
 def constant(values: NDArray[Any], dtype: DType) -> Record:
@@ -143,7 +155,7 @@ def write(scope: PlanBuilder | RegionBuilder, outputs: Sequence[Record]) -> list
 
 
 def _write(scope: PlanBuilder | RegionBuilder, outputs: Sequence[Record], ids: dict[Record, list[int]]) -> list[int]:
-    """As `write`, where `ids` holds what is written already: of each record its values, several for a loop."""
+    """As `write`, where `ids` holds what is written already: of each record its value, or its several results."""
     items = needed(outputs, stop=ids)
     uses = Counter([*outputs, *(i for item in items for i in item.inputs)])
     merged = {i.inputs[0]: i for i in items if i.inputs and uses[i.inputs[0]] == 1 and _truncate_together(i)}
@@ -155,6 +167,8 @@ def _write(scope: PlanBuilder | RegionBuilder, outputs: Sequence[Record], ids: d
             ids[item] = _write_loop(scope, item, operands)
         elif item.op == "result":
             ids[item] = [ids[item.inputs[0]][item.attrs["index"]]]
+        elif OPS[item.op].several:
+            ids[item] = scope.several(item.op, operands, **item.attrs)
         elif operands or not item.inputs:
             ids[item] = [scope.add(item.op, operands, **item.attrs)]
         else:

@@ -12,7 +12,7 @@ from math import e, inf, nan, pi
 from typing import Any, Final
 
 from tacit.errors import InputError
-from tacit.frontends import arithmetic, reductions, shaping
+from tacit.frontends import arithmetic, groups, reductions, shaping
 from tacit.frontends.array import API_VERSION, Owner, SecretArray
 from tacit.frontends.creation import Creation
 from tacit.frontends.encoding import as_dtype
@@ -184,6 +184,11 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
         " tensordot var vecdot",
     ),
     **_table(
+        groups,
+        "bincount compress expand fill_forward one_hot run_ends run_lengths run_starts run_sums running_all running_any"
+        " running_max running_min running_sum segment_sum unique_padded",
+    ),
+    **_table(
         shaping,
         "broadcast_arrays broadcast_to concat diff expand_dims flip getitem matrix_transpose moveaxis permute_dims"
         " repeat reshape roll squeeze stack take tril triu unstack",
@@ -199,7 +204,31 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
 }
 """Functions on arrays of any program, by their names in the namespace."""
 
-EXTRA: Final = ("assume", "conv2d", "fixed", "getitem", "rsqrt", "sigmoid", "softmax")
+EXTRA: Final = (
+    "assume",
+    "bincount",
+    "compress",
+    "conv2d",
+    "expand",
+    "fill_forward",
+    "fixed",
+    "getitem",
+    "one_hot",
+    "rsqrt",
+    "run_ends",
+    "run_lengths",
+    "run_starts",
+    "run_sums",
+    "running_all",
+    "running_any",
+    "running_max",
+    "running_min",
+    "running_sum",
+    "segment_sum",
+    "sigmoid",
+    "softmax",
+    "unique_padded",
+)
 """Names beyond the standard (`getitem` is what `x[index]` calls)."""
 
 _BITWISE: Final = "the bits of a secret integer are costly to reach; on bool use the logical functions"

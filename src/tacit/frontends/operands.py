@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tacit.errors import InputError, SecretError
 from tacit.frontends.array import Owner, SecretArray
 from tacit.frontends.encoding import as_public, decode, natural_dtype
-from tacit.frontends.graph import constant, constant_values, record
+from tacit.frontends.graph import constant, constant_values, record, record_several
 from tacit.plan import BOOL, FIXED, INT64, Attr, DType
 
 Operand: TypeAlias = Any
@@ -49,6 +49,12 @@ def owner_of(operands: Iterable[object]) -> Owner:
 def apply(op: str, *operands: SecretArray, **attrs: Attr) -> SecretArray:
     """The result of one operation of the plan language. Raises `PlanError` as its typing rule does."""
     return SecretArray(operands[0].program, record(op, *(x.node for x in operands), **attrs))
+
+
+def apply_several(op: str, *operands: SecretArray, **attrs: Attr) -> list[SecretArray]:
+    """The results of one operation of the plan language with several. Raises `PlanError` as its typing rule does."""
+    owner = operands[0].program
+    return [SecretArray(owner, r) for r in record_several(op, *(x.node for x in operands), **attrs)]
 
 
 def public(owner: Owner, values: object, dtype: DType | None = None) -> SecretArray:

@@ -7,7 +7,7 @@ from tacit.plan.functions import FUNCTION_BOUNDS, FunctionBound
 from tacit.plan.graph import Plan, PlanBuilder, RegionBuilder
 from tacit.plan.indexing import normalise_index, numpy_index
 from tacit.plan.nodes import Attr, Attrs, Graph, Node, Region
-from tacit.plan.ops import OPS, OpSpec, constant_array, defaults, infer, product_shift, truncates
+from tacit.plan.ops import OPS, OpSpec, constant_array, defaults, infer, infer_results, product_shift, truncates
 from tacit.plan.types import (
     BOOL,
     FIXED,
@@ -69,6 +69,7 @@ __all__ = [
     "defaults",
     "fixed",
     "infer",
+    "infer_results",
     "join",
     "normalise_index",
     "numpy_index",

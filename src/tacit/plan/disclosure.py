@@ -2,8 +2,9 @@
 """What running a plan tells to whom, in plain words, and what the plan takes on trust.
 
 The list is complete by construction: only a `reveal` node widens a home, shapes are public, a sort by the strategy
-"shuffle" opens how shuffled rows compare, and everything else a party sees is masked. What the plan itself says
-(constants, numbers of trips, names) is public to its readers.
+"shuffle" opens how shuffled rows compare, what moves rows by a secret permutation opens where a shuffle puts them, and
+everything else a party sees is masked. What the plan itself says (constants, numbers of trips, names) is public to its
+readers.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from tacit.plan.attributes import STR_MAX
-from tacit.plan.nodes import Graph, Node, all_nodes
-from tacit.plan.ops import SORT_STRATEGIES
+from tacit.plan.nodes import Graph, Node, all_nodes, made_from
+from tacit.plan.ops import MOVES, MOVES_OPEN, SORT_STRATEGIES
 from tacit.plan.types import BOOL, Interval, Secret, TensorType
 from tacit.plan.words import NAME_MAX, PARTS_MAX, Reader, input_name, listing, quoted
 
@@ -87,7 +88,11 @@ def disclosures(graph: Graph) -> tuple[Disclosure, ...]:
 
 
 def opens(node: Node) -> bool:
-    """Whether an operation other than `reveal` opens something: a sort of secrets by comparisons of shuffled rows."""
+    """Whether an operation other than `reveal` opens something: a sort of secrets by comparisons of shuffled rows, or
+    a secret permutation of them.
+    """
+    if node.op in MOVES:
+        return any(t.home == Secret() and t.size > 0 and t.shape[0] > 1 for t in node.types)
     if node.op not in ("sort", "argsort") or node.attrs["strategy"] == "network":
         return False
     t = node.type
@@ -99,9 +104,11 @@ def _openings(graph: Graph, reader: Reader) -> list[Disclosure]:
     found = []
     for node, times in all_nodes(graph.nodes):
         if opens(node):
-            how = SORT_STRATEGIES[node.attrs["strategy"]]
+            how = MOVES_OPEN if node.op in MOVES else SORT_STRATEGIES[node.attrs["strategy"]]
+            # Flags come before the rows that are moved.
+            moved = node.inputs[1 if node.op in MOVES else 0]
             if id(node) in inside:
-                what = f"{node.op} of {reader.describe(node.inputs[0])} (%{node.id})"
+                what = f"{node.op} of {reader.describe(moved)} (%{node.id})"
             else:
                 what = f"{node.op} of a value in a loop (%{node.id}), in each of {times} trips"
             found.append(Disclosure("opening", f"{what}: {how}", None, "everyone", "", node.id, node.type))
@@ -125,7 +132,7 @@ def sources(graph: Graph, node_id: int) -> tuple[Node, ...]:
     """The `input` nodes that a node depends on, in order."""
     seen, stack = {node_id}, [node_id]
     while stack:
-        for i in graph.nodes[stack.pop()].inputs:
+        for i in made_from(graph.nodes, graph.nodes[stack.pop()]):
             if i not in seen:
                 seen.add(i)
                 stack.append(i)

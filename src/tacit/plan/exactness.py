@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeAlias
 
-from tacit.plan.nodes import Node
+from tacit.plan.nodes import Node, made_from
 from tacit.plan.ops import keeps_low_bits, truncates
 
 Path: TypeAlias = tuple[int, ...]
@@ -55,6 +55,8 @@ def _behind(path: Path, node: Node, scopes: dict[Path, tuple[Node, ...]]) -> lis
     """The values whose low bits can be read off the low bits of this one."""
     if node.op == "result":
         loop = scopes[path][node.inputs[0]]
+        if loop.op != "repeat":
+            return [(path, i) for i in made_from(scopes[path], node)]
         return [((*path, loop.id), loop.attrs["body"].outputs[node.attrs["index"]])]
     if node.op == "param":
         outside, index = path[:-1], node.attrs["index"]

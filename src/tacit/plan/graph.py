@@ -121,6 +121,11 @@ class _Scope:
             self._known[key] = node.id
         return self._known[key]
 
+    def several(self, op: str, inputs: Sequence[int], **attrs: Attr) -> list[int]:
+        """Add an operation with several results and return an id for each of them. Raises `PlanError` as `add` does."""
+        node = self.add(op, inputs, **attrs)
+        return [self.add("result", [node], index=k) for k in range(len(self._node(node).types))]
+
     def constant(self, values: ArrayLike, dtype: DType | None = None) -> int:
         """Add a public array. By default bool stays bool, integers become int64 and floats fixed(18), rounded to the
         nearest multiple of 2^-f.

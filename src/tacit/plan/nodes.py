@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, Union
 
@@ -53,7 +53,8 @@ class Attrs(Mapping[str, Any]):
 class Node:
     """One operation: `id` is its position in the graph, `inputs` are ids of earlier nodes.
 
-    `types` has one entry, except for `repeat`, which has one for each carried value; `result` nodes pick them apart.
+    `types` has one entry, except for `repeat`, which has one for each carried value, and for operations with several
+    results; `result` nodes pick them apart.
     """
 
     id: int
@@ -96,6 +97,14 @@ def all_nodes(nodes: tuple[Node, ...], trips: int = 1) -> Iterator[tuple[Node, i
         yield node, trips
         if node.op == "repeat":
             yield from all_nodes(node.attrs["body"].nodes, trips * node.attrs["trips"])
+
+
+def made_from(nodes: Sequence[Node], node: Node) -> tuple[int, ...]:
+    """The operands that a value comes from. Of several results that are no loop's, the first operand and its own."""
+    if node.op != "result" or nodes[node.inputs[0]].op == "repeat":
+        return node.inputs
+    operands = nodes[node.inputs[0]].inputs
+    return operands[0], operands[1 + node.attrs["index"]]
 
 
 def live(nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> set[int]:

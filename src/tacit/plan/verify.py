@@ -16,7 +16,7 @@ from tacit.plan.canonical import DEPTH_MAX, NODES_MAX, digest, encode
 from tacit.plan.disclosure import Disclosure, disclosures, opens
 from tacit.plan.exactness import make_exact
 from tacit.plan.nodes import Graph, Node, Region, all_nodes, live
-from tacit.plan.ops import infer_node, spec_of
+from tacit.plan.ops import OPS, infer_node, spec_of
 from tacit.plan.types import Private, Secret, TensorType
 
 PARTIES_MAX: Final = 256
@@ -124,7 +124,7 @@ def _check_nodes(nodes: tuple[Node, ...], parties: int, depth: int) -> int:
             count += _check_nodes(body.nodes, parties, depth + 1)
             if not all(type(i) is int and 0 <= i < len(body.nodes) for i in body.outputs):
                 raise _order("a loop's output is no node of its body")
-            if any(body.nodes[i].op == "repeat" for i in body.outputs):
+            if any(OPS[body.nodes[i].op].several for i in body.outputs):
                 raise _order("a loop's output is a loop and not a `result` of it")
             _check_use(body.nodes, body.outputs)
         inferred = infer_node(node.op, [nodes[i] for i in node.inputs], node.attrs)
@@ -188,8 +188,8 @@ def _check_outputs(graph: Graph) -> None:
     for label, node in graph.outputs:
         if not is_clean_text(label) or not label.strip():
             raise _header("an output has no printable label", "printable text of 1 to 500 characters")
-        if type(node) is not int or not 0 <= node < len(graph.nodes) or graph.nodes[node].op == "repeat":
-            raise _header(f"output `{label}` is no value of the plan", "a node other than `repeat`")
+        if type(node) is not int or not 0 <= node < len(graph.nodes) or OPS[graph.nodes[node].op].several:
+            raise _header(f"output `{label}` is no value of the plan", "a node with one result, which `repeat` is not")
         if graph.nodes[node].type.home == Secret():
             raise _header(
                 f"output `{label}` is secret",
