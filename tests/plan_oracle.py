@@ -7,6 +7,7 @@ also tests the intervals. Truncation is the floor.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ SIMPLE: dict[str, Any] = {
 }
 PRODUCTS: dict[str, Any] = {"mul": np.multiply, "square": np.square, "matmul": np.matmul}
 REDUCE = {"sum": np.sum, "max": np.max, "min": np.min, "any": np.any, "all": np.all}
+RUNNING = {"running_max": np.maximum, "running_min": np.minimum}
+RUNNING |= {"running_any": np.maximum, "running_all": np.minimum}
 FUNCTIONS: dict[str, Any] = {
     "exp": lambda x, f: np.exp(np.clip(x, -f * np.log(2), min(20, (59 - f) * np.log(2)))),
     "log": lambda x, f: np.log(np.maximum(x, 2.0**-f)),
@@ -83,6 +86,9 @@ def evaluate(node: Node, values: Mapping[int, Any], nodes: tuple[Node, ...], bin
         out = bindings[node.attrs["name"]]
     elif node.op == "constant":
         out = constant_array(node.attrs)
+    elif node.op in SEVERAL:
+        flags, *columns = args
+        return [SEVERAL[node.op](flags != 0, x) for x in columns]
     else:
         out = compute(node, args, [nodes[i].type for i in node.inputs])
     out = np.asarray(out, dtype=np.int64)
@@ -136,6 +142,15 @@ def compute(node: Node, args: list[Any], types: list[Any]) -> Any:
         return np.sort(x, axis=attrs["axis"]) * (-1 if attrs["descending"] else 1)
     if op == "lexsort":
         return lexsort(args, attrs["descending"], attrs["axis"])
+    if op in ("run_starts", "run_ends"):
+        differ = [(x[1:] != x[:-1]).any(axis=tuple(range(1, x.ndim))) for x in args]
+        edge = [np.ones(min(len(args[0]), 1), bool)]
+        changes = [np.logical_or.reduce(differ)]
+        return np.concatenate(edge + changes if op == "run_starts" else changes + edge)
+    if op == "one_hot":
+        return np.eye(attrs["size"], dtype=np.int64)[args[0]]
+    if op in RUNNING:
+        return by_run(RUNNING[op])(*args)
     return rearrange(op, attrs, args)
 
 
@@ -198,6 +213,51 @@ def rearrange(op: str, attrs: Any, args: list[Any]) -> Any:
                 return np.take_along_axis(rows, index, axis=attrs["axis"])
             return np.take(rows, index, axis=attrs["axis"])
     raise AssertionError(op)
+
+
+def runs(starts: Any) -> list[slice]:
+    at = [i for i in range(len(starts)) if starts[i] or i == 0]
+    return [slice(i, j) for i, j in pairwise([*at, len(starts)])]
+
+
+def by_run(ufunc: Any) -> Any:
+    def function(starts: Any, x: Any) -> Any:
+        return np.concatenate([np.empty_like(x[:0]), *(ufunc.accumulate(x[run], axis=0) for run in runs(starts))])
+
+    return function
+
+
+def compress(flags: Any, x: Any) -> Any:
+    return np.concatenate([x[flags], np.zeros_like(x[~flags])])
+
+
+def expand(flags: Any, x: Any) -> Any:
+    out = np.zeros((len(flags), *x.shape[1:]), np.int64)
+    at = np.flatnonzero(flags)[: len(x)]
+    out[at] = x[: len(at)]
+    return out
+
+
+def fill_forward(flags: Any, x: Any) -> Any:
+    latest = np.maximum.accumulate(np.where(flags, np.arange(1, len(x) + 1), 0))
+    return np.concatenate([np.zeros_like(x[:1]), x])[latest]
+
+
+def run_sums(starts: Any, x: Any) -> Any:
+    out = np.zeros_like(x)
+    for k, run in enumerate(runs(starts)):
+        out[k] = x[run].sum(axis=0)
+    return out
+
+
+SEVERAL: dict[str, Any] = {
+    "compress": compress,
+    "expand": expand,
+    "fill_forward": fill_forward,
+    "run_sums": run_sums,
+    "running_sum": by_run(np.add),
+}
+"""Operations with several results: what each does to one array."""
 
 
 def multiplications(plan: Plan) -> list[Node]:

@@ -90,6 +90,34 @@ def integers(o: Oracle) -> list[SecretArray]:
         abs(c) + xp.sign(c),
         xp.cumulative_sum(c, axis=1),
         loop(3, lambda v: (v + b).clip(-200, 200), a * 1, ranges=[(-200, 200)]),
+        *rows(xp, a, b, m),
+    ]
+
+
+def rows(xp: Any, a: SecretArray, b: SecretArray, m: SecretArray) -> list[SecretArray]:
+    """Compaction, runs and groups."""
+    keys, flags = ((a + b)[:, 0] % 3).clip(0, 2), m[:, 1]
+    starts, ends = xp.run_starts(keys), xp.run_ends(keys, m[:, :2], b[:, :1] > 0)
+    few = xp.compress(flags, a, m, keys > 1, size=4)
+    return [
+        starts,
+        ends,
+        *few,
+        xp.compress(M[:, 0], a[:, 1])[0],
+        *xp.expand(flags, few[0], few[1]),
+        *xp.fill_forward(flags, a, m),
+        *xp.run_sums(starts, a, m, b[:, 1], size=5),
+        xp.run_lengths(flags),
+        *xp.running_sum(starts, a, b),
+        xp.running_max(starts, a),
+        xp.running_min(flags, b[:, 2]),
+        xp.running_any(starts, m),
+        xp.running_all(starts, m[:, 0]),
+        *xp.unique_padded(keys),
+        *xp.unique_padded(a[:, :2] % 4, size=5, strategy="shuffle"),
+        xp.segment_sum(a, keys, 3),
+        xp.bincount(keys, 4),
+        loop(2, lambda v: xp.fill_forward(v > 0, v) - 1, keys, ranges=[(-9, 9)]),
     ]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from tacit.engine.call import Call, Value
 from tacit.engine.operations import HANDLERS
+from tacit.engine.rows import SEVERAL
 from tacit.errors import RunError
 from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array
 from tacit.plan.trust import proven
@@ -145,7 +146,8 @@ class _Execution:
             return None
         operands = tuple(values[i] for i in node.inputs)
         sound = tuple(i in block.proven for i in node.inputs)
-        return await HANDLERS[node.op](Call(box, operands, types, node.type, node.attrs, sound))
+        call = Call(box, operands, types, node.type, node.attrs, sound)
+        return await (SEVERAL[node.op] if node.op in SEVERAL else HANDLERS[node.op])(call)
 
     def _as_value(self, raw: U64Array, type: TensorType) -> Value:
         if type.dtype.kind == "bool":

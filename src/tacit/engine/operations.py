@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from tacit.engine.call import Call, Handler, Several, Value
 from tacit.engine.pieces import in_pieces
-from tacit.library import aes, compare, fixed, nonlinear, reduce, select, shuffled, sort
+from tacit.library import aes, compare, fixed, groups, nonlinear, reduce, scan, select, shuffled, sort
 from tacit.library.order import Key
 from tacit.plan import numpy_index
 from tacit.protocols.blackbox import MATMUL
@@ -321,6 +322,45 @@ async def _order_statistics(c: Call) -> Value:
     return await sort.sort(c.box, key.values, axis=axis, wraps=hi - lo >= 2**63, ranks=ranks)
 
 
+def _running_extreme(function: Callable[..., Awaitable[Arith]]) -> Handler:
+    async def call(c: Call) -> Value:
+        lo, hi = c.bounds(1)
+        return await function(c.box, c.bits(0, c.types[0].shape), c.lifted(1), wraps=hi - lo >= 2**63)
+
+    return call
+
+
+def _running_quantifier(function: Callable[..., Awaitable[Bits]]) -> Handler:
+    async def call(c: Call) -> Value:
+        return await function(c.box, c.bits(0, c.types[0].shape), c.bits(1))
+
+    return call
+
+
+def _boundaries(function: Callable[..., Awaitable[Bits]]) -> Handler:
+    async def call(c: Call) -> Value:
+        columns: list[Value] = []
+        for k, t in enumerate(c.types):
+            shape = (t.shape[0], math.prod(t.shape[1:]))
+            if t.dtype.kind == "bool":
+                bits = c.bits(k, t.shape).reshape(shape)
+                columns += [_column(bits, j) for j in range(shape[1])]
+            else:
+                rows = c.lifted(k).reshape(shape)
+                columns += [rows[:, j] for j in range(shape[1])]
+        return await function(c.box, *columns)
+
+    return call
+
+
+def _column(bits: Bits, j: int) -> Bits:
+    return bits.elements(lambda p: p[:, j])
+
+
+async def _one_hot(c: Call) -> Value:
+    return await groups.one_hot(c.box, c.arith(0), c.attrs["size"])
+
+
 async def _assume(c: Call) -> Value:
     return c.values[0]
 
@@ -376,4 +416,11 @@ HANDLERS: Final[dict[str, Handler | Several]] = {
     "permute": _permute,
     "topk": _topk,
     "order_statistics": _order_statistics,
+    "run_starts": _boundaries(groups.run_starts),
+    "run_ends": _boundaries(groups.run_ends),
+    "running_max": _running_extreme(scan.maximum),
+    "running_min": _running_extreme(scan.minimum),
+    "running_any": _running_quantifier(scan.any_),
+    "running_all": _running_quantifier(scan.all_),
+    "one_hot": _one_hot,
 }

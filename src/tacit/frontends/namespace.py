@@ -12,7 +12,7 @@ from math import e, inf, nan, pi
 from typing import Any, Final
 
 from tacit.errors import InputError
-from tacit.frontends import arithmetic, cipher, ordering, reductions, shaping
+from tacit.frontends import arithmetic, cipher, groups, ordering, reductions, shaping
 from tacit.frontends.array import API_VERSION, Owner, SecretArray
 from tacit.frontends.creation import Creation
 from tacit.frontends.encoding import as_dtype
@@ -185,6 +185,11 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
         " tensordot var vecdot",
     ),
     **_table(
+        groups,
+        "bincount compress expand fill_forward one_hot run_ends run_lengths run_starts run_sums running_all running_any"
+        " running_max running_min running_sum segment_sum unique_padded",
+    ),
+    **_table(
         shaping,
         "broadcast_arrays broadcast_to concat diff expand_dims flip getitem matrix_transpose moveaxis permute_dims"
         " repeat reshape roll squeeze stack take tril triu unstack",
@@ -205,17 +210,33 @@ EXTRA: Final = (
     "aes128",
     "aes128_ctr",
     "assume",
+    "bincount",
+    "compress",
     "conv2d",
+    "expand",
+    "fill_forward",
     "fixed",
     "getitem",
     "lexsort",
     "median",
+    "one_hot",
     "quantile",
     "rsqrt",
+    "run_ends",
+    "run_lengths",
+    "run_starts",
+    "run_sums",
+    "running_all",
+    "running_any",
+    "running_max",
+    "running_min",
+    "running_sum",
+    "segment_sum",
     "sigmoid",
     "softmax",
     "sort_by",
     "topk",
+    "unique_padded",
 )
 """Names beyond the standard (`getitem` is what `x[index]` calls)."""
 

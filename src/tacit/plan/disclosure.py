@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What running a plan tells to whom, in plain words, and what the plan takes on trust.
 
-The list is complete by construction: only a `reveal` node widens a home, shapes are public, a sort or a
-selection by the strategy "shuffle" opens how shuffled rows compare, a permutation is applied in random order, and
-everything else a party sees is masked. What the plan itself says
-(constants, numbers of trips, names) is public to its readers.
+The list is complete by construction: only a `reveal` node widens a home, shapes are public, a sort or a selection by
+the strategy "shuffle" opens how shuffled rows compare, what moves rows by a secret permutation opens where a shuffle
+puts them, and everything else a party sees is masked. What the plan itself says (constants, numbers of trips, names) is
+public to its readers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from tacit.plan.attributes import STR_MAX
 from tacit.plan.nodes import Graph, Node, all_nodes
-from tacit.plan.ops import PERMUTATION_OPENS, SELECTION_OPENS, SORT_STRATEGIES
+from tacit.plan.ops import MOVES, MOVES_OPEN, PERMUTATION_OPENS, SELECTION_OPENS, SORT_STRATEGIES, made_from
 from tacit.plan.types import BOOL, Interval, Secret, TensorType
 from tacit.plan.words import NAME_MAX, PARTS_MAX, Reader, input_name, listing, quoted
 
@@ -89,7 +89,7 @@ def disclosures(graph: Graph) -> tuple[Disclosure, ...]:
 
 def opens(node: Node) -> bool:
     """Whether an operation other than `reveal` opens something: a sort of secrets by comparisons of shuffled rows, or a
-    secret permutation that is applied.
+    secret permutation of them.
     """
     if node.type.home != Secret() or not _opening(node):
         return False
@@ -102,6 +102,8 @@ def _opening(node: Node) -> str:
     """What the operation opens if its operands are secret and of more than one row."""
     if node.op == "permute":
         return PERMUTATION_OPENS
+    if node.op in MOVES:
+        return MOVES_OPEN
     strategy = node.attrs.get("strategy", "network")
     if strategy == "network":
         return ""
@@ -114,9 +116,10 @@ def _openings(graph: Graph, reader: Reader) -> list[Disclosure]:
     for node, times in all_nodes(graph.nodes):
         if opens(node):
             how = _opening(node)
+            # Flags come before the rows that are moved; of several keys the first names the sort.
+            moved = node.inputs[node.op == "permute" or node.op in MOVES]
             if id(node) in inside:
-                # Of several keys the first names the sort, of a permutation what it moves.
-                what = f"{node.op} of {reader.describe(node.inputs[node.op == 'permute'])} (%{node.id})"
+                what = f"{node.op} of {reader.describe(moved)} (%{node.id})"
             else:
                 what = f"{node.op} of a value in a loop (%{node.id}), in each of {times} trips"
             found.append(Disclosure("opening", f"{what}: {how}", None, "everyone", "", node.id, node.type))
@@ -140,7 +143,7 @@ def sources(graph: Graph, node_id: int) -> tuple[Node, ...]:
     """The `input` nodes that a node depends on, in order."""
     seen, stack = {node_id}, [node_id]
     while stack:
-        for i in graph.nodes[stack.pop()].inputs:
+        for i in made_from(graph.nodes, graph.nodes[stack.pop()]):
             if i not in seen:
                 seen.add(i)
                 stack.append(i)

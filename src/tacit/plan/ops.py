@@ -52,6 +52,8 @@ TRIPS_MAX: Final = 2**31
 FUNCTION_F: Final = range(8, 25)
 """Fraction bits for which `library/` promises the errors of division and of the functions."""
 _FUNCTION_TYPES: Final = "a fixed(f) value with 8 <= f <= 24"
+ONE_HOT_MAX: Final = 64
+"""Places of a one-hot code: from there on a sort is cheaper."""
 SHIFT_MAX: Final = 61
 """Truncation drops at most this many bits."""
 
@@ -67,7 +69,7 @@ class OpSpec:
     `arity` is the number of operands, None for one or more. `words` describes the result, with `{0}`, `{1}`, ... for
     the operands and `{all}` for their list. `scope` says where it may stand. `low_bits` says when the low bits of an
     operand can be read off the result, see exactness.py. An operation with `several` results has a type for each, and
-    `result` nodes pick them apart.
+    `result` nodes pick them apart; in the words of one that moves rows, `{0}` is the flags and `{1}` the rows moved.
     """
 
     name: str
@@ -148,6 +150,14 @@ def infer_node(op: str, inputs: Sequence[Node], attrs: Attrs) -> tuple[TensorTyp
 def has_several(node: Node) -> bool:
     """Whether only `result` nodes can use this one."""
     return spec_of(node.op).several
+
+
+def made_from(nodes: Sequence[Node], node: Node) -> tuple[int, ...]:
+    """The operands that a value comes from: of rows that are moved, the flags and these rows."""
+    if node.op != "result" or nodes[node.inputs[0]].op not in MOVES:
+        return node.inputs
+    operands = nodes[node.inputs[0]].inputs
+    return operands[0], operands[1 + node.attrs["index"]]
 
 
 def check_permutation(node: Node, nodes: Sequence[Node]) -> None:
@@ -537,6 +547,7 @@ def _softmax(types: Types, attrs: Attrs) -> Result:
 # --- typing rules: comparison, logic, choice -------------------------------------------------------------------
 
 _BIT: Final = Interval(0, 1)
+_ZERO: Final = Interval(0, 0)
 
 
 def _compare(op: str) -> Callable[[Types, Attrs], Result]:
@@ -633,6 +644,96 @@ def _quantifier(op: str) -> Callable[[Types, Attrs], Result]:
         return BOOL, _reduced(op, types[0], attrs)[0], _BIT
 
     return rule
+
+
+# --- typing rules: rows and runs of them -----------------------------------------------------------------------
+
+
+def _rows(op: str, types: Types, *, fewer: bool = False) -> tuple[int, Types]:
+    """The number of flags, the first operand, and the arrays beside it, which have as many rows (or `fewer`)."""
+    flags, *columns = types
+    if not columns:
+        raise PlanError("PLAN-008", f"`{op}` got no rows", expected="flags, then one or more arrays of rows")
+    if flags.dtype != BOOL:
+        raise _type_error(op, types, "bool flags first", "compare first, for example with `ne`")
+    n = flags.shape[0] if len(flags.shape) == 1 else -1
+    lengths = {x.shape[0] if x.shape else -1 for x in columns}
+    if len(lengths) > 1 or not (lengths == {n} or (fewer and 0 <= min(lengths) < n)):
+        shapes = ", ".join(str(list(t.shape)) for t in types)
+        raise _shape_error(
+            op, f"got shapes {shapes}", f"one flag for each row{', or fewer rows than flags' if fewer else ''}"
+        )
+    return n, columns
+
+
+def _boundaries(op: str) -> Callable[[Types, Attrs], Result]:
+    def rule(types: Types, _: Attrs) -> Result:
+        for t in types:
+            if t.dtype != BOOL:
+                _numeric(op, [t])
+        lengths = {t.shape[:1] for t in types}
+        if len(lengths) > 1 or () in lengths or any(0 in t.shape[1:] for t in types):
+            shapes = ", ".join(str(list(t.shape)) for t in types)
+            raise _shape_error(op, f"got shapes {shapes}", "keys with equally many rows, of at least one column")
+        return BOOL, lengths.pop(), _BIT
+
+    return rule
+
+
+def _compress(types: Types, _: Attrs) -> list[Result]:
+    columns = _rows("compress", types)[1]
+    return [(x.dtype, x.shape, x.interval | _ZERO) for x in columns]
+
+
+def _expand(types: Types, _: Attrs) -> list[Result]:
+    n, columns = _rows("expand", types, fewer=True)
+    return [(x.dtype, (n, *x.shape[1:]), x.interval | _ZERO) for x in columns]
+
+
+def _fill_forward(types: Types, _: Attrs) -> list[Result]:
+    columns = _rows("fill_forward", types)[1]
+    return [(x.dtype, x.shape, x.interval | _ZERO) for x in columns]
+
+
+def _run_sums(types: Types, _: Attrs) -> list[Result]:
+    n, columns = _rows("run_sums", types)
+    return [(_numeric("run_sums", [x]), x.shape, x.interval | x.interval.sum_of(n) | _ZERO) for x in columns]
+
+
+def _running_sum(types: Types, _: Attrs) -> list[Result]:
+    n, columns = _rows("running_sum", types)
+    return [(_numeric("running_sum", [x]), x.shape, x.interval | x.interval.sum_of(n)) for x in columns]
+
+
+def _running(op: str, bits: bool) -> Callable[[Types, Attrs], Result]:
+    def rule(types: Types, _: Attrs) -> Result:
+        _rows(op, types)
+        x = types[1]
+        if bits and x.dtype != BOOL:
+            raise _type_error(op, types, "bool", "compare first, for example with `ne`")
+        if not bits:
+            _numeric(op, [x])
+        return x.dtype, x.shape, x.interval
+
+    return rule
+
+
+def _one_hot(types: Types, attrs: Attrs) -> Result:
+    x, size = types[0], attrs["size"]
+    if not 1 <= size <= ONE_HOT_MAX:
+        raise PlanError(
+            "PLAN-006", "attribute `size` of `one_hot` is out of range", expected=f"1 to {ONE_HOT_MAX} places"
+        )
+    if not x.dtype.is_int:
+        raise _type_error("one_hot", types, "integers")
+    if x.interval not in Interval(0, size - 1):
+        raise PlanError(
+            "PLAN-011",
+            f"`one_hot` with {size} places got values from {x.interval.lo} to {x.interval.hi}",
+            expected=f"a range within 0 to {size - 1}",
+            next="declare it with range= on the inputs, or keep the values within it with `clip`",
+        )
+    return INT64, (*x.shape, size), _BIT
 
 
 # --- typing rules: types and shapes ----------------------------------------------------------------------------
@@ -844,6 +945,10 @@ SELECTION_OPENS: Final = (
 )
 PERMUTATION_OPENS: Final = "opens the positions in randomly shuffled order: a random permutation whatever they are"
 """What else is opened, in the same words as the ways to sort."""
+MOVES: Final = frozenset({"compress", "expand", "fill_forward", "run_sums", "running_sum"})
+"""Operations that move secret rows by a secret permutation."""
+
+MOVES_OPEN: Final = "opens where a random shuffle puts its rows: a random pattern that does not depend on the data"
 
 _ORDER: Final[dict[str, AttrKind]] = {"axis": "int", "descending": "bool", "strategy": "str"}
 _REDUCE: Final[dict[str, AttrKind]] = {"axis": "ints", "keepdims": "bool"}
@@ -1003,6 +1108,82 @@ _SPECS: Final = (
     OpSpec("any", 1, "Whether any element holds, over some axes.", "whether anywhere {0}", _quantifier("any"), _REDUCE),
     OpSpec(
         "all", 1, "Whether all elements hold, over some axes.", "whether everywhere {0}", _quantifier("all"), _REDUCE
+    ),
+    # rows and runs of them: flags `[n]` come first, then arrays `[n, ...]`; a run starts at row 0 and at each flag
+    *(
+        OpSpec(
+            name,
+            None,
+            f"Whether a row differs from the one {side} in any of the keys, or is the {edge}.",
+            f"whether {{all}} differs from the row {side}",
+            _boundaries(name),
+            low_bits="hidden",
+        )
+        for name, side, edge in (("run_starts", "before", "first"), ("run_ends", "after", "last"))
+    ),
+    OpSpec(
+        "compress",
+        None,
+        "The rows of each array where the flag holds, in order, then zeros.",
+        "the rows of {1} where {0}, then zeros",
+        _compress,
+        several=True,
+    ),
+    OpSpec(
+        "expand",
+        None,
+        "Row k of each array at the k-th place where the flag holds, zeros elsewhere.",
+        "the rows of {1} at the places where {0}",
+        _expand,
+        several=True,
+    ),
+    OpSpec(
+        "fill_forward",
+        None,
+        "For each row of each array the latest one where the flag holds, zeros before the first.",
+        "{1} at the latest place where {0}",
+        _fill_forward,
+        several=True,
+    ),
+    OpSpec(
+        "run_sums",
+        None,
+        "The sums of each array over each run of rows, then zeros.",
+        "the sums of {1} over runs that start where {0}",
+        _run_sums,
+        several=True,
+    ),
+    OpSpec(
+        "running_sum",
+        None,
+        "The running sums of each array, begun anew in each run of rows.",
+        "the running sum of {1} over runs that start where {0}",
+        _running_sum,
+        several=True,
+    ),
+    *(
+        OpSpec(
+            name,
+            2,
+            f"{what} so far in each run of rows.",
+            f"{words} over runs that start where {{0}}",
+            _running(name, bits),
+        )
+        for name, bits, what, words in (
+            ("running_max", False, "The largest element", "the running maximum of {1}"),
+            ("running_min", False, "The smallest element", "the running minimum of {1}"),
+            ("running_any", True, "Whether any element holds", "whether up to here anywhere {1}"),
+            ("running_all", True, "Whether all elements hold", "whether up to here everywhere {1}"),
+        )
+    ),
+    OpSpec(
+        "one_hot",
+        1,
+        "A row of zeros with a one at the place that the element names.",
+        "the one-hot code of {0}",
+        _one_hot,
+        {"size": "int"},
+        low_bits="hidden",
     ),
     # types and shapes
     OpSpec(

@@ -21,7 +21,7 @@ from typing import Final, Literal, NamedTuple
 
 from tacit.plan.attributes import STR_MAX
 from tacit.plan.nodes import Node, Region
-from tacit.plan.ops import OPS, constant_array, product_shift
+from tacit.plan.ops import MOVES, OPS, constant_array, made_from, product_shift
 
 WORDS_MAX: Final = 320
 """Longest description; one that would be longer says `a computed value` for its innermost parts."""
@@ -349,20 +349,24 @@ class Reader:
         linear = self._linear[node.id]
         if linear.base != Base("value", node.id):
             return self._multiplied(linear, depth)
+        ids = made_from(self._nodes, node)
         if node.op == "result":
-            return self._loop(node, depth) if self._nodes[node.inputs[0]].op == "repeat" else self._one_of(node, depth)
+            source, result = self._nodes[node.inputs[0]], node
+            if source.op == "repeat":
+                return self._loop(result, depth)
+            if source.op not in MOVES:
+                return self._one_of(result, depth)
+            node = source
         if node.op == "lexsort":
             order = self._keys(node, node.inputs, depth)
             return None if order is None else Text(f"the order {order}", True)
         if "axis" in OPS[node.op].schema and node.op not in ("concat", "stack", "take", "permute"):
             return self._reduction(node, linear, depth)
-        return self._operation(node, depth)
+        return self._operation(node, ids, depth)
 
-    def _operation(self, node: Node, depth: int) -> Text | None:
+    def _operation(self, node: Node, ids: Sequence[int], depth: int) -> Text | None:
         """Words of an operation on its operands, by its template."""
-        parts = [
-            self._part(i, depth - 1, self._needs_condition(node, k)) for k, i in enumerate(node.inputs[:PARTS_MAX])
-        ]
+        parts = [self._part(i, depth - 1, self._needs_condition(node, k)) for k, i in enumerate(ids[:PARTS_MAX])]
         if None in parts:
             return None
         words = [p for p in parts if p is not None]
@@ -372,8 +376,8 @@ class Reader:
             for name in ("lo", "hi")
             if name in node.attrs
         }
-        sizes = {"size": node.type.size, "total": self._nodes[node.inputs[0]].type.size}
-        text = OPS[node.op].words.format(*words, all=listing(words, len(node.inputs)), **bounds, **sizes)
+        sizes = {"size": node.type.size, "total": self._nodes[ids[0]].type.size}
+        text = OPS[node.op].words.format(*words, all=listing(words, len(ids)), **bounds, **sizes)
         if text.endswith(_TOGETHER[:-1]):
             self._lists.add(text)
         return Text(text, True)
@@ -392,7 +396,9 @@ class Reader:
 
     @staticmethod
     def _needs_condition(node: Node, position: int) -> bool:
-        return node.op.startswith("logical_") or (node.op == "where" and position == 0)
+        if node.op.startswith("logical_") or node.op in ("running_any", "running_all"):
+            return True
+        return position == 0 and node.op in _FLAGS_FIRST
 
     def _param(self, node: Node, depth: int) -> Text | None:
         outer = self._captured(node)
@@ -440,7 +446,8 @@ class Reader:
     def _multiplied(self, linear: Linear, depth: int) -> Text | None:
         base = linear.base
         if base.kind == "product":
-            product = self._operation(self._nodes[base.node], depth)
+            made = self._nodes[base.node]
+            product = self._operation(made, made.inputs, depth)
             return None if product is None else _times(product, linear.factor)
         if base.kind == "value":
             node = self._computing[base.node]
@@ -631,5 +638,6 @@ def _decimal(x: Fraction, within: Fraction) -> str:
     return text if "e-" in text and abs(x) < Fraction(1, 10**6) else format(Decimal(text), "f")
 
 
+_FLAGS_FIRST: Final = MOVES | {"where", "running_max", "running_min"}
 _SAME_ORDER: Final = frozenset({"share", "reveal", "assume", "reshape"})
 _SAME_VALUES: Final = frozenset({"share", "reveal", "assume", "reshape", "transpose", "cast"})
