@@ -126,9 +126,6 @@ def test_elementwise_kernels_keep_any_shape_and_draw_masks_in_row_major_order(
     same(kernels.rep3_mul(x0, x1, y0, y1, A, B, 3), ref.rep3_mul(*flat, REF_A, REF_B, 3).reshape(shape))
     same(kernels.add_prg(x0, A, 3), ref.add_prg(flat[0], REF_A, 3).reshape(shape))
     same(kernels.sub_prg(x0, A, 3), ref.sub_prg(flat[0], REF_A, 3).reshape(shape))
-    a1, t, z0, z1 = ref.trunc_0(flat[0], flat[1], 18, REF_A, REF_B, 3)
-    expected = (a1.reshape(shape), t, z0.reshape(shape), z1.reshape(shape))
-    same(kernels.trunc_0(x0, x1, 18, A, B, 3), expected)
 
 
 @pytest.mark.parametrize(
@@ -232,28 +229,106 @@ def test_carry_kernels_match_the_reference(path: str, n: int, bits: int) -> None
         same(kernels.carry_combine(hot, r, first), ref.carry_combine(hot, r, first))
 
 
+KEYS = [kernels.PrgKey(bytes([j]) * 16) for j in range(3)]
+REF_KEYS = [ref.PrgKey(bytes([j]) * 16) for j in range(3)]
+
+
+def pairs(parts: list[Any]) -> list[tuple[Any, Any]]:
+    """What each of three parties holds of three components."""
+    return [(parts[me], parts[(me + 1) % 3]) for me in range(3)]
+
+
+def replicated(y: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """The value of a replicated sharing, asserted to be one."""
+    for me in range(3):
+        np.testing.assert_array_equal(y[me][1], y[(me + 1) % 3][0])
+    return y[0][0] + y[1][0] + y[2][0]
+
+
+def completed(y: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A resharing after its exchange: component 2 is what roles 1 and 2 sent each other, added up."""
+    n = y[0][0].size
+    for turn in range(3):
+        one, two, e = (turn + 1) % 3, (turn + 2) % 3, ref.third(turn, 0, n)[1]
+        total = y[one][1][e] + y[two][0][e]
+        y[one][1][e] = y[two][0][e] = total
+    return y
+
+
 @pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("f", [1, 2, 18, 32, 33, 61])
-def test_truncation_matches_the_reference_in_every_role_and_is_right(path: str, n: int, f: int) -> None:
-    rng = np.random.default_rng(n)
-    x = rng.integers(-(2**62) + 1, 2**62, size=n, dtype=np.int64)
+def test_truncation_matches_the_reference_at_every_party_and_is_right(path: str, n: int, exact: bool, f: int) -> None:
+    x = np.random.default_rng(n).integers(-(2**62) + 1, 2**62, size=n, dtype=np.int64)
     x0, x1 = words(n, seed=1), words(n, seed=2)
-    r = x.view(np.uint64) - x0 - x1
+    held, keys, ref_keys = pairs([x0, x1, x.view(np.uint64) - x0 - x1]), pairs(KEYS), pairs(REF_KEYS)
 
-    a1, t, y0, y1 = zero = kernels.trunc_0(x0, x1, f, A, B, STEP)
-    same(zero, ref.trunc_0(x0, x1, f, REF_A, REF_B, STEP))
-    m1, z1 = one = kernels.trunc_1(r, a1, t, f, B, STEP)
-    same(one, ref.trunc_1(r, a1, t, f, REF_B, STEP))
-    m2, z0 = two = kernels.trunc_2(r, f, A, STEP)
-    same(two, ref.trunc_2(r, f, REF_A, STEP))
-    y2 = kernels.trunc_finish(r, m1, m2, f)
-    same(y2, ref.trunc_finish(r, m1, m2, f))
+    results, expected = ([], [])
+    for me in range(3):
+        results.append(kernels.trunc_send(me, *held[me], f, exact, *keys[me], STEP))
+        expected.append(ref.trunc_send(me, *held[me], f, exact, *ref_keys[me], STEP))
+        e = ref.third(me, 0, n)[1]
+        same(results[me][2], expected[me][2])
+        for part, want in zip(results[me][:2], expected[me][:2], strict=True):
+            same(part[e], want[e])
+    y, z = ([r[:2] for r in rs] for rs in (results, expected))
+    messages = [r[2] for r in results]
+    sent = [kernels.trunc_exchange(me, *y[me], *held[me], messages[me - 1], f, *keys[me], STEP) for me in range(3)]
+    for me in range(3):
+        same(sent[me], ref.trunc_exchange(me, *z[me], *held[me], messages[me - 1], f, *ref_keys[me], STEP))
+    for me in range(3):
+        arrived = sent[(me + 1) % 3][1], sent[me - 1][0]
+        kernels.trunc_finish(me, *y[me], *held[me], *sent[me], *arrived, f)
+        ref.trunc_finish(me, *z[me], *held[me], *sent[me], *arrived, f)
+        same(y[me], z[me])
 
-    same(z0, y0)
-    same(z1, y1)
-    same(kernels.trunc_finish(r, m2, m1, f), y2)
-    error = (y0 + y1 + y2).view(np.int64) - (x >> f)
-    assert np.isin(error, (0, 1)).all()
+    result = replicated(y).view(np.int64)
+    # Exact: one more than floor or floor + 1 of c rounded to the nearest, before the carry of the low bits is added.
+    assert np.isin(result - (x >> f), (0, 1, 2) if exact else (0, 1)).all()
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("width", [1, 2, 31, 64])
+def test_words_of_bits_become_numbers_as_in_the_reference(path: str, n: int, width: int) -> None:
+    planes = [words(width, -(-n // 64), seed=s) for s in range(3)]
+    held, keys, ref_keys = pairs(planes), pairs(KEYS), pairs(REF_KEYS)
+
+    messages = [kernels.b2a_send(me, n, *held[me], keys[me][0], STEP) for me in range(3)]
+    y = []
+    for me in range(3):
+        same(messages[me], ref.b2a_send(me, n, *held[me], ref_keys[me][0], STEP))
+        y.append(kernels.b2a_combine(me, n, *held[me], messages[me - 1], *keys[me], STEP, 5))
+        same(y[me], ref.b2a_combine(me, n, *held[me], messages[me - 1], *ref_keys[me], STEP, 5))
+
+    value = ref.from_planes(planes[0] ^ planes[1] ^ planes[2], n)
+    np.testing.assert_array_equal(replicated(completed(y)), value)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_a_bit_times_a_number_matches_the_reference(path: str, n: int) -> None:
+    planes, parts = ([words(*shape, seed=s) for s in range(3)] for shape in ((1, -(-n // 64)), (n,)))
+    bits, held, keys, ref_keys = pairs(planes), pairs(parts), pairs(KEYS), pairs(REF_KEYS)
+
+    messages = [kernels.inject_send(me, *bits[me], *held[me], keys[me][0], STEP) for me in range(3)]
+    y = []
+    for me in range(3):
+        same(messages[me], ref.inject_send(me, *bits[me], *held[me], ref_keys[me][0], STEP))
+        y.append(kernels.inject_combine(me, *bits[me], *held[me], messages[me - 1], *keys[me], STEP, 5))
+        same(y[me], ref.inject_combine(me, *bits[me], *held[me], messages[me - 1], *ref_keys[me], STEP, 5))
+
+    bit, x = ref.from_planes(planes[0] ^ planes[1] ^ planes[2], n), parts[0] + parts[1] + parts[2]
+    np.testing.assert_array_equal(replicated(completed(y)), bit * x)
+
+
+@pytest.mark.parametrize("n", [*SIZES, 3 * 64 * 600])
+@pytest.mark.parametrize("planes", [1, 7])
+def test_planes_are_reshared_as_in_the_reference(path: str, n: int, planes: int) -> None:
+    for me in range(3):
+        one, two = (ref.third(me, role, n)[2] for role in (1, 2))
+        x1, x2 = (words(planes, w.stop - w.start, seed=s) for s, w in ((1, one), (2, two)))
+        (y0, y1), messages = kernels.reshare_planes(me, n, x1, x2, A, B, STEP)
+        y0[:, two], y1[:, one] = 0, 0
+        same(((y0, y1), messages), ref.reshare_planes(me, n, x1, x2, REF_A, REF_B, STEP))
 
 
 @pytest.mark.parametrize("n", [*SIZES, 2, 3, 20_000])
@@ -279,7 +354,10 @@ def test_random_shapes_match_the_reference_on_every_path(data: st.DataObject) ->
         kernels.force_path(name)
         try:
             same(kernels.rep3_mul(x0, x1, y0, y1, A, B, n), ref.rep3_mul(x0, x1, y0, y1, REF_A, REF_B, n))
-            same(kernels.trunc_0(x0, x1, f, A, B, n), ref.trunc_0(x0, x1, f, REF_A, REF_B, n))
+            same(
+                kernels.trunc_send(0, x0, x1, f, True, A, B, n)[2],
+                ref.trunc_send(0, x0, x1, f, True, REF_A, REF_B, n)[2],
+            )
             same(kernels.rep3_matmul(p0, p1, q0, q1, A, B, 1), ref.rep3_matmul(p0, p1, q0, q1, REF_A, REF_B, 1))
             same(kernels.to_planes(x0, bits), ref.to_planes(x0, bits))
             same(kernels.from_planes(planes, n), ref.from_planes(planes, n))
@@ -348,6 +426,8 @@ def test_public_names_are_sorted_documented_and_native() -> None:
 X, X2, T = words(64), words(3, 64), words(8)
 BYTES, PERM = np.zeros(144, dtype=np.uint8), np.arange(4, dtype=np.uint32)
 HOT = words(7, 64)
+READ_ONLY = words(64)
+READ_ONLY.flags.writeable = False
 UNALIGNED = np.frombuffer(bytes(8 * 64 + 1), dtype=np.uint8)[1:].view(np.uint64)
 
 WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
@@ -408,12 +488,43 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
     "first": (lambda: kernels.lut_combine(HOT, X2, T, 1, "yes"), TypeError, "first"),
     "carry of nothing": (lambda: kernels.carry_hot(words(0, 3)), ValueError, "planes"),
     "carry rows": (lambda: kernels.carry_combine(HOT, words(4, 64), True), ValueError, "hot must have shape"),
-    "f = 0": (lambda: kernels.trunc_0(X, X, 0, A, B, 0), ValueError, "f must"),
-    "f = 62": (lambda: kernels.trunc_2(X, 62, A, 0), ValueError, "f must"),
-    "last steps": (lambda: kernels.trunc_2(X, 18, A, 2**64 - 2), ValueError, "step"),
-    "t length": (lambda: kernels.trunc_1(X, X, BYTES[:-1], 18, B, 0), ValueError, "t_packed"),
-    "message length": (lambda: kernels.trunc_finish(X, BYTES, BYTES[1:], 18), ValueError, "received"),
-    "a1 shape": (lambda: kernels.trunc_1(X, X2, BYTES, 18, B, 0), ValueError, "a1 must"),
+    "f = 0": (lambda: kernels.trunc_send(0, X, X, 0, True, A, B, 0), ValueError, "f must"),
+    "f = 62": (lambda: kernels.trunc_send(0, X, X, 62, True, A, B, 0), ValueError, "f must"),
+    "no such party": (lambda: kernels.trunc_send(3, X, X, 18, True, A, B, 0), ValueError, "me must"),
+    "truncated matrix": (lambda: kernels.trunc_send(0, X2, X2, 18, True, A, B, 0), ValueError, "x0 must have 1"),
+    "last steps": (lambda: kernels.trunc_send(0, X, X, 18, True, A, B, 2**64 - 8), ValueError, "step"),
+    "a1 and t length": (
+        lambda: kernels.trunc_exchange(2, X.copy(), X.copy(), X, X, BYTES[:-1], 18, A, B, 0),
+        ValueError,
+        "received",
+    ),
+    "y shape": (lambda: kernels.trunc_exchange(2, X[:9], X, X, X, BYTES, 18, A, B, 0), ValueError, "y0 must"),
+    "y given twice": (
+        lambda: kernels.trunc_exchange(2, X, X, X, X, np.zeros(0, np.uint8), 18, A, B, 0),
+        ValueError,
+        "y0 must",
+    ),
+    "y not writable": (
+        lambda: kernels.trunc_exchange(1, READ_ONLY, X.copy(), X, X, np.zeros(0, np.uint8), 18, A, B, 0),
+        ValueError,
+        "y0 must be writable",
+    ),
+    "wrap length": (
+        lambda: kernels.trunc_finish(0, X.copy(), X.copy(), X, X, BYTES[:0], BYTES[:0], BYTES, BYTES, 18),
+        ValueError,
+        "s1|r1|s2|r2",
+    ),
+    "words of bits": (lambda: kernels.b2a_send(0, 65, X2, X2, A, 0), ValueError, "a must have shape"),
+    "65 bits": (lambda: kernels.b2a_send(0, 64, words(65, 1), words(65, 1), A, 0), ValueError, "a must have shape"),
+    "b2a message": (lambda: kernels.b2a_combine(0, 4096, HOT, HOT, BYTES, A, B, 0, 0), ValueError, "received"),
+    "b2a steps": (lambda: kernels.b2a_send(0, 4096, HOT, HOT, A, 2**64 - 20), ValueError, "step"),
+    "two bits": (lambda: kernels.inject_send(0, X2[:2], X2[:2], X, X, A, 0), ValueError, "a must have shape"),
+    "inject message": (
+        lambda: kernels.inject_combine(1, X[None, :1], X[None, :1], X, X, BYTES, A, B, 0, 0),
+        ValueError,
+        "received",
+    ),
+    "resharing": (lambda: kernels.reshare_planes(0, 4096, X2, X2, A, B, 0), ValueError, "x1 must have shape"),
     "permutation too long": (lambda: kernels.prg_permutation(A, 0, 2**32), ValueError, "n must"),
     "index": (lambda: kernels.gather(X[:3], PERM), ValueError, "perm must"),
     "index of nothing": (lambda: kernels.gather(X[:0], PERM), ValueError, "perm must"),

@@ -222,10 +222,22 @@ def test_a_missing_or_known_mask_of_bytes_is_found(known: bool, monkeypatch: pyt
     assert unhidden_bytes() > SIGMAS
 
 
-@pytest.mark.parametrize("kernel", ["sub_prg", "xor_prg"])
-def test_a_handed_over_fact_without_a_mask_is_found(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rep3.kernels, kernel, lambda x, key, step: x)
-    assert planted({"sub_prg": "inject", "xor_prg": "lut"}[kernel], Rep3)
+def _inject_unmasked(me: int, *arguments: Any) -> Any:
+    """`inject_send` with its masks taken off again."""
+    *_, key, step = arguments
+    message = INJECT_SEND(me, *arguments).view(np.uint64).reshape(2, -1)
+    masks = [kernels.prg_words(key, step + 2 * me + i, message.shape[1]) for i in range(2)]
+    return (message + np.stack(masks)).view(np.uint8).reshape(-1)
+
+
+INJECT_SEND = kernels.inject_send
+UNMASKED = {"inject": ("inject_send", _inject_unmasked), "lut": ("xor_prg", lambda x, key, step: x)}
+
+
+@pytest.mark.parametrize("name", UNMASKED)
+def test_a_handed_over_fact_without_a_mask_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rep3.kernels, *UNMASKED[name])
+    assert planted(name, Rep3)
 
 
 def test_a_message_whose_length_depends_on_the_input_is_found() -> None:

@@ -78,7 +78,9 @@ async def _tap(program: Coroutine[Any, Any, Any], log: list[Any]) -> Any:
             exchange: Exchange = program.send(inbox)
         except StopIteration as stop:
             return stop.value
-        log.append([(peer, [np.array(b) for b in buffers]) for peer, buffers in exchange.sends.items()])
+        log.append(
+            [(peer, [p for b in buffers for p in _split(np.array(b))]) for peer, buffers in exchange.sends.items()]
+        )
         inbox = await exchange
 
 
@@ -105,6 +107,19 @@ def collect(program: Program, inputs: Sequence[Any], protocol: type[Rep3] = Rep3
                     views[receiver].raw.append(buffer)
                     views[receiver].layout.append((turn, sender, buffer.dtype, buffer.shape))
     return views
+
+
+def _split(buffer: NDArray[Any]) -> list[NDArray[Any]]:
+    """A message of packed elements as one buffer per field of an instance: f bits, 64 + f bits, or 64, 63, ... bits."""
+    if buffer.dtype != np.uint8:
+        return [buffer]
+    bits = 8 * buffer.size // ROWS
+    widths = [bits] if bits <= 64 else [64, bits - 64] if bits <= 128 else []
+    while (rest := bits - sum(widths)) > 0:
+        widths.append(min(64 - len(widths), rest))
+    ends = np.cumsum(widths) * (ROWS // 8)
+    parts = np.split(buffer, ends[:-1])
+    return [p.view(np.uint64) if width == 64 else p for p, width in zip(parts, widths, strict=True)]
 
 
 def fields(buffer: NDArray[Any], planes: bool | None = None) -> list[BitMatrix]:

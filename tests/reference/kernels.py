@@ -234,17 +234,143 @@ def carry_combine(hot, r, first: bool, carried: bool = False):
     return np.stack(gs + ps)
 
 
+# --- steps of a vector whose thirds rotate the roles --------------------------------------------------------------
+# Party me has role q in third (me - q) mod 3; a third is whole words of 64 elements. In role q it holds components q
+# and q + 1: r = x2 is the second of them in role 1 and the first in role 2, and role 0 has the key of the other one.
+
+
+def third(me: int, role: int, n: int):
+    """(turn, elements, words) of the third in which a party has a role."""
+    turn, words = (me - role) % 3, -(-n // 64)
+    lo, hi = words * turn // 3, words * (turn + 1) // 3
+    return turn, slice(min(n, 64 * lo), min(n, 64 * hi)), slice(lo, hi)
+
+
+def _reshared(me: int, n: int, values, ka, kb, step):
+    """values[role - 1]: T and S. (y0, y1) with T - F and S - F in the place of component 2."""
+    y0, y1 = np.empty(n, dtype=U64), np.empty(n, dtype=U64)
+    turn, e, _ = third(me, 0, n)
+    y0[e], y1[e] = (prg_words(k, step + turn, e.stop - e.start) for k in (ka, kb))
+    for role, key, value in ((1, ka, values[0]), (2, kb, values[1])):
+        turn, e, _ = third(me, role, n)
+        stream = prg_words(key, step + turn, value.size)
+        stay, go = (y0, y1) if role == 1 else (y1, y0)
+        stay[e], go[e] = stream, value - stream
+    return y0, y1
+
+
+def reshare_planes(me: int, n: int, x1, x2, ka, kb, step):
+    """((y0, y1), messages): y0 and y1 are `[planes, words]`, and zero here in the place of component 2."""
+    y = tuple(np.zeros((len(x1), -(-n // 64)), dtype=U64) for _ in range(2))
+    turn, _, w = third(me, 0, n)
+    for part, key in zip(y, (ka, kb), strict=True):
+        part[:, w] = prg_words(key, step + turn, part[:, w].size).reshape(part[:, w].shape)
+    messages = []
+    for role, key, value in ((1, ka, x1), (2, kb, x2)):
+        turn, _, w = third(me, role, n)
+        stream = prg_words(key, step + turn, value.size).reshape(value.shape)
+        y[role - 1][:, w] = stream
+        messages.append(value ^ stream)
+    return y, tuple(messages)
+
+
+def b2a_send(me: int, n: int, a, b, key, step):
+    """Role 0: for each bit i, beta - F(key, step + 3i + turn) at 64 - i bits."""
+    turn, e, w = third(me, 0, n)
+    beta, size = (a ^ b)[:, w], e.stop - e.start
+    return np.concatenate(
+        [
+            pack(from_planes(plane[None], size) - prg_words(key, step + 3 * i + turn, size), 64 - i)
+            for i, plane in enumerate(beta)
+        ]
+    )
+
+
+def b2a_combine(me: int, n: int, a, b, received, ka, kb, step, after):
+    """The sum of 2^i (u_i (1 - 2 b2) + b2 in role 1), reshared with streams `after`."""
+    values, at = [], 0
+    for role, planes in ((1, b), (2, a)):
+        turn, e, w = third(me, role, n)
+        size, total = e.stop - e.start, np.zeros(e.stop - e.start, dtype=U64)
+        for i, plane in enumerate(planes[:, w]):
+            if role == 1:
+                length = -(-size * (64 - i) // 8)
+                u = unpack(received[at : at + length], size, 64 - i)
+                at += length
+            else:
+                u = prg_words(kb, step + 3 * i + turn, size)
+            b2 = from_planes(plane[None], size)
+            total += (u * (U64(1) - U64(2) * b2) + (b2 if role == 1 else U64(0))) << U64(i)
+        values.append(total)
+    return _reshared(me, n, values, ka, kb, after)
+
+
+def inject_send(me: int, a, b, x0, x1, key, step):
+    """Role 0: beta c and beta, each minus a stream."""
+    turn, e, w = third(me, 0, x0.size)
+    c = (x0 + x1)[e]
+    beta = from_planes((a ^ b)[:, w], c.size)
+    u, v = (prg_words(key, step + 2 * turn + i, c.size) for i in range(2))
+    return np.concatenate([beta * c - u, beta - v]).view(np.uint8)
+
+
+def inject_combine(me: int, a, b, x0, x1, received, ka, kb, step, after):
+    """(1 - 2 b2)(u + r v) + b2 (own, and r in role 1), reshared with streams `after`."""
+    n, values = x0.size, []
+    for role, plane, own, r in ((1, b, x0, x1), (2, a, x1, x0)):
+        turn, e, w = third(me, role, n)
+        b2 = from_planes(plane[:, w], e.stop - e.start)
+        if role == 1:
+            u, v = received.view(U64).reshape(2, -1)
+        else:
+            u, v = (prg_words(kb, step + 2 * turn + i, b2.size) for i in range(2))
+        held = own[e] + r[e] if role == 1 else own[e]
+        values.append((U64(1) - U64(2) * b2) * (u + r[e] * v) + b2 * held)
+    return _reshared(me, n, values, ka, kb, after)
+
+
+def trunc_send(me: int, x0, x1, f: int, exact: bool, ka, kb, step):
+    """(y0, y1, message): y0 and y1 are zero here but where the party has role 0."""
+    y0, y1 = np.zeros_like(x0), np.zeros_like(x1)
+    turn, e, _ = third(me, 0, x0.size)
+    a1, t, y0[e], y1[e] = trunc_0(x0[e], x1[e], f, exact, ka, kb, step + 3 * turn)
+    return y0, y1, np.concatenate([a1.view(np.uint8), t])
+
+
+def trunc_exchange(me: int, y0, y1, x0, x1, received, f: int, ka, kb, step):
+    """The messages of roles 1 and 2; fills their shares y1 and y0 in."""
+    turn, e, _ = third(me, 1, x0.size)
+    size = e.stop - e.start
+    one, y0[e] = trunc_1(x1[e], received[: 8 * size].view(U64), received[8 * size :], f, ka, step + 3 * turn)
+    turn, e, _ = third(me, 2, x0.size)
+    two, y1[e] = trunc_2(x0[e], f, kb, step + 3 * turn)
+    return one, two
+
+
+def trunc_finish(me: int, y0, y1, x0, x1, s1, s2, r1, r2, f: int) -> None:
+    """Fills component 2 in."""
+    _, e, _ = third(me, 1, x0.size)
+    y1[e] = trunc_wrap(x1[e], s1, r1, f)
+    _, e, _ = third(me, 2, x0.size)
+    y0[e] = trunc_wrap(x0[e], s2, r2, f)
+
+
 # --- truncation by f bits, protocol T1; see src/tacit/protocols/rep3.py ------------------------------------------
 # Role 0 holds (x0, x1) and knows c = x0 + x1 + 2^62; roles 1 and 2 know r = x2. Streams: step (a0), step+1 (s),
 # step+2 (rho). m(.) is "mod 2^f".
 
 
-def trunc_0(x0, x1, f: int, ka, kb, step):
-    """Role 0 (keys K0, K1). Returns (a1 [n] u64, t packed at f bits, y0, y1); the first two go to role 1."""
+def trunc_0(x0, x1, f: int, exact: bool, ka, kb, step):
+    """Role 0 (keys K0, K1). Returns (a1 [n] u64, t packed at f bits, y0, y1); the first two go to role 1.
+
+    `exact` rounds c to the nearest; otherwise it is c - 1 that is rounded down.
+    """
     n, m = x0.size, U64((1 << f) - 1)
-    c = x0 + x1 + U64(1 << 62)
+    c = x0 + x1 + U64((1 << 62) - (not exact))
     a0 = prg_words(ka, step, n)
     a1 = (c >> U64(f)) - a0
+    if exact:
+        a1 += c >> U64(f - 1) & U64(1)
     s = prg_words(ka, step + 1, n)
     t = ((c >> U64(63)) - s) & m
     y0, y1 = _trunc_y(a0, f, ka, step, 1 - (1 << (62 - f))), _trunc_y(a1, f, kb, step, 0)
@@ -269,7 +395,7 @@ def trunc_2(r, f: int, ka, step):
     return pack((s - rho) & m, f), _trunc_y(prg_words(ka, step, n), f, ka, step, 1 - (1 << (62 - f)))
 
 
-def trunc_finish(r, sent, received, f: int):
+def trunc_wrap(r, sent, received, f: int):
     """Roles 1 and 2: y2 = (r >> f) - 2^(64-f) * (msb(r) + sent + received mod 2^f)."""
     n = r.size
     w = (r >> U64(63)) + unpack(sent, n, f) + unpack(received, n, f)

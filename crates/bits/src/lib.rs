@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Kernels on packed bits: gates on bit planes, transposes, packing, one-hot tables and carries.
+//! Kernels on packed bits: transposes, packing, one-hot tables and carries.
 //!
 //! Bit planes are rows of 64-bit words: bit i mod 64 of word i / 64 of plane j is bit j of element i. Functions take
 //! planes flat, row after row. Nothing here branches on, or indexes by, a shared or masked value.
@@ -8,16 +8,12 @@
 
 #![forbid(unsafe_code)]
 
-mod bytes;
 mod carry;
-mod gates;
 mod hot;
 mod pack;
 mod planes;
 
-pub use bytes::{aes_layer_keyed, rep3_gf256_mul};
 pub use carry::{carry_combine, carry_hot, carry_rows, digit_count};
-pub use gates::{rep3_and, xor_prg};
 pub use hot::{lut_combine, one_hot};
 pub use pack::{pack, packed_len, unpack};
 pub use planes::{from_planes, to_planes};

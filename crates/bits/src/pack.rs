@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Elements of a few bits, concatenated without gaps.
 
-use tacit_simd::{GROUP, LANES, Path, kernel, load_lanes, store_lanes};
+use tacit_simd::{GROUP, LANES, Path, kernel, load_lanes, pack_words, store_lanes, unpack_words};
 
 /// Bytes of a full group at 64 bits, the most a group can take.
 const GROUP_BYTES: usize = 8 * GROUP;
@@ -14,6 +14,9 @@ pub fn packed_len(n: usize, bits: usize) -> Option<usize> {
 /// The low `bits` (1 to 64) bits of each element, least significant first; `out` has exactly the bytes they need.
 pub fn pack(path: Path, out: &mut [u8], x: &[u64], bits: usize) {
     assert!((1..=64).contains(&bits) && packed_len(x.len(), bits) == Some(out.len()));
+    if pack_words(path, out, x, bits) {
+        return;
+    }
     let (groups, rest) = x.as_chunks::<GROUP>();
     let mut chunks = out.chunks_mut(GROUP / 8 * bits);
     for (group, chunk) in groups.iter().zip(&mut chunks) {
@@ -30,6 +33,9 @@ pub fn pack(path: Path, out: &mut [u8], x: &[u64], bits: usize) {
 /// The inverse of [`pack`]: bits above `bits` are zero, padding at the end of `data` is ignored.
 pub fn unpack(path: Path, out: &mut [u64], data: &[u8], bits: usize) {
     assert!((1..=64).contains(&bits) && packed_len(out.len(), bits) == Some(data.len()));
+    if unpack_words(path, out, data, bits) {
+        return;
+    }
     let (groups, rest) = out.as_chunks_mut::<GROUP>();
     let mut chunks = data.chunks(GROUP / 8 * bits);
     for (group, chunk) in groups.iter_mut().zip(&mut chunks) {

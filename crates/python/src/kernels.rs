@@ -3,14 +3,17 @@
 
 use std::ops::RangeInclusive;
 
-use numpy::{Element, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::{
+    Element, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
+    PyUntypedArrayMethods,
+};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 use tacit_gemm::Size;
 use tacit_prg::PrgKey;
-use tacit_ring::{F_MAX, Truncated0};
+use tacit_ring::{Bits, F_MAX, Reshare, Ring, Role, Thirds};
 use tacit_simd::Path;
 
 /// An array of any shape.
@@ -168,9 +171,19 @@ fn step_number(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     integer("step", value, 0..=u64::MAX)
 }
 
-/// The first of the three steps of a truncation.
-fn first_step(value: &Bound<'_, PyAny>) -> PyResult<u64> {
-    integer("step", value, 0..=u64::MAX - 2)
+/// The first of `count` steps.
+fn steps(value: &Bound<'_, PyAny>, count: usize) -> PyResult<u64> {
+    integer("step", value, 0..=u64::MAX - (count as u64 - 1))
+}
+
+/// An array of words of a shape that the call writes to.
+fn output<'py>(
+    name: &str,
+    value: &Bound<'py, PyAny>,
+    shape: &[usize],
+) -> PyResult<Array<'py, u64>> {
+    Input::<u64>::new(name, value)?.check_shape(name, shape)?;
+    Ok(value.cast::<PyArrayDyn<u64>>()?.clone())
 }
 
 /// A fresh array with arbitrary contents, from `numpy.empty`: it advises huge pages and raises where memory is short.
@@ -181,11 +194,23 @@ fn empty<'py, T: Element>(py: Python<'py>, shape: &[usize]) -> PyResult<Array<'p
     Ok(array.cast_into::<PyArrayDyn<T>>()?)
 }
 
-/// Fills fresh arrays without the GIL: within the expression each name is the array's mutable slice.
+/// A borrow for writing, which only an array that was given as an argument can refuse.
+fn writable<'py, T: Element>(
+    name: &str,
+    array: &Array<'py, T>,
+) -> PyResult<PyReadwriteArrayDyn<'py, T>> {
+    array.try_readwrite().map_err(|_| {
+        PyValueError::new_err(format!(
+            "{name} must be writable and no other argument's memory"
+        ))
+    })
+}
+
+/// Fills fresh arrays, or those that an argument gave to write to, without the GIL: within the expression each name is the array's mutable slice.
 macro_rules! fill {
     ($py:ident, [$($out:ident),+], |$path:ident| $work:expr) => {{
         $(
-            let mut guard = $out.readwrite();
+            let mut guard = writable(stringify!($out), &$out)?;
             let $out = guard.as_slice_mut()?;
         )+
         let $path = Path::active();
@@ -283,7 +308,7 @@ fn rep3_mul<'py>(
     keys!(ka, kb);
     let step = step_number(step)?;
     let z = empty(py, shape)?;
-    fill!(py, [z], |path| tacit_ring::rep3_mul(
+    fill!(py, [z], |path| tacit_ring::rep3_product::<Ring>(
         path, z, x0, x1, y0, y1, ka, kb, step
     ));
     Ok(z)
@@ -306,7 +331,7 @@ fn rep3_and<'py>(
     keys!(ka, kb);
     let step = step_number(step)?;
     let z = empty(py, shape)?;
-    fill!(py, [z], |path| tacit_bits::rep3_and(
+    fill!(py, [z], |path| tacit_ring::rep3_product::<Bits>(
         path, z, x0, x1, y0, y1, ka, kb, step
     ));
     Ok(z)
@@ -352,7 +377,7 @@ fn rep3_gf256_mul<'py>(
     keys!(ka, kb);
     let step = step_number(step)?;
     let z = empty(py, shape)?;
-    fill!(py, [z], |path| tacit_bits::rep3_gf256_mul(
+    fill!(py, [z], |path| tacit_ring::rep3_gf256_mul(
         path, z, x0, x1, y0, y1, squarings, ka, kb, step
     ));
     Ok(z)
@@ -379,7 +404,7 @@ fn aes_layer<'py>(
     let (x, key) = (x.slice(), key.slice());
     let mix = boolean("mix", mix)?;
     let out = empty(py, &[n])?;
-    fill!(py, [out], |path| tacit_bits::aes_layer_keyed(
+    fill!(py, [out], |path| tacit_ring::aes_layer_keyed(
         path, out, x, key, mix
     ));
     Ok(out)
@@ -397,7 +422,7 @@ fn add_prg<'py>(
     keys!(key);
     let step = step_number(step)?;
     let out = empty(py, shape)?;
-    fill!(py, [out], |path| tacit_ring::add_prg(
+    fill!(py, [out], |path| tacit_ring::add_prg::<Ring>(
         path, out, x, key, step
     ));
     Ok(out)
@@ -415,7 +440,7 @@ fn sub_prg<'py>(
     keys!(key);
     let step = step_number(step)?;
     let out = empty(py, shape)?;
-    fill!(py, [out], |path| tacit_ring::sub_prg(
+    fill!(py, [out], |path| tacit_ring::sub_prg::<Ring>(
         path, out, x, key, step
     ));
     Ok(out)
@@ -433,7 +458,7 @@ fn xor_prg<'py>(
     keys!(key);
     let step = step_number(step)?;
     let out = empty(py, shape)?;
-    fill!(py, [out], |path| tacit_bits::xor_prg(
+    fill!(py, [out], |path| tacit_ring::add_prg::<Bits>(
         path, out, x, key, step
     ));
     Ok(out)
@@ -594,114 +619,348 @@ fn carry_combine<'py>(
     Ok(out)
 }
 
-/// The results of role 0: a1, t packed, y0, y1.
-type Role0<'py> = (
-    Array<'py, u64>,
-    Array<'py, u8>,
-    Array<'py, u64>,
-    Array<'py, u64>,
-);
-
-/// Truncation by `f` (1 to 61) bits, role 0, which knows c = x0 + x1 + 2^62. Returns `(a1, t, y0, y1)`: a1 and t, packed
-/// at f bits, go to role 1. Uses steps `step` to `step + 2`. Any shape.
+/// Resharing over Z_2: roles 1 and 2 hold `[planes, section words]` values `x1`, `x2` that XOR to what is shared. Returns
+/// both parts, `[planes, words]`, of which those of component 2 are still missing, and what roles 1 and 2 send. Uses
+/// streams `step` to `step + 2`.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
-fn trunc_0<'py>(
+fn reshare_planes<'py>(
     py: Python<'py>,
-    x0: &Bound<'py, PyAny>,
+    me: &Bound<'py, PyAny>,
+    n: &Bound<'py, PyAny>,
     x1: &Bound<'py, PyAny>,
-    f: &Bound<'py, PyAny>,
+    x2: &Bound<'py, PyAny>,
     ka: &Bound<'py, PyAny>,
     kb: &Bound<'py, PyAny>,
     step: &Bound<'py, PyAny>,
-) -> PyResult<Role0<'py>> {
-    same_shape!(shape = x0, x1);
+) -> PyResult<(Shares<'py>, Shares<'py>)> {
+    let thirds = thirds(me, size("n", n, 0..=isize::MAX as usize)?)?;
+    let (x1, x2) = (Input::<u64>::new("x1", x1)?, Input::<u64>::new("x2", x2)?);
+    let [planes, _] = x1.dims("x1")?;
+    x1.check_shape("x1", &[planes, thirds.words(Role::One).len()])?;
+    x2.check_shape("x2", &[planes, thirds.words(Role::Two).len()])?;
     keys!(ka, kb);
-    let (f, step) = (size("f", f, 1..=F_MAX)?, first_step(step)?);
-    let t = empty(py, &[packed_len("x0", x0.len(), f)?])?;
-    let (a1, y0, y1) = (empty(py, shape)?, empty(py, shape)?, empty(py, shape)?);
-    fill!(py, [a1, t, y0, y1], |path| {
-        tacit_ring::trunc_0(
+    let step = steps(step, 3)?;
+    let words = thirds.len().div_ceil(64);
+    let (y0, y1) = (empty(py, &[planes, words])?, empty(py, &[planes, words])?);
+    let (m1, m2) = (empty(py, x1.shape())?, empty(py, x2.shape())?);
+    let (x1, x2) = (x1.slice(), x2.slice());
+    fill!(py, [y0, y1, m1, m2], |path| tacit_ring::reshare_planes(
+        path,
+        thirds,
+        [y0, y1],
+        [m1, m2],
+        [x1, x2],
+        [ka, kb],
+        step
+    ));
+    Ok(((y0, y1), (m1, m2)))
+}
+
+/// Words of bits to ring elements, role 0's message to role 1: for each plane i of `a ^ b`, `[width, words]`, its bits
+/// minus a stream, packed at 64 - i bits. Uses streams `step` to `step + 3 width - 1`.
+#[pyfunction]
+fn b2a_send<'py>(
+    py: Python<'py>,
+    me: &Bound<'py, PyAny>,
+    n: &Bound<'py, PyAny>,
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyAny>,
+    step: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u8>> {
+    same_shape!(shape = a, b);
+    let (thirds, width) = word_planes(me, n, "a", shape)?;
+    keys!(key);
+    let step = steps(step, 3 * width)?;
+    let message = empty(py, &[b2a_sent(thirds, Role::Zero, width)?])?;
+    fill!(py, [message], |path| tacit_ring::b2a_send(
+        path,
+        thirds,
+        message,
+        [a, b],
+        key,
+        step
+    ));
+    Ok(message)
+}
+
+/// Words of bits to ring elements, once role 1 has `received` its message: both parts of the result, flat, where those of
+/// component 2 are what this party sends to the other of roles 1 and 2, and what it gets is still to be added. Uses
+/// streams `step` to `step + 3 width - 1`, and for the resharing `after` to `after + 2`.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+fn b2a_combine<'py>(
+    py: Python<'py>,
+    me: &Bound<'py, PyAny>,
+    n: &Bound<'py, PyAny>,
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    received: &Bound<'py, PyAny>,
+    ka: &Bound<'py, PyAny>,
+    kb: &Bound<'py, PyAny>,
+    step: &Bound<'py, PyAny>,
+    after: &Bound<'py, PyAny>,
+) -> PyResult<Shares<'py>> {
+    same_shape!(shape = a, b);
+    let (thirds, width) = word_planes(me, n, "a", shape)?;
+    keys!(ka, kb);
+    let (step, after) = (steps(step, 3 * width)?, steps(after, 3)?);
+    let received = Input::<u8>::new("received", received)?;
+    received.check_shape("received", &[b2a_sent(thirds, Role::One, width)?])?;
+    let received = received.slice();
+    let (y0, y1) = (empty(py, &[thirds.len()])?, empty(py, &[thirds.len()])?);
+    fill!(py, [y0, y1], |path| {
+        let mut y = Reshare::new(path, thirds, [y0, y1], [ka, kb], after);
+        tacit_ring::b2a_combine(path, thirds, &mut y, [a, b], received, [ka, kb], step)
+    });
+    Ok((y0, y1))
+}
+
+/// A bit times a ring element, role 0's message to role 1: 16 bytes per element. `a ^ b` is `[1, words]`, `x0` and `x1`
+/// are flat. Uses streams `step` to `step + 5`.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+fn inject_send<'py>(
+    py: Python<'py>,
+    me: &Bound<'py, PyAny>,
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    x0: &Bound<'py, PyAny>,
+    x1: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyAny>,
+    step: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u8>> {
+    let bits = Input::<u64>::new("a", a)?;
+    same_shape!(shape = x0, x1);
+    let thirds = flat_thirds(me, "x0", shape)?;
+    bits.check_shape("a", &[1, thirds.len().div_ceil(64)])?;
+    same_shape!(_shape = a, b);
+    keys!(key);
+    let step = steps(step, 6)?;
+    let message = empty(py, &[16 * thirds.elements(Role::Zero).len()])?;
+    fill!(py, [message], |path| tacit_ring::inject_send(
+        path,
+        thirds,
+        message,
+        [a, b],
+        [x0, x1],
+        key,
+        step
+    ));
+    Ok(message)
+}
+
+/// A bit times a ring element, once role 1 has `received` its message; returns what `b2a_combine` does. Uses streams
+/// `step` to `step + 5`, and for the resharing `after` to `after + 2`.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+fn inject_combine<'py>(
+    py: Python<'py>,
+    me: &Bound<'py, PyAny>,
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    x0: &Bound<'py, PyAny>,
+    x1: &Bound<'py, PyAny>,
+    received: &Bound<'py, PyAny>,
+    ka: &Bound<'py, PyAny>,
+    kb: &Bound<'py, PyAny>,
+    step: &Bound<'py, PyAny>,
+    after: &Bound<'py, PyAny>,
+) -> PyResult<Shares<'py>> {
+    let bits = Input::<u64>::new("a", a)?;
+    same_shape!(shape = x0, x1);
+    let thirds = flat_thirds(me, "x0", shape)?;
+    bits.check_shape("a", &[1, thirds.len().div_ceil(64)])?;
+    same_shape!(_shape = a, b);
+    keys!(ka, kb);
+    let (step, after) = (steps(step, 6)?, steps(after, 3)?);
+    let received = Input::<u8>::new("received", received)?;
+    received.check_shape("received", &[16 * thirds.elements(Role::One).len()])?;
+    let received = received.slice();
+    let (y0, y1) = (empty(py, &[thirds.len()])?, empty(py, &[thirds.len()])?);
+    fill!(py, [y0, y1], |path| {
+        let mut y = Reshare::new(path, thirds, [y0, y1], [ka, kb], after);
+        tacit_ring::inject_combine(
             path,
-            Truncated0 { a1, t, y: [y0, y1] },
-            x0,
-            x1,
-            f,
-            ka,
-            kb,
+            thirds,
+            &mut y,
+            [a, b],
+            [x0, x1],
+            received,
+            [ka, kb],
             step,
         )
     });
-    Ok((a1, t, y0, y1))
+    Ok((y0, y1))
 }
 
-/// Truncation, role 1, which knows r = x2, with a1 and t from role 0. Returns its message to role 2, packed at f bits,
-/// and y1.
+/// Truncation of flat x by `f` (1 to 61) bits, role 0's message to role 1: a1, 8 bytes each, and t packed at f bits.
+/// Returns `(y0, y1, message)`: both parts of the result, complete in the third where this party has role 0. Uses streams
+/// `step` to `step + 8`.
 #[pyfunction]
-fn trunc_1<'py>(
+#[allow(clippy::too_many_arguments)]
+fn trunc_send<'py>(
     py: Python<'py>,
-    r: &Bound<'py, PyAny>,
-    a1: &Bound<'py, PyAny>,
-    t_packed: &Bound<'py, PyAny>,
+    me: &Bound<'py, PyAny>,
+    x0: &Bound<'py, PyAny>,
+    x1: &Bound<'py, PyAny>,
     f: &Bound<'py, PyAny>,
+    exact: &Bound<'py, PyAny>,
+    ka: &Bound<'py, PyAny>,
     kb: &Bound<'py, PyAny>,
     step: &Bound<'py, PyAny>,
-) -> PyResult<(Array<'py, u8>, Array<'py, u64>)> {
-    same_shape!(shape = r, a1);
-    keys!(kb);
-    let (f, step) = (size("f", f, 1..=F_MAX)?, first_step(step)?);
-    let t = packed("t_packed", t_packed, r.len(), f)?;
-    let t = t.slice();
-    let (message, y1) = (empty(py, &[t.len()])?, empty(py, shape)?);
-    fill!(py, [message, y1], |path| tacit_ring::trunc_1(
-        path, message, y1, r, a1, t, f, kb, step
-    ));
-    Ok((message, y1))
-}
-
-/// Truncation, role 2, which knows r = x2. Returns its message to role 1, packed at f bits, and y0.
-#[pyfunction]
-fn trunc_2<'py>(
-    py: Python<'py>,
-    r: &Bound<'py, PyAny>,
-    f: &Bound<'py, PyAny>,
-    ka: &Bound<'py, PyAny>,
-    step: &Bound<'py, PyAny>,
-) -> PyResult<(Array<'py, u8>, Array<'py, u64>)> {
-    same_shape!(shape = r);
-    keys!(ka);
-    let (f, step) = (size("f", f, 1..=F_MAX)?, first_step(step)?);
-    let (message, y0) = (
-        empty(py, &[packed_len("r", r.len(), f)?])?,
-        empty(py, shape)?,
+) -> PyResult<(Array<'py, u64>, Array<'py, u64>, Array<'py, u8>)> {
+    same_shape!(shape = x0, x1);
+    let thirds = flat_thirds(me, "x0", shape)?;
+    keys!(ka, kb);
+    let (f, exact, step) = (
+        size("f", f, 1..=F_MAX)?,
+        boolean("exact", exact)?,
+        steps(step, 9)?,
     );
-    fill!(py, [message, y0], |path| tacit_ring::trunc_2(
-        path, message, y0, r, f, ka, step
+    let [n, ..] = role_sizes(thirds);
+    let message = empty(py, &[8 * n + packed_len("x0", n, f)?])?;
+    let (y0, y1) = (empty(py, shape)?, empty(py, shape)?);
+    fill!(py, [y0, y1, message], |path| tacit_ring::trunc_send(
+        path,
+        thirds,
+        message,
+        [y0, y1],
+        [x0, x1],
+        f,
+        exact,
+        [ka, kb],
+        step
     ));
-    Ok((message, y0))
+    Ok((y0, y1, message))
 }
 
-/// Truncation, roles 1 and 2: y2, from r and the two messages they exchanged.
+/// Truncation, once role 1 has `received` its message: the messages of roles 1 and 2 to each other, packed at f bits. Puts
+/// into `y0` and `y1`, which `trunc_send` made, what these roles have in common with role 0.
 #[pyfunction]
-fn trunc_finish<'py>(
+#[allow(clippy::too_many_arguments)]
+fn trunc_exchange<'py>(
     py: Python<'py>,
-    r: &Bound<'py, PyAny>,
-    sent: &Bound<'py, PyAny>,
+    me: &Bound<'py, PyAny>,
+    y0: &Bound<'py, PyAny>,
+    y1: &Bound<'py, PyAny>,
+    x0: &Bound<'py, PyAny>,
+    x1: &Bound<'py, PyAny>,
     received: &Bound<'py, PyAny>,
     f: &Bound<'py, PyAny>,
-) -> PyResult<Array<'py, u64>> {
-    same_shape!(shape = r);
-    let f = size("f", f, 1..=F_MAX)?;
-    let (sent, received) = (
-        packed("sent", sent, r.len(), f)?,
-        packed("received", received, r.len(), f)?,
+    ka: &Bound<'py, PyAny>,
+    kb: &Bound<'py, PyAny>,
+    step: &Bound<'py, PyAny>,
+) -> PyResult<(Array<'py, u8>, Array<'py, u8>)> {
+    same_shape!(shape = x0, x1);
+    let thirds = flat_thirds(me, "x0", shape)?;
+    let (y0, y1) = (output("y0", y0, shape)?, output("y1", y1, shape)?);
+    keys!(ka, kb);
+    let (f, step) = (size("f", f, 1..=F_MAX)?, steps(step, 9)?);
+    let [_, n1, n2] = role_sizes(thirds);
+    let received = Input::<u8>::new("received", received)?;
+    received.check_shape("received", &[8 * n1 + packed_len("x0", n1, f)?])?;
+    let received = received.slice();
+    let (m1, m2) = (
+        empty(py, &[packed_len("x0", n1, f)?])?,
+        empty(py, &[packed_len("x0", n2, f)?])?,
     );
-    let (sent, received) = (sent.slice(), received.slice());
-    let y2 = empty(py, shape)?;
-    fill!(py, [y2], |path| tacit_ring::trunc_finish(
-        path, y2, r, sent, received, f
+    fill!(py, [y0, y1, m1, m2], |path| tacit_ring::trunc_exchange(
+        path,
+        thirds,
+        [m1, m2],
+        [y0, y1],
+        [x0, x1],
+        received,
+        f,
+        [ka, kb],
+        step
     ));
-    Ok(y2)
+    Ok((m1, m2))
+}
+
+/// Truncation, once roles 1 and 2 have each other's messages: puts component 2 into `y0` and `y1`. `s1` and `s2` are what
+/// this party sent in these roles, `r1` and `r2` what it got.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+fn trunc_finish<'py>(
+    py: Python<'py>,
+    me: &Bound<'py, PyAny>,
+    y0: &Bound<'py, PyAny>,
+    y1: &Bound<'py, PyAny>,
+    x0: &Bound<'py, PyAny>,
+    x1: &Bound<'py, PyAny>,
+    s1: &Bound<'py, PyAny>,
+    s2: &Bound<'py, PyAny>,
+    r1: &Bound<'py, PyAny>,
+    r2: &Bound<'py, PyAny>,
+    f: &Bound<'py, PyAny>,
+) -> PyResult<()> {
+    same_shape!(shape = x0, x1);
+    let thirds = flat_thirds(me, "x0", shape)?;
+    let (y0, y1) = (output("y0", y0, shape)?, output("y1", y1, shape)?);
+    let f = size("f", f, 1..=F_MAX)?;
+    let [_, n1, n2] = role_sizes(thirds);
+    let (s1, r1) = (packed("s1", s1, n1, f)?, packed("r1", r1, n1, f)?);
+    let (s2, r2) = (packed("s2", s2, n2, f)?, packed("r2", r2, n2, f)?);
+    let (sent, received) = ([s1.slice(), s2.slice()], [r1.slice(), r2.slice()]);
+    fill!(py, [y0, y1], |path| tacit_ring::trunc_finish(
+        path,
+        thirds,
+        [y0, y1],
+        [x0, x1],
+        sent,
+        received,
+        f
+    ));
+    Ok(())
+}
+
+/// Two arrays of words that belong together.
+type Shares<'py> = (Array<'py, u64>, Array<'py, u64>);
+
+/// A party's thirds of `n` elements.
+fn thirds(me: &Bound<'_, PyAny>, n: usize) -> PyResult<Thirds> {
+    Ok(Thirds::new(size("me", me, 0..=2)?, n))
+}
+
+/// A party's thirds of a flat array.
+fn flat_thirds(me: &Bound<'_, PyAny>, name: &str, shape: &[usize]) -> PyResult<Thirds> {
+    match shape {
+        [n] => thirds(me, *n),
+        _ => Err(PyValueError::new_err(format!(
+            "{name} must have 1 dimension(s), not {}",
+            shape.len()
+        ))),
+    }
+}
+
+/// A party's thirds of `n` elements whose bits are planes of a shape, and how many planes, 1 to 64.
+fn word_planes(
+    me: &Bound<'_, PyAny>,
+    n: &Bound<'_, PyAny>,
+    name: &str,
+    shape: &[usize],
+) -> PyResult<(Thirds, usize)> {
+    let n = size("n", n, 0..=isize::MAX as usize)?;
+    match shape {
+        [width @ 1..=64, words] if *words == n.div_ceil(64) => Ok((thirds(me, n)?, *width)),
+        _ => Err(PyValueError::new_err(format!(
+            "{name} must have shape [1 to 64, {}], not {shape:?}",
+            n.div_ceil(64)
+        ))),
+    }
+}
+
+/// Elements of a party's thirds by role.
+fn role_sizes(thirds: Thirds) -> [usize; 3] {
+    [Role::Zero, Role::One, Role::Two].map(|role| thirds.elements(role).len())
+}
+
+fn b2a_sent(thirds: Thirds, role: Role, width: usize) -> PyResult<usize> {
+    tacit_ring::b2a_sent(thirds.elements(role).len(), width)
+        .ok_or_else(|| PyValueError::new_err("n is too large"))
 }
 
 /// A uniform permutation of 0 .. n - 1 from stream `step`, uint32, n < 2^32. Memory accesses depend on it.
@@ -772,6 +1031,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     add!(
         add_prg,
         aes_layer,
+        b2a_combine,
+        b2a_send,
         carry_combine,
         carry_hot,
         cpu_features,
@@ -779,6 +1040,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         from_planes,
         gather,
         gf256_mul,
+        inject_combine,
+        inject_send,
         lut_combine,
         matmul,
         one_hot,
@@ -789,12 +1052,12 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         rep3_gf256_mul,
         rep3_matmul,
         rep3_mul,
+        reshare_planes,
         sub_prg,
         to_planes,
-        trunc_0,
-        trunc_1,
-        trunc_2,
+        trunc_exchange,
         trunc_finish,
+        trunc_send,
         unpack,
         xor_prg,
     );

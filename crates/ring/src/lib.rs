@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Kernels on Z_2^64 in replicated sharing: products, masks and truncation, each one fused pass over its operands.
+//! What a party computes within a step of replicated sharing, over Z_2^64, Z_2 and GF(2^8): products, masks, truncation,
+//! conversions and resharing, each one fused pass over its operands.
 //!
 //! Masks are made block by block in the L1 cache and never stored. Nothing here branches on, or indexes by, a value.
 //!
@@ -7,8 +8,16 @@
 
 #![forbid(unsafe_code)]
 
-mod mul;
+mod bytes;
+mod convert;
+mod gates;
+mod reshare;
+mod thirds;
 mod trunc;
 
-pub use mul::{add_prg, rep3_mul, sub_prg};
-pub use trunc::{F_MAX, Truncated0, trunc_0, trunc_1, trunc_2, trunc_finish};
+pub use bytes::{aes_layer_keyed, rep3_gf256_mul};
+pub use convert::{b2a_combine, b2a_send, b2a_sent, inject_combine, inject_send};
+pub use gates::{Algebra, Bits, Ring, add_prg, rep3_product, sub_prg};
+pub use reshare::{Reshare, reshare_planes};
+pub use thirds::{Role, Thirds};
+pub use trunc::{F_MAX, trunc_exchange, trunc_finish, trunc_send};

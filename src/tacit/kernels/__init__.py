@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arithmetic on buffers, in Rust: pseudorandom streams, Z_2^64, bit planes, GF(2^8), matrices, permutations.
 
-Each function is one pass over its operands, without the GIL, and returns a fresh NumPy array. None of them
-communicates. `tests/reference/kernels.py` defines every bit of every result; all CPU paths give the same bits.
+Each function is one pass over its operands, without the GIL, and returns fresh NumPy arrays; only `trunc_exchange` and
+`trunc_finish` complete those that `trunc_send` made. None of them communicates. `tests/reference/kernels.py` defines
+every bit of every result; all CPU paths give the same bits.
 
 - Elements are uint64, C-contiguous. Elementwise functions take any shape and return that shape; masks are drawn in
   row-major order.
@@ -10,6 +11,9 @@ communicates. `tests/reference/kernels.py` defines every bit of every result; al
 - Bit planes are uint64 `[planes, words]`: bit i mod 64 of word i // 64 of plane j is bit j of element i.
 - In replicated sharing x = x0 + x1 + x2 (or XOR), party p holds components p and p + 1 and shares one key with each
   neighbour: the arguments `x0, x1` and `ka, kb` are those pairs.
+- Functions that take `me`, a party 0, 1 or 2, do its part of a step of protocols/rep3.py for all thirds of a vector: it
+  has role 0 in third `me`, role 1 in the one before, role 2 in the one after, cyclically. What they take and return as
+  `a, b`, `x0, x1` or `y0, y1` are whole vectors; messages are only the thirds that they are about.
 - A mask is named by its key and `step`: reusing a step for two masks breaks the secrecy of both.
 
 A wrong dtype raises `TypeError`; a wrong shape, length, range or memory order raises `ValueError`; both name the
@@ -21,6 +25,8 @@ from tacit._native import (
     PrgKey,
     add_prg,
     aes_layer,
+    b2a_combine,
+    b2a_send,
     carry_combine,
     carry_hot,
     cpu_features,
@@ -28,6 +34,8 @@ from tacit._native import (
     from_planes,
     gather,
     gf256_mul,
+    inject_combine,
+    inject_send,
     lut_combine,
     matmul,
     one_hot,
@@ -38,12 +46,12 @@ from tacit._native import (
     rep3_gf256_mul,
     rep3_matmul,
     rep3_mul,
+    reshare_planes,
     sub_prg,
     to_planes,
-    trunc_0,
-    trunc_1,
-    trunc_2,
+    trunc_exchange,
     trunc_finish,
+    trunc_send,
     unpack,
     xor_prg,
 )
@@ -52,6 +60,8 @@ __all__ = [
     "PrgKey",
     "add_prg",
     "aes_layer",
+    "b2a_combine",
+    "b2a_send",
     "carry_combine",
     "carry_hot",
     "cpu_features",
@@ -59,6 +69,8 @@ __all__ = [
     "from_planes",
     "gather",
     "gf256_mul",
+    "inject_combine",
+    "inject_send",
     "lut_combine",
     "matmul",
     "one_hot",
@@ -69,12 +81,12 @@ __all__ = [
     "rep3_gf256_mul",
     "rep3_matmul",
     "rep3_mul",
+    "reshare_planes",
     "sub_prg",
     "to_planes",
-    "trunc_0",
-    "trunc_1",
-    "trunc_2",
+    "trunc_exchange",
     "trunc_finish",
+    "trunc_send",
     "unpack",
     "xor_prg",
 ]

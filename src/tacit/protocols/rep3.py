@@ -19,8 +19,10 @@ Bytes are totals over the three parties; n elements; W = ceil(n/64) words of 8 b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from math import prod
 from typing import ClassVar
 
@@ -32,9 +34,6 @@ from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox, Cost, decl
 from tacit.protocols.exchange import Buffer, Exchange, gather
 from tacit.protocols.shares import Arith, Bits, U64Array, words_of
 
-ONE = np.uint64(1)
-TWO = np.uint64(2)
-
 
 @dataclass(frozen=True)
 class Section:
@@ -43,25 +42,29 @@ class Section:
     turn: int
     elements: slice
     words: slice
-
-    @property
-    def n(self) -> int:
-        """Number of elements."""
-        return int(self.elements.stop - self.elements.start)
-
-    @property
-    def w(self) -> int:
-        """Number of 64-bit words of a bit plane."""
-        return int(self.words.stop - self.words.start)
+    n: int
+    """Number of elements."""
+    w: int
+    """Number of 64-bit words of a bit plane."""
 
 
-def sections(n: int) -> Iterator[Section]:
-    """The non-empty thirds of a vector of n elements."""
+@lru_cache(maxsize=1024)
+def thirds(n: int) -> tuple[Section, Section, Section]:
+    """The thirds of a vector of n elements; those of a short one may be empty."""
     words = words_of(n)
-    for turn in range(3):
-        lo, hi = words * turn // 3, words * (turn + 1) // 3
-        if hi > lo:
-            yield Section(turn, slice(64 * lo, min(n, 64 * hi)), slice(lo, hi))
+    cuts = [words * turn // 3 for turn in range(4)]
+    first, second, third = (
+        Section(turn, slice(start, stop), slice(lo, hi), stop - start, hi - lo)
+        for turn, (lo, hi) in enumerate(pairwise(cuts))
+        for start, stop in [(min(n, 64 * lo), min(n, 64 * hi))]
+    )
+    return first, second, third
+
+
+@lru_cache(maxsize=1024)
+def sections(n: int) -> tuple[Section, ...]:
+    """The non-empty thirds of a vector of n elements."""
+    return tuple(s for s in thirds(n) if s.n)
 
 
 def packed(n: int, bits: int) -> int:
@@ -75,6 +78,7 @@ def digits_of(bits: int) -> tuple[int, int]:
     return full + (rest > 0), 7 * full + (2**rest - 1 if rest else 0)
 
 
+@lru_cache
 def prefix_pairs(n: int) -> list[tuple[list[int], list[int], list[int]]]:
     """Sklansky's prefix network on n positions: per level the positions combined, with what, and those that keep P.
 
@@ -90,31 +94,17 @@ def prefix_pairs(n: int) -> list[tuple[list[int], list[int], list[int]]]:
     return levels
 
 
-class _Mail:
-    """The messages of one round: queue what goes out, state what comes in, swap, and read it in that order."""
-
-    def __init__(self) -> None:
-        self._sends: dict[int, list[Buffer]] = {}
-        self._expects: dict[int, int] = {}
-        self._inbox: dict[int, memoryview] = {}
-        self._at: dict[int, int] = {}
-
-    def send(self, peer: int, *buffers: NDArray[np.generic]) -> None:
-        self._sends.setdefault(peer, []).extend(buffers)
-
-    def expect(self, peer: int, size: int) -> None:
-        self._expects[peer] = self._expects.get(peer, 0) + size
-
-    async def swap(self) -> None:
-        self._inbox = dict(await Exchange(self._sends, self._expects))
-
-    def bytes(self, peer: int, size: int) -> NDArray[np.uint8]:
-        at = self._at.get(peer, 0)
-        self._at[peer] = at + size
-        return np.frombuffer(self._inbox[peer][at : at + size], dtype=np.uint8)
-
-    def words(self, peer: int, n: int) -> U64Array:
-        return _words(self.bytes(peer, 8 * n).data)
+@lru_cache
+def _prefix_rows(n: int) -> list[tuple[list[int], list[int], list[int], int]]:
+    """The network on rows g_0 .. g_(n-1), p_0 .. p_(n-1): per level the rows of both factors and of their product, and
+    how many of these it is added to; it replaces the others."""
+    levels = []
+    for upper, lower, keep in prefix_pairs(n):
+        low_of = dict(zip(upper, lower, strict=True))
+        left = [n + i for i in (*upper, *keep)]
+        right = [*lower, *(n + low_of[i] for i in keep)]
+        levels.append((left, right, [*upper, *(n + i for i in keep)], len(upper)))
+    return levels
 
 
 def _words(raw: memoryview) -> U64Array:
@@ -130,6 +120,9 @@ def _flat(x: U64Array) -> U64Array:
 def _pairs(x: Bits, y: Bits) -> tuple[U64Array, U64Array, U64Array, U64Array]:
     x0, x1, y0, y1 = (np.ascontiguousarray(p) for p in (*x.parts, *y.parts))
     return x0, x1, y0, y1
+
+
+_NOTHING = np.empty(0, np.uint8)
 
 
 def _trunc_cost(n: int, f: int) -> Cost:
@@ -164,8 +157,13 @@ def _precedes_cost(n: int, bits: int) -> Cost:
     return Cost(rounds, 8 * words_of(n) * planes + below.bytes_total) if n else Cost()
 
 
+def _b2a_sent(n: int, width: int) -> int:
+    """Bytes that role 0 sends: bit i counts 2^i, so 64 - i bits of its share do."""
+    return sum(packed(n, 64 - i) for i in range(width))
+
+
 def _b2a_cost(n: int, width: int) -> Cost:
-    return Cost(2, sum(packed(n, 64 - i) for i in range(width)) + 16 * n) if n and width else Cost()
+    return Cost(2, _b2a_sent(n, width) + 16 * n) if n and width else Cost()
 
 
 def _exact_cost(n: int, f: int) -> Cost:
@@ -210,6 +208,8 @@ class Rep3(BlackBox):
     def __init__(self, me: int, own: kernels.PrgKey, following: kernels.PrgKey) -> None:
         self.me = me
         self.parties = 3
+        self._next = (me + 1) % 3
+        self._prev = (me - 1) % 3
         self._own = own
         self._following = following
         self._stream = 0
@@ -220,16 +220,34 @@ class Rep3(BlackBox):
         self._stream += count
         return first
 
-    @property
-    def _prev(self) -> int:
-        return (self.me - 1) % 3
-
-    @property
-    def _next(self) -> int:
-        return (self.me + 1) % 3
-
     def _role(self, section: Section) -> int:
         return (self.me - section.turn) % 3
+
+    def _roles(self, n: int) -> tuple[Section, Section, Section]:
+        """The thirds in which this party has role 0, 1 and 2. Role 1 is the next party where this one has role 0."""
+        third = thirds(n)
+        return third[self.me], third[self._prev], third[self._next]
+
+    async def _swap(
+        self, sends: tuple[NDArray[np.generic], NDArray[np.generic]], sizes: tuple[int, int]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """One round: what goes to the next party and to the one before, and as many bytes as come from each."""
+        (to_next, to_prev), (next_size, prev_size) = sends, sizes
+        outgoing: dict[int, list[Buffer]] = {}
+        incoming: dict[int, int] = {}
+        if to_next.size:
+            outgoing[self._next] = [to_next]
+        if to_prev.size:
+            outgoing[self._prev] = [to_prev]
+        if next_size:
+            incoming[self._next] = next_size
+        if prev_size:
+            incoming[self._prev] = prev_size
+        inbox = await Exchange(outgoing, incoming)
+        return (
+            np.frombuffer(inbox[self._next], np.uint8) if next_size else _NOTHING,
+            np.frombuffer(inbox[self._prev], np.uint8) if prev_size else _NOTHING,
+        )
 
     # --- local -------------------------------------------------------------------------------------------------
 
@@ -415,17 +433,14 @@ class Rep3(BlackBox):
         if n == 0:
             return self.constant(np.zeros(shape, np.uint64))
         z = self._cross(op, x, y)
-        mail = _Mail()
-        for s in sections(n):
-            if self._role(s) != 0:
-                mail.send(self._prev, z[s.elements])
-            if self._role(s) != 2:
-                mail.expect(self._next, 8 * s.n)
-        await mail.swap()
-        following = np.zeros(n, dtype=np.uint64)
-        for s in sections(n):
-            if self._role(s) != 2:
-                following[s.elements] = mail.words(self._next, s.n)
+        zero, _, two = (s.elements for s in self._roles(n))
+        known = n - (two.stop - two.start)
+        sends = [part for part in (z[: zero.start], z[zero.stop :]) if part.size]
+        inbox = await Exchange({self._prev: sends} if sends else {}, {self._next: 8 * known} if known else {})
+        following = np.empty(n, np.uint64)
+        if known:
+            received = np.frombuffer(inbox[self._next], np.uint64)
+            following[: two.start], following[two.stop :] = received[: two.start], received[two.start :]
         a, b = await self._truncate(z, following, f)
         return Arith(a.reshape(shape), b.reshape(shape))
 
@@ -460,42 +475,14 @@ class Rep3(BlackBox):
         looking at x - 1 makes it (x mod 2^f)/2^f, so that the mean is x/2^f and multiples of 2^f are exact.
         exact=True: looks at x, rounds c to the nearest instead of down, and leaves the carry to the caller.
         """
-        n = a.size
-        step = self._streams(9)
-        ya, yb = np.empty(n, np.uint64), np.empty(n, np.uint64)
-        mail = _Mail()
-        for s in sections(n):
-            e, role = s.elements, self._role(s)
-            if role == 0:
-                low = a[e] if exact else a[e] - ONE
-                a1, t, ya[e], yb[e] = kernels.trunc_0(low, b[e], f, self._own, self._following, step + 3 * s.turn)
-                if exact:
-                    half_up = (a[e] + b[e]) >> np.uint64(f - 1) & ONE
-                    a1, yb[e] = a1 + half_up, yb[e] + half_up
-                mail.send(self._next, a1, t)
-            elif role == 1:
-                mail.expect(self._prev, 8 * s.n + packed(s.n, f))
-        await mail.swap()
-        last = _Mail()
-        sent: dict[int, NDArray[np.uint8]] = {}
-        for s in sections(n):
-            e, role = s.elements, self._role(s)
-            if role == 1:
-                a1, t = mail.words(self._prev, s.n), mail.bytes(self._prev, packed(s.n, f))
-                sent[s.turn], ya[e] = kernels.trunc_1(b[e], a1, t, f, self._own, step + 3 * s.turn)
-                last.send(self._next, sent[s.turn])
-                last.expect(self._next, packed(s.n, f))
-            elif role == 2:
-                sent[s.turn], yb[e] = kernels.trunc_2(a[e], f, self._following, step + 3 * s.turn)
-                last.send(self._prev, sent[s.turn])
-                last.expect(self._prev, packed(s.n, f))
-        await last.swap()
-        for s in sections(n):
-            e, role = s.elements, self._role(s)
-            if role == 1:
-                yb[e] = kernels.trunc_finish(b[e], sent[s.turn], last.bytes(self._next, packed(s.n, f)), f)
-            elif role == 2:
-                ya[e] = kernels.trunc_finish(a[e], sent[s.turn], last.bytes(self._prev, packed(s.n, f)), f)
+        _, one, two = self._roles(a.size)
+        role_1, role_2 = packed(one.n, f), packed(two.n, f)
+        keys = (self._own, self._following, self._streams(9))
+        ya, yb, message = kernels.trunc_send(self.me, a, b, f, exact, *keys)
+        _, received = await self._swap((message, _NOTHING), (0, 8 * one.n + role_1))
+        sent = kernels.trunc_exchange(self.me, ya, yb, a, b, received, f, *keys)
+        wraps = await self._swap(sent, (role_1, role_2))
+        kernels.trunc_finish(self.me, ya, yb, a, b, *sent, *wraps, f)
         return ya, yb
 
     @declared(lambda self, x, f, exact=False: _exact_cost(x.size, f) if exact else _trunc_cost(x.size, f))
@@ -518,62 +505,28 @@ class Rep3(BlackBox):
 
     # --- resharing from two parties to three -------------------------------------------------------------------
 
-    async def _reshare(self, n: int, mine: dict[int, U64Array]) -> tuple[U64Array, U64Array]:
-        """Arithmetic values split between roles 1 and 2 (`mine[turn]` per section) become replicated.
+    async def _reshared(self, ya: U64Array, yb: U64Array) -> tuple[U64Array, U64Array]:
+        """The exchange that makes values split between roles 1 and 2 replicated: 1 round, 16n bytes.
 
-        y0 and y1 are streams of K0 and K1; roles 1 and 2 exchange T - y1 and S - y0, whose sum is y2. 1 round and
-        16n bytes.
+        With the values T and S and streams y0 and y1 of K0 and K1, they exchange T - y1 and S - y0, whose sum is y2. A
+        kernel has put all that into `ya` and `yb` but what is received, which is added here.
         """
-        step = self._streams(3)
-        ya, yb = np.empty(n, np.uint64), np.empty(n, np.uint64)
-        mail = _Mail()
-        masked: dict[int, U64Array] = {}
-        for s in sections(n):
-            e, role, at = s.elements, self._role(s), step + s.turn
-            if role == 0:
-                ya[e] = kernels.prg_words(self._own, at, s.n)
-                yb[e] = kernels.prg_words(self._following, at, s.n)
-            else:
-                peer = self._next if role == 1 else self._prev
-                key = self._own if role == 1 else self._following
-                masked[s.turn] = kernels.sub_prg(mine[s.turn], key, at)
-                (ya if role == 1 else yb)[e] = kernels.prg_words(key, at, s.n)
-                mail.send(peer, masked[s.turn])
-                mail.expect(peer, 8 * s.n)
-        await mail.swap()
-        for s in sections(n):
-            role = self._role(s)
-            if role:
-                peer = self._next if role == 1 else self._prev
-                (yb if role == 1 else ya)[s.elements] = masked[s.turn] + mail.words(peer, s.n)
+        _, one, two = self._roles(ya.size)
+        y2 = yb[one.elements], ya[two.elements]
+        for mine, received in zip(y2, await self._swap(y2, (8 * one.n, 8 * two.n)), strict=True):
+            mine += received.view(np.uint64)
         return ya, yb
 
     async def _reshare_bits(self, n: int, planes: int, mine: dict[int, U64Array]) -> tuple[U64Array, U64Array]:
-        """As `_reshare` over Z_2: `mine[turn]` is `[planes, section words]`. 1 round, 16*planes*W bytes."""
-        step, words = self._streams(3), words_of(n)
-        ya, yb = np.empty((planes, words), np.uint64), np.empty((planes, words), np.uint64)
-        mail = _Mail()
-        masked: dict[int, U64Array] = {}
-        for s in sections(n):
-            e, role, at = s.words, self._role(s), step + s.turn
-            shape = (planes, s.w)
-            if role == 0:
-                ya[:, e] = kernels.prg_words(self._own, at, planes * s.w).reshape(shape)
-                yb[:, e] = kernels.prg_words(self._following, at, planes * s.w).reshape(shape)
-            else:
-                peer = self._next if role == 1 else self._prev
-                key = self._own if role == 1 else self._following
-                masked[s.turn] = kernels.xor_prg(mine[s.turn], key, at)
-                (ya if role == 1 else yb)[:, e] = kernels.prg_words(key, at, planes * s.w).reshape(shape)
-                mail.send(peer, masked[s.turn])
-                mail.expect(peer, 8 * planes * s.w)
-        await mail.swap()
-        for s in sections(n):
-            role = self._role(s)
-            if role:
-                peer = self._next if role == 1 else self._prev
-                other = mail.words(peer, planes * s.w).reshape(planes, s.w)
-                (yb if role == 1 else ya)[:, s.words] = masked[s.turn] ^ other
+        """The same over Z_2: `mine[turn]` is `[planes, section words]`. 1 round, 16*planes*W bytes."""
+        _, one, two = self._roles(n)
+        none = np.empty((planes, 0), np.uint64)
+        x1, x2 = mine.get(one.turn, none), mine.get(two.turn, none)
+        (ya, yb), sent = kernels.reshare_planes(self.me, n, x1, x2, self._own, self._following, self._streams(3))
+        sizes = (8 * planes * one.w, 8 * planes * two.w)
+        y2 = yb[:, one.words], ya[:, two.words]
+        for out, own, received in zip(y2, sent, await self._swap(sent, sizes), strict=True):
+            np.bitwise_xor(own, received.view(np.uint64).reshape(own.shape), out=out)
         return ya, yb
 
     async def _hand_over(self, n: int, planes: int, facts: dict[int, U64Array]) -> dict[int, U64Array]:
@@ -582,23 +535,18 @@ class Rep3(BlackBox):
         Role 2's part is a stream of K0, role 1 is sent the rest. Gives each party its part per section; role 0 gets
         role 1's too, which with its knowledge of the stream makes the pair a replicated sharing with component 2 zero.
         """
+        zero, one, two = self._roles(n)
         step = self._streams(3)
-        mail = _Mail()
         parts: dict[int, U64Array] = {}
-        for s in sections(n):
-            role, at = self._role(s), step + s.turn
-            if role == 0:
-                parts[s.turn] = kernels.xor_prg(facts[s.turn], self._own, at)
-                mail.send(self._next, parts[s.turn])
-            elif role == 1:
-                mail.expect(self._prev, 8 * planes * s.w)
-            else:
-                stream = kernels.prg_words(self._following, at, planes * s.w)
-                parts[s.turn] = stream.reshape(planes, s.w)
-        await mail.swap()
-        for s in sections(n):
-            if self._role(s) == 1:
-                parts[s.turn] = mail.words(self._prev, planes * s.w).reshape(planes, s.w)
+        message: NDArray[np.generic] = _NOTHING
+        if zero.w:
+            message = parts[zero.turn] = kernels.xor_prg(facts[zero.turn], self._own, step + zero.turn)
+        if two.w:
+            stream = kernels.prg_words(self._following, step + two.turn, planes * two.w)
+            parts[two.turn] = stream.reshape(planes, two.w)
+        _, received = await self._swap((message, _NOTHING), (0, 8 * planes * one.w))
+        if one.w:
+            parts[one.turn] = _words(received.data).reshape(planes, one.w)
         return parts
 
     def _known_to_0(self, facts: U64Array, part: U64Array, role: int) -> tuple[U64Array, U64Array]:
@@ -746,22 +694,15 @@ class Rep3(BlackBox):
                 # <c & r> between roles 1 and 2: each ANDs its part of c with r, which both know.
                 c, r = p.parts if role == 1 else p.parts[::-1]
                 mine[s.turn] = np.ascontiguousarray(c[: width - 1, s.words] & r[: width - 1, s.words])
-        ga, gb = await self._reshare_bits(n, width - 1, mine)
-        g = [ga.copy(), gb.copy()]
-        q = [part[: width - 1].copy() for part in p.parts]
-        for upper, lower, keep in prefix_pairs(width - 1):
-            left = Bits(x.shape, *(np.concatenate([part[upper], part[keep]]) for part in q))
-            low_of = dict(zip(upper, lower, strict=True))
-            right = Bits(
-                x.shape,
-                *(np.concatenate([gg[lower], qq[[low_of[i] for i in keep]]]) for gg, qq in zip(g, q, strict=True)),
-            )
-            both = await self.and_(left, right)
-            for gg, qq, part in zip(g, q, both.parts, strict=True):
-                gg[upper] ^= part[: len(upper)]
-                qq[keep] = part[len(upper) :]
-        carries = Bits(x.shape, *g)
-        return Bits.concat_bits([p[0], p[1:] ^ carries])
+        g = await self._reshare_bits(n, width - 1, mine)
+        # Rows of generates, then of propagates, so that each factor of a level is one gathering of rows.
+        rows = [np.concatenate([gg, q[: width - 1]]) for gg, q in zip(g, p.parts, strict=True)]
+        for left, right, target, added in _prefix_rows(width - 1):
+            both = await self.and_(*(Bits(x.shape, *(part[factor] for part in rows)) for factor in (left, right)))
+            for part, product in zip(rows, both.parts, strict=True):
+                part[target[:added]] ^= product[:added]
+                part[target[added:]] = product[added:]
+        return Bits.concat_bits([p[0], p[1:] ^ Bits(x.shape, *(part[: width - 1] for part in rows))])
 
     @declared(lambda self, b: _b2a_cost(b.size, b.width))
     async def b2a(self, b: Bits) -> Arith:
@@ -773,37 +714,15 @@ class Rep3(BlackBox):
         n, width = b.size, b.width
         if n == 0 or width == 0:
             return self.constant(np.zeros(b.shape, np.uint64))
+        pa, pb = (np.ascontiguousarray(p) for p in b.parts)
         step = self._streams(3 * width)
-        pa, pb = b.parts
-        mail = _Mail()
-        for s in sections(n):
-            role = self._role(s)
-            if role == 0:
-                beta = np.ascontiguousarray(pa[:, s.words] ^ pb[:, s.words])
-                for i in range(width):
-                    bit = kernels.from_planes(beta[i : i + 1], s.n)
-                    rest = kernels.sub_prg(bit, self._own, step + 3 * i + s.turn)
-                    mail.send(self._next, kernels.pack(rest, 64 - i))
-            elif role == 1:
-                mail.expect(self._prev, sum(packed(s.n, 64 - i) for i in range(width)))
-        await mail.swap()
-        mine: dict[int, U64Array] = {}
-        for s in sections(n):
-            role = self._role(s)
-            if role == 0:
-                continue
-            b2 = np.ascontiguousarray((pb if role == 1 else pa)[:, s.words])
-            total = kernels.from_planes(b2, s.n) if role == 1 else np.zeros(s.n, np.uint64)
-            for i in range(width):
-                if role == 1:
-                    u = kernels.unpack(mail.bytes(self._prev, packed(s.n, 64 - i)), s.n, 64 - i)
-                else:
-                    u = kernels.prg_words(self._following, step + 3 * i + s.turn, s.n)
-                sign = ONE - TWO * kernels.from_planes(b2[i : i + 1], s.n)
-                total += (u * sign) << np.uint64(i)
-            mine[s.turn] = total
-        a, c = await self._reshare(n, mine)
-        return Arith(a.reshape(b.shape), c.reshape(b.shape))
+        message = kernels.b2a_send(self.me, n, pa, pb, self._own, step)
+        size = _b2a_sent(self._roles(n)[1].n, width)
+        _, received = await self._swap((message, _NOTHING), (0, size))
+        keys = (self._own, self._following, step, self._streams(3))
+        y = kernels.b2a_combine(self.me, n, pa, pb, received, *keys)
+        ya, yb = await self._reshared(*y)
+        return Arith(ya.reshape(b.shape), yb.reshape(b.shape))
 
     @declared(lambda self, b, x: Cost(2, 32 * x.size) if x.size else Cost())
     async def inject(self, b: Bits, x: Arith) -> Arith:
@@ -815,38 +734,14 @@ class Rep3(BlackBox):
         n = x.size
         if n == 0:
             return x
+        pa, pb = (np.ascontiguousarray(p) for p in b.parts)
+        x0, x1 = (_flat(p) for p in x.parts)
         step = self._streams(6)
-        a, c = _flat(x.parts[0]), _flat(x.parts[1])
-        pa, pb = b.parts
-        mail = _Mail()
-        for s in sections(n):
-            e, role = s.elements, self._role(s)
-            if role == 0:
-                beta = kernels.from_planes(np.ascontiguousarray(pa[:, s.words] ^ pb[:, s.words]), s.n)
-                product = beta * (a[e] + c[e])
-                mail.send(self._next, kernels.sub_prg(product, self._own, step + 2 * s.turn))
-                mail.send(self._next, kernels.sub_prg(beta, self._own, step + 2 * s.turn + 1))
-            elif role == 1:
-                mail.expect(self._prev, 16 * s.n)
-        await mail.swap()
-        mine: dict[int, U64Array] = {}
-        for s in sections(n):
-            e, role = s.elements, self._role(s)
-            if role == 0:
-                continue
-            plane = (pb if role == 1 else pa)[:, s.words]
-            b2 = kernels.from_planes(np.ascontiguousarray(plane), s.n)
-            k = ONE - TWO * b2
-            if role == 1:
-                u, v = mail.words(self._prev, s.n), mail.words(self._prev, s.n)
-                r, own = c[e], a[e]
-                mine[s.turn] = k * (u + r * v) + b2 * (own + r)
-            else:
-                u = kernels.prg_words(self._following, step + 2 * s.turn, s.n)
-                v = kernels.prg_words(self._following, step + 2 * s.turn + 1, s.n)
-                r, own = a[e], c[e]
-                mine[s.turn] = k * (u + r * v) + b2 * own
-        ya, yb = await self._reshare(n, mine)
+        message = kernels.inject_send(self.me, pa, pb, x0, x1, self._own, step)
+        _, received = await self._swap((message, _NOTHING), (0, 16 * self._roles(n)[1].n))
+        keys = (self._own, self._following, step, self._streams(3))
+        y = kernels.inject_combine(self.me, pa, pb, x0, x1, received, *keys)
+        ya, yb = await self._reshared(*y)
         return Arith(ya.reshape(x.shape), yb.reshape(x.shape))
 
     @declared(lambda self, index, table, out_bits: _lut_cost(index.size, index.width, out_bits))
@@ -897,27 +792,23 @@ class Rep3(BlackBox):
         def place(x: U64Array, component: int) -> U64Array:
             return np.ascontiguousarray(x[permutation(component)])
 
-        mail = _Mail()
+        mine: U64Array | None = None
         if self.me == 0:
             first = kernels.sub_prg(_flat(place(a + b, 0)), self._own, step + 1).reshape(n, width)
-            mail.send(2, kernels.sub_prg(_flat(place(first, 1)), self._following, step + 2))
-        elif self.me == 2:
-            mail.send(1, kernels.add_prg(_flat(place(a, 0)), self._following, step + 1))
-            mail.expect(0, 8 * size)
-        else:
-            mail.expect(2, 8 * size)
-        await mail.swap()
-        mine: U64Array | None = None
-        if self.me == 1:
-            g = place(mail.words(2, size).reshape(n, width), 1)
+            await Exchange({2: [kernels.sub_prg(_flat(place(first, 1)), self._following, step + 2)]}, {})
+        elif self.me == 1:
+            inbox = await Exchange({}, {2: 8 * size})
+            g = place(_words(inbox[2]).reshape(n, width), 1)
             mine = place(kernels.add_prg(_flat(g), self._own, step + 2).reshape(n, width), 2)
-        elif self.me == 2:
-            mine = place(mail.words(0, size).reshape(n, width), 2)
+        else:
+            sends = {1: [kernels.add_prg(_flat(place(a, 0)), self._following, step + 1)]}
+            inbox = await Exchange(sends, {0: 8 * size})
+            mine = place(_words(inbox[0]).reshape(n, width), 2)
         ya, yb = await self._reshare_whole(size, mine)
         return Arith(ya.reshape(rows.shape), yb.reshape(rows.shape))
 
     async def _reshare_whole(self, size: int, mine: U64Array | None) -> tuple[U64Array, U64Array]:
-        """`_reshare` without rotation: party 0 has role 0 throughout."""
+        """A resharing without rotation: party 0 has role 0 throughout. 1 round, 16 bytes per element."""
         step = self._streams(1)
         if self.me == 0:
             await Exchange({}, {})

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Elementwise products and masks over Z_2^64 and, 64 bits to a word, over Z_2.
+//!
+//! Source: Araki et al. 2016 (ePrint 2016/768), protocol 3.1.
+
+use tacit_prg::{BLOCK, PrgKey};
+use tacit_simd::{Path, kernel};
+
+/// Addition and multiplication of words.
+pub trait Algebra {
+    /// x + y.
+    fn add(x: u64, y: u64) -> u64;
+    /// x - y.
+    fn sub(x: u64, y: u64) -> u64;
+    /// x y.
+    fn mul(x: u64, y: u64) -> u64;
+}
+
+/// A word is one element of Z_2^64.
+pub enum Ring {}
+
+impl Algebra for Ring {
+    #[inline(always)]
+    fn add(x: u64, y: u64) -> u64 {
+        x.wrapping_add(y)
+    }
+    #[inline(always)]
+    fn sub(x: u64, y: u64) -> u64 {
+        x.wrapping_sub(y)
+    }
+    #[inline(always)]
+    fn mul(x: u64, y: u64) -> u64 {
+        x.wrapping_mul(y)
+    }
+}
+
+/// A word is 64 elements of Z_2.
+pub enum Bits {}
+
+impl Algebra for Bits {
+    #[inline(always)]
+    fn add(x: u64, y: u64) -> u64 {
+        x ^ y
+    }
+    #[inline(always)]
+    fn sub(x: u64, y: u64) -> u64 {
+        x ^ y
+    }
+    #[inline(always)]
+    fn mul(x: u64, y: u64) -> u64 {
+        x & y
+    }
+}
+
+/// `out = x0 (y0 + y1) + x1 y0 + F(ka) - F(kb)`: this party's additive share of x y.
+#[allow(clippy::too_many_arguments)]
+pub fn rep3_product<A: Algebra>(
+    path: Path,
+    out: &mut [u64],
+    x0: &[u64],
+    x1: &[u64],
+    y0: &[u64],
+    y1: &[u64],
+    ka: &PrgKey,
+    kb: &PrgKey,
+    step: u64,
+) {
+    let (mut a, mut b) = ([0; BLOCK], [0; BLOCK]);
+    for (i, out) in out.chunks_mut(BLOCK).enumerate() {
+        let (at, n) = (i * BLOCK, out.len());
+        ka.fill(path, step, at as u64, &mut a[..n]);
+        kb.fill(path, step, at as u64, &mut b[..n]);
+        product_block::<A>(
+            path,
+            out,
+            &x0[at..],
+            &x1[at..],
+            &y0[at..],
+            &y1[at..],
+            &a,
+            &b,
+        );
+    }
+}
+
+/// `out = x + F(key)`.
+pub fn add_prg<A: Algebra>(path: Path, out: &mut [u64], x: &[u64], key: &PrgKey, step: u64) {
+    let mut mask = [0; BLOCK];
+    for (i, out) in out.chunks_mut(BLOCK).enumerate() {
+        let (at, n) = (i * BLOCK, out.len());
+        key.fill(path, step, at as u64, &mut mask[..n]);
+        add_block::<A>(path, out, &x[at..], &mask);
+    }
+}
+
+/// `out = x - F(key)`.
+pub fn sub_prg<A: Algebra>(path: Path, out: &mut [u64], x: &[u64], key: &PrgKey, step: u64) {
+    let mut mask = [0; BLOCK];
+    for (i, out) in out.chunks_mut(BLOCK).enumerate() {
+        let (at, n) = (i * BLOCK, out.len());
+        key.fill(path, step, at as u64, &mut mask[..n]);
+        sub_block::<A>(path, out, &x[at..], &mask);
+    }
+}
+
+kernel! {
+    fn product_block<A: Algebra>(
+        out: &mut [u64],
+        x0: &[u64],
+        x1: &[u64],
+        y0: &[u64],
+        y1: &[u64],
+        a: &[u64; BLOCK],
+        b: &[u64; BLOCK],
+    ) {
+        let n = out.len();
+        let (x0, x1, y0, y1, a, b) = (&x0[..n], &x1[..n], &y0[..n], &y1[..n], &a[..n], &b[..n]);
+        for i in 0..n {
+            let product = A::add(A::mul(x0[i], A::add(y0[i], y1[i])), A::mul(x1[i], y0[i]));
+            out[i] = A::sub(A::add(product, a[i]), b[i]);
+        }
+    }
+}
+
+kernel! {
+    fn add_block<A: Algebra>(out: &mut [u64], x: &[u64], mask: &[u64; BLOCK]) {
+        for ((out, x), mask) in out.iter_mut().zip(x).zip(mask) {
+            *out = A::add(*x, *mask);
+        }
+    }
+}
+
+kernel! {
+    pub(crate) fn sub_block<A: Algebra>(out: &mut [u64], x: &[u64], mask: &[u64]) {
+        for ((out, x), mask) in out.iter_mut().zip(x).zip(mask) {
+            *out = A::sub(*x, *mask);
+        }
+    }
+}
