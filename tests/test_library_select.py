@@ -143,6 +143,25 @@ def test_order_statistics_agree_with_numpy(n: int, bounds: tuple[int, int]) -> N
         agrees(lambda b, u, r=ranks, a=key: as_list(select.select(b, Key(u, *a), r)), [x[places], places], x)
 
 
+@pytest.mark.parametrize("descending", [False, True])
+def test_words_are_shuffled_whole_and_taken_apart_where_that_costs_less(
+    descending: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = (-(2**49), 2**49)
+    x = draw(3000, bounds, 3)
+    ranks = [0, 7, 1500, 2999]
+    places = np.argsort(turned(x, descending), kind="stable")[ranks]
+
+    def program(b: Any, u: Any) -> Any:
+        return as_list(select.select(b, Key(u, bounds, descending), ranks))
+
+    apart = dry_cost(program, x)
+    monkeypatch.setattr(select, "COMPACT", 3000)
+    agrees(program, [x[places], places], x)
+    whole = dry_cost(program, x)
+    assert whole.bytes_total < apart.bytes_total - 25 * 3000 and whole.rounds == apart.rounds + 10
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 33, 100])
 def test_a_pruned_network_finds_the_same(n: int) -> None:
     for k, (ranks, bounds) in enumerate((r, b) for r in some_ranks(n) for b in (NARROW, FULL)):

@@ -195,6 +195,37 @@ def test_what_stands_before_any_element_is_empty(strategy: str) -> None:
     assert shapes == [(0, 3), (0, 3), (2, 0), (2, 0), (0,), (0, 3), (0, 3)]
 
 
+def test_a_plan_says_what_is_ordered_and_how() -> None:
+    o = Oracle()
+    x, y = o.input(np.arange(5), 0, name="x") + 0, o.input(np.arange(5), 1, name="y")
+    outs = [
+        tc.median(x),
+        tc.median(x[:4] + y[:4]),
+        tc.quantile(x, 0.25, method="lower"),
+        tc.topk(y, 2)[0],
+        tc.topk(y, 2, largest=False)[1],
+        tc.sort_by([x, y], y, descending=(False, True)),
+        tc.lexsort([x, y]),
+        tc.take_along_axis(y, tc.argsort(x)),
+    ]
+    told = [str(d) for d in o.program.plan(outs, None, "t").disclosures() if d.kind == "reveal"]
+    for words, disclosure in zip(
+        [
+            "the median of (`x` of p0 plus 0)",
+            "the mean of (the two middle values of (",
+            "the value number 2 in rising order of (`x` of p0 plus 0)",
+            "the 2 largest of `y` of p1",
+            "the positions of the 2 smallest of `y` of p1",
+            "`y` of p1 sorted by (`x` of p0 plus 0); then by `y` of p1, descending",
+            "the order sorted by `y` of p1; then by (`x` of p0 plus 0)",
+            "`y` of p1 rearranged by (the order of (`x` of p0 plus 0))",
+        ],
+        told,
+        strict=True,
+    ):
+        assert words in disclosure, disclosure
+
+
 # --- what opened comparisons may rely on -------------------------------------------------------------------------
 
 

@@ -38,11 +38,13 @@ BATCH: Final = 2000
 """A batch costs as much as so many comparisons more: about the latency of a local network."""
 
 FEW: Final = 32
-"""To take a word apart costs up to so many times as much as to shuffle one."""
+"""To take a word apart costs up to so many times as much as to shuffle one, ..."""
+COMPACT: Final = 2**15
+"""... and ten rounds, which are worth it from so many rows on."""
 
 FIRST: Final = -1
-"""The number of a row that comes before all others; numbers from that of the rows on come after them, in order."""
 LAST: Final = np.iinfo(np.intp).max
+"""The numbers of rows before and after all others; those of rows that only fill up follow the real ones."""
 
 
 async def select(box: BlackBox, key: Key, ranks: Sequence[int], *, axis: int = -1) -> tuple[Arith, Arith]:
@@ -71,7 +73,7 @@ async def _line(box: BlackBox, key: Key, ranks: Positions) -> Arith:
     """Rows (value, original position) of the ranks of one column."""
     n = key.values.shape[0]
     words = joined(box, [key], positions(box, (n,)))
-    if len(words.columns) > 1 or ranks.size * FEW > n:
+    if len(words.columns) > 1 or n < COMPACT or ranks.size * FEW > n:
         rows, before = await mixed(box, [key])
         return rows[await ranked(_bounded(before, n), n, ranks)]
     # Half as much to shuffle, and a few words to take apart.
