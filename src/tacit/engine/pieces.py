@@ -16,7 +16,7 @@ import numpy as np
 
 from tacit.engine.call import Call, Handler, Value
 from tacit.plan import TensorType
-from tacit.protocols.shares import Arith, Bits
+from tacit.protocols.shares import Arith, Bits, words_of
 
 PIECE: Final = 1 << 20
 """Elements of a piece: a multiple of 64, so that bit planes are cut between words."""
@@ -30,14 +30,18 @@ def in_pieces(handler: Handler) -> Handler:
         if n <= PIECE:
             return await handler(c)
         operands = [_spread(v, c.type.shape) for v in c.values]
-        pieces = []
+        whole: Value | None = None
         for start in range(0, n, PIECE):
             stop = min(start + PIECE, n)
             values = tuple(_piece(v, start, stop) for v in operands)
             types = tuple(_typed(t, stop - start) for t in c.types)
             piece = replace(c, values=values, types=types, type=_typed(c.type, stop - start))
-            pieces.append(await handler(piece))
-        return _joined(pieces, c.type.shape)
+            result = await handler(piece)
+            if whole is None:
+                whole = _empty_like(result, n)
+            _put(whole, result, start, stop)
+        assert whole is not None
+        return whole.reshape(c.type.shape)
 
     return call
 
@@ -56,15 +60,22 @@ def _spread(value: Value, shape: tuple[int, ...]) -> Value:
 
 def _piece(value: Value, start: int, stop: int) -> Value:
     if isinstance(value, Bits):
-        words = slice(start // 64, -(-stop // 64))
+        words = slice(start // 64, words_of(stop))
         return Bits((stop - start,), *(np.ascontiguousarray(p[:, words]) for p in value.parts))
     # A broadcast operand is copied piece by piece, never as a whole.
     return value.map(lambda p: p.reshape(-1)[start:stop] if p.flags.c_contiguous else p.flat[start:stop])
 
 
-def _joined(pieces: list[Value], shape: tuple[int, ...]) -> Value:
-    bits = [p for p in pieces if isinstance(p, Bits)]
-    if bits:
-        parts = zip(*(p.parts for p in bits), strict=True)
-        return Bits(shape, *(np.concatenate(planes, axis=1) for planes in parts))
-    return Arith.concat([p for p in pieces if isinstance(p, Arith)]).reshape(shape)
+def _empty_like(piece: Value, n: int) -> Value:
+    """Room for n elements such as those of a piece: pieces are put in place as they come, never kept beside."""
+    if isinstance(piece, Bits):
+        return Bits((n,), *(np.empty((len(p), words_of(n)), np.uint64) for p in piece.parts))
+    return Arith(*(np.empty(n, np.uint64) for _ in piece.parts))
+
+
+def _put(whole: Value, piece: Value, start: int, stop: int) -> None:
+    for into, part in zip(whole.parts, piece.parts, strict=True):
+        if isinstance(piece, Bits):
+            into[:, start // 64 : words_of(stop)] = part
+        else:
+            into[start:stop] = part
