@@ -14,8 +14,12 @@ communicates. `tests/reference/kernels.py` defines every bit of every result; al
 
 A wrong dtype raises `TypeError`; a wrong shape, length, range or memory order raises `ValueError`; both name the
 argument. Time and memory accesses depend on shapes and public arguments only; `prg_permutation` and `gather` alone
-access memory at places given by the permutation, which their caller knows.
+access memory at places given by the permutation, which their caller knows. A kernel runs in the calling thread alone
+unless that thread allows more (`threads`); the bits do not depend on it.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tacit._native import (
     PrgKey,
@@ -42,6 +46,7 @@ from tacit._native import (
     trunc_2,
     trunc_finish,
     unpack,
+    use_threads,
     xor_prg,
 )
 
@@ -64,11 +69,23 @@ __all__ = [
     "rep3_matmul",
     "rep3_mul",
     "sub_prg",
+    "threads",
     "to_planes",
     "trunc_0",
     "trunc_1",
     "trunc_2",
     "trunc_finish",
     "unpack",
+    "use_threads",
     "xor_prg",
 ]
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within it, the kernels that this thread calls may use `count` threads where they have much to do."""
+    before = use_threads(count)
+    try:
+        yield
+    finally:
+        use_threads(before)
