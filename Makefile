@@ -6,7 +6,7 @@ BENCH := .venv-bench
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-engines docs clean
+.PHONY: help demo test check format bench bench-large bench-engines docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -38,6 +38,9 @@ format: $(VENV)/.ready  ## rewrite the sources in the house format
 
 bench: $(VENV)/.ready  ## every bench task, beside the engines that are installed; results to benchmarks/results
 	$(BIN)/python benchmarks/compare/compare.py
+
+bench-large: $(VENV)/.ready  ## peak memory of parties on arrays of up to 10^8 elements: minutes, and most of 24 GB
+	$(BIN)/python benchmarks/large.py
 
 bench-engines: $(BENCH)/spu/.ready $(BENCH)/crypten/.ready $(BENCH)/mpyc/.ready  ## install the engines to compare with
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tacit.errors import InputError
+import tacit as tc
+from tacit.errors import InputError, PlanError, RunError
 from tacit.frontends.encoding import decode
 from tacit.plan import BOOL, FIXED, INT8, INT64, DType, Interval, default_interval, fixed
 from tacit.session.datasets import Datasets, parse_source, redacted, source_of
@@ -288,3 +290,112 @@ def test_a_range_is_rounded_outwards_and_exact_for_integers() -> None:
 def test_an_impossible_range_is_refused(bad: Any) -> None:
     with pytest.raises(InputError, match="INPUT-010"):
         interval_of(INT64, bad)
+
+
+# --- shapes and layouts of arrays, for every family of operations -------------------------------------------------
+
+FAMILIES: dict[str, tuple[Any, Any]] = {
+    "add": (lambda x: x + x, lambda x: x + x),
+    "mul": (lambda x: x * x, lambda x: x * x),
+    "fixed": (lambda x: tc.astype(x, tc.fixed(18)) * 0.5, lambda x: x * 0.5),
+    "less": (lambda x: x < 3, lambda x: x < 3),
+    "equal": (lambda x: x == 3, lambda x: x == 3),
+    "where": (lambda x: tc.where(x < 3, x, -x), lambda x: np.where(x < 3, x, -x)),
+    "maximum": (lambda x: tc.maximum(x, 2), lambda x: np.maximum(x, 2)),
+    "abs": (abs, abs),
+    "sum": (tc.sum, np.sum),
+    "square of a matrix": (lambda x: x.reshape((-1, 1)) @ x.reshape((1, -1)), lambda x: np.outer(x, x)),
+}
+LAYOUTS: dict[str, Any] = {
+    "no element": np.empty((0,), np.int64),
+    "no row": np.empty((0, 3), np.int64),
+    "no column": np.empty((3, 0), np.int64),
+    "0-d": np.array(-5),
+    "one": np.array([7]),
+    "one in three dimensions": np.array([[[2]]]),
+    "every other": np.arange(-9, 9)[::2],
+    "backwards": np.arange(-9, 9)[::-1],
+    "transposed": np.arange(12).reshape(3, 4).T,
+    "broadcast": np.broadcast_to(np.arange(4), (3, 4)),
+    "big-endian": np.arange(5).astype(">i8"),
+    "read-only": np.frombuffer(np.arange(5).tobytes(), np.int64),
+}
+
+
+@pytest.fixture(scope="module", params=["plain", "rep3"])
+def session(request: pytest.FixtureRequest) -> Iterator[tc.Session]:
+    with tc.local(protocol=request.param, transport="memory") as session:
+        yield session
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_operation_takes_every_shape_and_layout(session: tc.Session, layout: str) -> None:
+    values = LAYOUTS[layout]
+    for owner in (0, None):
+        x = session.input(values, party=owner, range=(-20, 20))
+        results = tc.reveal(*(secure(x) for secure, _ in FAMILIES.values()))
+        for family, (_, plain), found in zip(FAMILIES, FAMILIES.values(), results, strict=True):
+            expected = np.asarray(plain(values))
+            assert np.shape(found) == expected.shape, family
+            np.testing.assert_array_equal(found, expected, err_msg=family)
+
+
+@pytest.mark.parametrize("strategy", ["network", "shuffle"])
+@pytest.mark.parametrize("n", [0, 1, 2, 3])
+def test_short_arrays_are_sorted(session: tc.Session, strategy: str, n: int) -> None:
+    values = np.arange(2 * n)[::-2]
+
+    x = session.input(values, party=1, range=(-20, 20))
+
+    assert tc.sort(x, strategy=strategy).reveal().tolist() == sorted(values.tolist())
+    assert tc.argsort(x, strategy=strategy).reveal().tolist() == list(range(n))[::-1]
+
+
+class SentError(Exception):
+    """A message was about to be sent."""
+
+
+@pytest.fixture
+def silent(session: tc.Session, monkeypatch: pytest.MonkeyPatch) -> tc.Session:
+    """A session that may not run anything."""
+
+    def run(*_: object) -> None:
+        raise SentError
+
+    monkeypatch.setattr(session._backend, "run", run)
+    return session
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("owner", [0, None])
+def test_a_value_out_of_its_interval_is_refused_before_anything_is_sent(
+    silent: tc.Session, family: str, owner: int | None
+) -> None:
+    with pytest.raises(InputError, match="INPUT-007") as raised:
+        FAMILIES[family][0](silent.input(np.array([1, int(SECRET)]), party=owner, range=(-20, 20))).reveal()
+
+    assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize("shape", [(2**32, 2**32), (2**62, 4), (2**31, 2**31, 2**31)])
+def test_a_shape_that_no_machine_holds_is_refused_before_anything_is_sent(
+    silent: tc.Session, shape: tuple[int, ...]
+) -> None:
+    x = silent.input(np.array([1]), party=0)
+
+    with pytest.raises((PlanError, RunError, InputError)):
+        tc.broadcast_to(x, shape).reveal()
+
+
+@pytest.mark.parametrize("n", [2**28 + 1, 2**40])
+def test_more_elements_than_the_room_allows_are_refused_before_any_round(session: tc.Session, n: int) -> None:
+    x = session.input(np.array([1]), party=0)
+
+    with pytest.raises(RunError, match="RUN-015"):
+        tc.broadcast_to(x, (n,)).reveal()
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 2.0, True, "two"])
+def test_an_impossible_number_of_threads_is_refused(threads: Any) -> None:
+    with pytest.raises(InputError, match="INPUT-018"):
+        tc.local(transport="memory", threads=threads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,8 @@ def test_elementwise_kernels_keep_any_shape_and_draw_masks_in_row_major_order(
         (12, 128, 16),
         (13, 64, 17),
         (13, 65, 15),
+        (33, 40, 20),
+        (97, 700, 530),
         (100, 257, 31),
         (193, 130, 40),
         (7, 9, 1030),
@@ -152,8 +155,21 @@ def test_matrix_products_match_the_reference(path: str, m: int, k: int, n: int) 
     x0, x1, y0, y1 = words(m, k, seed=1), words(m, k, seed=2), words(k, n, seed=3), words(k, n, seed=4)
 
     same(kernels.matmul(x0, y0), ref.matmul(x0, y0))
-    expected = ref.rep3_matmul(x0, x1, y0, y1, REF_A, REF_B, STEP)
-    same(kernels.rep3_matmul(x0, x1, y0, y1, A, B, STEP), expected)
+    for me in range(3):
+        expected = ref.rep3_matmul(x0, x1, y0, y1, REF_A, REF_B, STEP, me)
+        for count in (1, 3):
+            with kernels.threads(count):
+                same(kernels.rep3_matmul(x0, x1, y0, y1, A, B, STEP, me), expected)
+
+
+@pytest.mark.parametrize("k", [1, 2, 31, 32, 33, 100])
+def test_the_parts_of_a_replicated_product_add_up_to_it(k: int) -> None:
+    x, y = ([words(*shape, seed=s) for s in range(3)] for shape in ((7, k), (k, 18)))
+
+    keys = [A, B, kernels.PrgKey(bytes(16))]
+    parts = [kernels.rep3_matmul(x[p], x[p - 2], y[p], y[p - 2], keys[p], keys[p - 2], 5, p) for p in range(3)]
+
+    np.testing.assert_array_equal(sum(parts), sum(x) @ sum(y))
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -358,7 +374,8 @@ def test_random_shapes_match_the_reference_on_every_path(data: st.DataObject) ->
                 kernels.trunc_send(0, x0, x1, f, True, A, B, n)[2],
                 ref.trunc_send(0, x0, x1, f, True, REF_A, REF_B, n)[2],
             )
-            same(kernels.rep3_matmul(p0, p1, q0, q1, A, B, 1), ref.rep3_matmul(p0, p1, q0, q1, REF_A, REF_B, 1))
+            expected = ref.rep3_matmul(p0, p1, q0, q1, REF_A, REF_B, 1, n % 3)
+            same(kernels.rep3_matmul(p0, p1, q0, q1, A, B, 1, n % 3), expected)
             same(kernels.to_planes(x0, bits), ref.to_planes(x0, bits))
             same(kernels.from_planes(planes, n), ref.from_planes(planes, n))
             same(kernels.pack(x0, bits), ref.pack(x0, bits))
@@ -366,6 +383,35 @@ def test_random_shapes_match_the_reference_on_every_path(data: st.DataObject) ->
             same(kernels.carry_hot(planes), ref.carry_hot(planes))
         finally:
             kernels.force_path(None)
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_the_number_of_threads_changes_no_bit(count: int) -> None:
+    n = 300_001
+    x0, x1, y0, y1 = (words(n, seed=s) for s in range(4))
+    calls: list[Callable[[], Any]] = [
+        lambda: kernels.rep3_mul(x0, x1, y0, y1, A, B, STEP),
+        lambda: kernels.rep3_and(x0, x1, y0, y1, A, B, STEP),
+        lambda: kernels.add_prg(x0, A, STEP),
+        lambda: kernels.sub_prg(x0, A, STEP),
+        lambda: kernels.xor_prg(x0, A, STEP),
+        lambda: kernels.prg_words(A, STEP, n, 5),
+        lambda: kernels.matmul(x0[:21_000].reshape(300, 70), y0[:3500].reshape(70, 50)),
+    ]
+    alone = [call() for call in calls]
+    with kernels.threads(count):
+        for call, expected in zip(calls, alone, strict=True):
+            same(call(), expected)
+
+
+def test_threads_are_allowed_for_a_while_and_to_the_calling_thread_alone() -> None:
+    with kernels.threads(5):
+        with kernels.threads(2):
+            assert kernels.use_threads(3) == 2
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(kernels.use_threads, 9).result() == 1
+        assert kernels.use_threads(5) == 5
+    assert kernels.use_threads(1) == 1
 
 
 # --- results, inputs and keys ---------------------------------------------------------------------
@@ -462,7 +508,13 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
     "mul key": (lambda: kernels.rep3_mul(X, X, X, X, A, None, 0), TypeError, "kb must"),
     "flat factor": (lambda: kernels.matmul(X, X2), ValueError, "x must have 2"),
     "inner sizes": (lambda: kernels.matmul(X2, X2), ValueError, "y must have 64 rows"),
-    "share sizes": (lambda: kernels.rep3_matmul(X2, X2, words(64, 2), X2, A, B, 0), ValueError, "y1 must"),
+    "share sizes": (lambda: kernels.rep3_matmul(X2, X2, words(64, 2), X2, A, B, 0, 0), ValueError, "y1 must"),
+    "no party": (
+        lambda: kernels.rep3_matmul(X2, X2, words(64, 2), words(64, 2), A, B, 0, 3),
+        ValueError,
+        "me must",
+    ),
+    "no threads": (lambda: kernels.use_threads(0), ValueError, "count must"),
     "product too large": (
         lambda: kernels.matmul(np.empty((2**40, 0), np.uint64), np.empty((0, 2**40), np.uint64)),
         (MemoryError, ValueError),

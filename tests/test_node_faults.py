@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+import tacit as tc
 from tacit.errors import RunError, TransportError
 from tacit.frontends.array import SecretArray
 from tacit.room import Limits
@@ -76,6 +77,29 @@ def test_a_party_that_dies_freezes_or_is_stopped_ends_the_run_and_is_named(
         assert session.last is None
         if number == signal.SIGSTOP:
             os.kill(pids[1], signal.SIGCONT)
+    wait_until_gone(pids, 1.0)
+
+
+@pytest.mark.parametrize(("victim", "step"), [(0, 1), (1, 9), (2, 20)])
+def test_a_party_killed_in_the_middle_of_a_sort_ends_it_everywhere(victim: int, step: int) -> None:
+    with local(network="wan", limits=LIMITS) as session:
+        pids = list(session.pids)
+        x, y = (session.input(np.arange(500)[::-1], party=p, range=(0, 500)) for p in range(2))
+        result = tc.sort(x + y, strategy="shuffle")
+        plan, values = session.plan_of(result), session._program.bindings([result])
+        put = {(k, name): raw for k, (name, raw) in enumerate(sorted(values.items())) if raw is not None}
+        killed = []
+
+        def kill(at: int) -> None:
+            if at >= step and not killed:
+                killed.append(at)
+                os.kill(pids[victim], signal.SIGKILL)
+
+        with pytest.raises(TransportError, match="TRANSPORT-001") as raised:
+            session._backend.run(plan, put, kill)
+
+        assert killed
+        assert raised.value.party == f"party{victim}"
     wait_until_gone(pids, 1.0)
 
 

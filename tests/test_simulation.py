@@ -125,3 +125,39 @@ def test_an_error_at_one_party_is_the_error_of_all():
     programs[1] = failing(1)
     outcomes = SimulatedNetwork(3, 5, [], names=PLAN.parties).run(programs)
     assert {(o.error.code, o.error.party) for o in outcomes} == {("INPUT-001", "south")}
+
+
+def sort_of(n: int) -> Plan:
+    b = PlanBuilder(["north", "south", "west"], 3, "rep3")
+    x, y = (b.input(p, "xy"[p], INT64, (n,), Interval(-99, 99)) for p in range(2))
+    b.output(
+        "sorted", b.reveal(b.add("sort", [b.add("add", [x, y])], axis=0, descending=False, strategy="shuffle"), "test")
+    )
+    return b.build()
+
+
+def test_a_party_that_dies_in_any_round_of_a_sort_ends_it_everywhere():
+    plan = sort_of(200)
+    values = np.random.default_rng(2).integers(-99, 99, 200)
+
+    async def party(me: int):
+        box = await begin("rep3", me, 3, bytes.fromhex(plan.digest), SESSION, bytes([me]) * 32)
+        own = {"xyz"[me]: values.view(np.uint64)} if me < 2 else {}
+        return await execute(plan, box, own)
+
+    def outcomes(*faults: Fault):
+        network = SimulatedNetwork(3, 1, list(faults), names=plan.parties)
+        return network.run([party(me) for me in range(3)])
+
+    for outcome in outcomes():
+        assert (outcome.result["sorted"].view(np.int64) == np.sort(2 * values)).all()
+    rounds = estimate(plan).rounds
+    assert rounds > 20
+    for step in range(rounds):
+        dead = step % 3
+        ends = outcomes(Fault(FaultKind.CRASH, dead, step, None))
+        told = [o.error for me, o in enumerate(ends) if me != dead]
+        if step == rounds - 1 and None in told:
+            continue  # It had already sent what the others were waiting for.
+        assert len({(e.code, e.party) for e in told}) == 1, step
+        assert told[0].party == plan.parties[dead], step

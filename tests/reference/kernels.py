@@ -48,9 +48,19 @@ def rep3_mul(x0, x1, y0, y1, ka, kb, step):
     return x0 * (y0 + y1) + x1 * y0 + prg_words(ka, step, n) - prg_words(kb, step, n)
 
 
-def rep3_matmul(x0, x1, y0, y1, ka, kb, step):
-    """Z = X0 @ (Y0+Y1) + X1 @ Y0 + F(ka) - F(kb), the streams in row-major order of Z."""
-    z = x0 @ (y0 + y1) + x1 @ y0
+def rep3_matmul(x0, x1, y0, y1, ka, kb, step, me):
+    """Party me's part of X @ Y plus F(ka) - F(kb), the streams in row-major order of Z.
+
+    Party t has turn t: a third of the depth, or party 0 all of it if k < 32. Whose turn it is adds
+    (X0+X1) @ (Y0+Y1), the next party X0 @ Y1 + X1 @ (Y0+Y1), the last one X0 @ Y1 + X1 @ Y0.
+    """
+    k = x0.shape[1]
+    turns = 3 if k >= 32 else 1
+    z = np.zeros((x0.shape[0], y0.shape[1]), U64)
+    for turn in range(turns):
+        s = slice(k * turn // turns, k * (turn + 1) // turns)
+        a, b, c, d = x0[:, s], x1[:, s], y0[s], y1[s]
+        z += ((a + b) @ (c + d), a @ d + b @ (c + d), a @ d + b @ c)[(me - turn) % 3]
     zero = prg_words(ka, step, z.size) - prg_words(kb, step, z.size)
     return z + zero.reshape(z.shape)
 

@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::fmt;
+use std::{fmt, thread};
 
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use aes::{Aes128, Block, hazmat};
@@ -15,6 +15,27 @@ use zeroize::Zeroize;
 
 /// Words that the fused kernels make and use at a time: 4 KiB, so that two masks and five operands stay in the L1 cache.
 pub const BLOCK: usize = 512;
+
+/// The fewest words that are worth a thread of their own.
+const PART: usize = 1 << 16;
+
+/// Divides `out` between at most `threads` threads: `work(place of the first word, words)`. Parts begin at blocks.
+pub fn in_parts<T: Send>(threads: usize, out: &mut [T], work: impl Fn(usize, &mut [T]) + Sync) {
+    let part = out
+        .len()
+        .div_ceil(threads.max(1))
+        .max(PART)
+        .next_multiple_of(BLOCK);
+    if part >= out.len() {
+        return work(0, out);
+    }
+    thread::scope(|scope| {
+        for (i, out) in out.chunks_mut(part).enumerate() {
+            let work = &work;
+            scope.spawn(move || work(i * part, out));
+        }
+    });
+}
 
 /// An expanded AES-128 key. Both forms are wiped on drop, and `Debug` shows only the type.
 pub struct PrgKey {

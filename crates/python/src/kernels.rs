@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bindings of the kernels: each checks its arguments, then works without the GIL on a fresh output array.
 
+use std::cell::Cell;
 use std::ops::RangeInclusive;
 
 use numpy::{
@@ -186,6 +187,18 @@ fn output<'py>(
     Ok(value.cast::<PyArrayDyn<u64>>()?.clone())
 }
 
+thread_local! {
+    /// How many threads a kernel that this thread calls may use.
+    static THREADS: Cell<usize> = const { Cell::new(1) };
+}
+
+/// Lets the kernels that this thread calls from now on use so many threads (1 to 1024) where they have much to do;
+/// returns how many it was. Results do not depend on it. `threads` sets it for a while.
+#[pyfunction]
+fn use_threads(count: &Bound<'_, PyAny>) -> PyResult<usize> {
+    Ok(THREADS.replace(size("count", count, 1..=1024)?))
+}
+
 /// A fresh array with arbitrary contents, from `numpy.empty`: it advises huge pages and raises where memory is short.
 fn empty<'py, T: Element>(py: Python<'py>, shape: &[usize]) -> PyResult<Array<'py, T>> {
     static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -206,14 +219,16 @@ fn writable<'py, T: Element>(
     })
 }
 
-/// Fills fresh arrays, or those that an argument gave to write to, without the GIL: within the expression each name is the array's mutable slice.
+/// Fills fresh arrays, or those that an argument gave to write to, without the GIL: within the expression each name is
+/// the array's mutable slice, then come the path and, for kernels that can use several, the number of threads.
 macro_rules! fill {
-    ($py:ident, [$($out:ident),+], |$path:ident| $work:expr) => {{
+    ($py:ident, [$($out:ident),+], |$path:ident $(, $threads:ident)?| $work:expr) => {{
         $(
             let mut guard = writable(stringify!($out), &$out)?;
             let $out = guard.as_slice_mut()?;
         )+
         let $path = Path::active();
+        $(let $threads = THREADS.get();)?
         $py.detach(|| $work)
     }};
 }
@@ -235,7 +250,11 @@ fn prg_words<'py>(
         integer("offset", offset, 0..=u64::MAX - n as u64)
     })?;
     let out = empty(py, &[n])?;
-    fill!(py, [out], |path| key.fill(path, step, offset, out));
+    fill!(py, [out], |path, threads| tacit_prg::in_parts(
+        threads,
+        out,
+        |from, out| key.fill(path, step, offset + from as u64, out)
+    ));
     Ok(out)
 }
 
@@ -250,11 +269,15 @@ fn matmul<'py>(
     let size = product_size("x", &x, "y", &y)?;
     let (x, y) = (x.slice(), y.slice());
     let z = empty(py, &[size.m, size.n])?;
-    fill!(py, [z], |path| tacit_gemm::matmul(path, z, x, y, size));
+    fill!(py, [z], |path, threads| tacit_gemm::matmul(
+        path, threads, z, x, y, size
+    ));
     Ok(z)
 }
 
-/// This party's additive share of x @ y: `x0 @ (y0 + y1) + x1 @ y0 + F(ka) - F(kb)`, `[m, k] @ [k, n]` to `[m, n]`.
+/// Party `me`'s additive share of x @ y plus `F(ka) - F(kb)`, `[m, k] @ [k, n]` to `[m, n]`. The parties take turns at
+/// thirds of the depth (at all of it, if k < 32): whose turn it is adds `(x0 + x1) @ (y0 + y1)`, the next party
+/// `x0 @ y1 + x1 @ (y0 + y1)`, the last one `x0 @ y1 + x1 @ y0`.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
 fn rep3_matmul<'py>(
@@ -266,16 +289,25 @@ fn rep3_matmul<'py>(
     ka: &Bound<'py, PyAny>,
     kb: &Bound<'py, PyAny>,
     step: &Bound<'py, PyAny>,
+    me: &Bound<'py, PyAny>,
 ) -> PyResult<Array<'py, u64>> {
     let (left, right) = (Input::new("x0", x0)?, Input::new("y0", y0)?);
     let size = product_size("x0", &left, "y0", &right)?;
     same_shape!(_shape = x0, x1);
     same_shape!(_shape = y0, y1);
     keys!(ka, kb);
-    let step = step_number(step)?;
+    let (step, me) = (step_number(step)?, self::size("me", me, 0..=2)?);
     let z = empty(py, &[size.m, size.n])?;
-    fill!(py, [z], |path| tacit_gemm::rep3_matmul(
-        path, z, x0, x1, y0, y1, ka, kb, step, size
+    fill!(py, [z], |path, threads| tacit_gemm::rep3_matmul(
+        path,
+        threads,
+        z,
+        [x0, x1],
+        [y0, y1],
+        [ka, kb],
+        step,
+        me,
+        size
     ));
     Ok(z)
 }
@@ -308,8 +340,8 @@ fn rep3_mul<'py>(
     keys!(ka, kb);
     let step = step_number(step)?;
     let z = empty(py, shape)?;
-    fill!(py, [z], |path| tacit_ring::rep3_product::<Ring>(
-        path, z, x0, x1, y0, y1, ka, kb, step
+    fill!(py, [z], |path, threads| tacit_ring::rep3_product::<Ring>(
+        path, threads, z, x0, x1, y0, y1, ka, kb, step
     ));
     Ok(z)
 }
@@ -331,8 +363,8 @@ fn rep3_and<'py>(
     keys!(ka, kb);
     let step = step_number(step)?;
     let z = empty(py, shape)?;
-    fill!(py, [z], |path| tacit_ring::rep3_product::<Bits>(
-        path, z, x0, x1, y0, y1, ka, kb, step
+    fill!(py, [z], |path, threads| tacit_ring::rep3_product::<Bits>(
+        path, threads, z, x0, x1, y0, y1, ka, kb, step
     ));
     Ok(z)
 }
@@ -422,8 +454,8 @@ fn add_prg<'py>(
     keys!(key);
     let step = step_number(step)?;
     let out = empty(py, shape)?;
-    fill!(py, [out], |path| tacit_ring::add_prg::<Ring>(
-        path, out, x, key, step
+    fill!(py, [out], |path, threads| tacit_ring::add_prg::<Ring>(
+        path, threads, out, x, key, step
     ));
     Ok(out)
 }
@@ -440,8 +472,8 @@ fn sub_prg<'py>(
     keys!(key);
     let step = step_number(step)?;
     let out = empty(py, shape)?;
-    fill!(py, [out], |path| tacit_ring::sub_prg::<Ring>(
-        path, out, x, key, step
+    fill!(py, [out], |path, threads| tacit_ring::sub_prg::<Ring>(
+        path, threads, out, x, key, step
     ));
     Ok(out)
 }
@@ -458,8 +490,8 @@ fn xor_prg<'py>(
     keys!(key);
     let step = step_number(step)?;
     let out = empty(py, shape)?;
-    fill!(py, [out], |path| tacit_ring::add_prg::<Bits>(
-        path, out, x, key, step
+    fill!(py, [out], |path, threads| tacit_ring::add_prg::<Bits>(
+        path, threads, out, x, key, step
     ));
     Ok(out)
 }
@@ -1059,6 +1091,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         trunc_finish,
         trunc_send,
         unpack,
+        use_threads,
         xor_prg,
     );
     Ok(())

@@ -3,7 +3,7 @@
 //!
 //! Source: Araki et al. 2016 (ePrint 2016/768), protocol 3.1.
 
-use tacit_prg::{BLOCK, PrgKey};
+use tacit_prg::{BLOCK, PrgKey, in_parts};
 use tacit_simd::{Path, kernel};
 
 /// Addition and multiplication of words.
@@ -56,6 +56,7 @@ impl Algebra for Bits {
 #[allow(clippy::too_many_arguments)]
 pub fn rep3_product<A: Algebra>(
     path: Path,
+    threads: usize,
     out: &mut [u64],
     x0: &[u64],
     x1: &[u64],
@@ -65,42 +66,62 @@ pub fn rep3_product<A: Algebra>(
     kb: &PrgKey,
     step: u64,
 ) {
-    let (mut a, mut b) = ([0; BLOCK], [0; BLOCK]);
-    for (i, out) in out.chunks_mut(BLOCK).enumerate() {
-        let (at, n) = (i * BLOCK, out.len());
-        ka.fill(path, step, at as u64, &mut a[..n]);
-        kb.fill(path, step, at as u64, &mut b[..n]);
-        product_block::<A>(
-            path,
-            out,
-            &x0[at..],
-            &x1[at..],
-            &y0[at..],
-            &y1[at..],
-            &a,
-            &b,
-        );
-    }
+    in_parts(threads, out, |from, out| {
+        let (mut a, mut b) = ([0; BLOCK], [0; BLOCK]);
+        for (i, out) in out.chunks_mut(BLOCK).enumerate() {
+            let (at, n) = (from + i * BLOCK, out.len());
+            ka.fill(path, step, at as u64, &mut a[..n]);
+            kb.fill(path, step, at as u64, &mut b[..n]);
+            product_block::<A>(
+                path,
+                out,
+                &x0[at..],
+                &x1[at..],
+                &y0[at..],
+                &y1[at..],
+                &a,
+                &b,
+            );
+        }
+    });
 }
 
 /// `out = x + F(key)`.
-pub fn add_prg<A: Algebra>(path: Path, out: &mut [u64], x: &[u64], key: &PrgKey, step: u64) {
-    let mut mask = [0; BLOCK];
-    for (i, out) in out.chunks_mut(BLOCK).enumerate() {
-        let (at, n) = (i * BLOCK, out.len());
-        key.fill(path, step, at as u64, &mut mask[..n]);
-        add_block::<A>(path, out, &x[at..], &mask);
-    }
+pub fn add_prg<A: Algebra>(
+    path: Path,
+    threads: usize,
+    out: &mut [u64],
+    x: &[u64],
+    key: &PrgKey,
+    step: u64,
+) {
+    in_parts(threads, out, |from, out| {
+        let mut mask = [0; BLOCK];
+        for (i, out) in out.chunks_mut(BLOCK).enumerate() {
+            let (at, n) = (from + i * BLOCK, out.len());
+            key.fill(path, step, at as u64, &mut mask[..n]);
+            add_block::<A>(path, out, &x[at..], &mask);
+        }
+    });
 }
 
 /// `out = x - F(key)`.
-pub fn sub_prg<A: Algebra>(path: Path, out: &mut [u64], x: &[u64], key: &PrgKey, step: u64) {
-    let mut mask = [0; BLOCK];
-    for (i, out) in out.chunks_mut(BLOCK).enumerate() {
-        let (at, n) = (i * BLOCK, out.len());
-        key.fill(path, step, at as u64, &mut mask[..n]);
-        sub_block::<A>(path, out, &x[at..], &mask);
-    }
+pub fn sub_prg<A: Algebra>(
+    path: Path,
+    threads: usize,
+    out: &mut [u64],
+    x: &[u64],
+    key: &PrgKey,
+    step: u64,
+) {
+    in_parts(threads, out, |from, out| {
+        let mut mask = [0; BLOCK];
+        for (i, out) in out.chunks_mut(BLOCK).enumerate() {
+            let (at, n) = (from + i * BLOCK, out.len());
+            key.fill(path, step, at as u64, &mut mask[..n]);
+            sub_block::<A>(path, out, &x[at..], &mask);
+        }
+    });
 }
 
 kernel! {

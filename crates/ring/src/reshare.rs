@@ -85,7 +85,7 @@ pub fn reshare_planes(
     streams(Role::Zero, 1);
     let steps = [streams(Role::One, 0), streams(Role::Two, 1)];
     for (((message, values), key), step) in messages.into_iter().zip(values).zip(keys).zip(steps) {
-        add_prg::<Bits>(path, message, values, key, step);
+        add_prg::<Bits>(path, 1, message, values, key, step);
     }
 }
 

@@ -19,6 +19,7 @@ from tacit.node.service import Party
 from tacit.room import load
 from tacit.session.datasets import Datasets
 from tacit.session.identity import create_identity, load_identity
+from tacit.session.local import THREADS_MAX
 from tacit.transport import Listener
 
 app = typer.Typer(help="Run one organisation's party; make its key; check a room file.", no_args_is_help=True)
@@ -58,6 +59,9 @@ def run(
     identity: Annotated[Path, typer.Option("--identity", help="The directory that `keygen` wrote.")],
     data: Annotated[Path | None, typer.Option("--data", help="The directory with this party's files.")] = None,
     bind: Annotated[str, typer.Option("--bind", help="The address to listen on; by default that of the room.")] = "",
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, max=THREADS_MAX, help="Threads that a run of this party computes with.")
+    ] = 1,
 ) -> None:
     """Run a party until Ctrl-C or SIGTERM. Its log, on standard error, is for its operator.
 
@@ -77,7 +81,7 @@ def run(
     _log_to_stderr()
     key = load_identity(identity)
     listener = Listener.bind(bind or entry.host, entry.port, key)
-    service = Party(document, party, key, listener, Datasets(data, party))
+    service = Party(document, party, key, listener, Datasets(data, party), threads)
 
     def stop(number: int, _: object) -> None:
         service.stop("its operator stopped it")

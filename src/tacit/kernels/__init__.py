@@ -18,8 +18,12 @@ every bit of every result; all CPU paths give the same bits.
 
 A wrong dtype raises `TypeError`; a wrong shape, length, range or memory order raises `ValueError`; both name the
 argument. Time and memory accesses depend on shapes and public arguments only; `prg_permutation` and `gather` alone
-access memory at places given by the permutation, which their caller knows.
+access memory at places given by the permutation, which their caller knows. A kernel runs in the calling thread alone
+unless that thread allows more (`threads`); the bits do not depend on it.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tacit._native import (
     PrgKey,
@@ -53,6 +57,7 @@ from tacit._native import (
     trunc_finish,
     trunc_send,
     unpack,
+    use_threads,
     xor_prg,
 )
 
@@ -83,10 +88,22 @@ __all__ = [
     "rep3_mul",
     "reshare_planes",
     "sub_prg",
+    "threads",
     "to_planes",
     "trunc_exchange",
     "trunc_finish",
     "trunc_send",
     "unpack",
+    "use_threads",
     "xor_prg",
 ]
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within it, the kernels that this thread calls may use `count` threads where they have much to do."""
+    before = use_threads(count)
+    try:
+        yield
+    finally:
+        use_threads(before)

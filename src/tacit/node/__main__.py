@@ -2,8 +2,8 @@
 """`python -m tacit.node NAME`: a party of a session that lives on one machine; `tacit.local()` starts it.
 
 It makes its own key, which never leaves the process, and takes a free port. On stdout it writes one JSON line {port,
-pin}; on stdin it reads one JSON line {room, data} with the text of the room file, then writes the line {ready}. When
-stdin ends, because its parent closed it or died, the party ends.
+pin}; on stdin it reads one JSON line {room, data, threads} with the text of the room file, then writes the line
+{ready}. When stdin ends, because its parent closed it or died, the party ends.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> int:
     if not line:
         return 0
     setup = json.loads(line)
-    party = Party(parse(setup["room"]), name, identity, listener, Datasets(setup["data"], name))
+    party = Party(parse(setup["room"]), name, identity, listener, Datasets(setup["data"], name), setup["threads"])
 
     def terminate(*_: object) -> None:
         party.stop("its process was asked to terminate")

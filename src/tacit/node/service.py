@@ -32,6 +32,7 @@ from typing import Final
 
 import numpy as np
 
+from tacit import kernels
 from tacit.engine.drive import drive
 from tacit.engine.profile import Profile
 from tacit.errors import InputError, RoomError, RunError, TacitError
@@ -115,8 +116,13 @@ class _Watched(Profile):
 class Party:
     """A running party. `serve` blocks until `stop`; connections are served by threads of their own."""
 
-    def __init__(self, room: Room, name: str, identity: Identity, listener: Listener, datasets: Datasets) -> None:
-        """Raises RoomError ROOM-009 for a name, ROOM-011 for an identity, that is not the room's."""
+    def __init__(
+        self, room: Room, name: str, identity: Identity, listener: Listener, datasets: Datasets, threads: int = 1
+    ) -> None:
+        """`threads` is how many of them a run may compute with.
+
+        Raises RoomError ROOM-009 for a name, ROOM-011 for an identity, that is not the room's.
+        """
         self._me = room.index(name)
         self._room = room
         self._name = name
@@ -130,6 +136,7 @@ class Party:
             )
         self._listener = listener
         self._datasets = datasets
+        self._compute_threads = threads
         self._refusals = Refusals(datasets, name, room.limits.refusals_max)
         self._mesh = Mesh(room, self._me, identity)
         self._stopping: TacitError | None = None
@@ -453,7 +460,8 @@ class Party:
         profile = _Watched(lambda: _traffic(transport), stop)
         try:
             program = run(plan, self._me, run_id, os.urandom(32), bound, profile)
-            outputs = drive(program, transport, progress=progress)
+            with kernels.threads(self._compute_threads):
+                outputs = drive(program, transport, progress=progress)
             transport.finish()
         except TacitError as error:
             agreed = transport.abort(error)

@@ -391,19 +391,34 @@ class Rep3(BlackBox):
     # --- products ----------------------------------------------------------------------------------------------
 
     def _cross(self, op: Bilinear, x: Arith, y: Arith) -> U64Array:
-        """z_me = x_p*y_p + x_p*y_{p+1} + x_{p+1}*y_p + a zero share: this party's summand of op(x, y), flat."""
-        step = self._streams(1)
+        """This party's summand of op(x, y) plus a zero share, flat: any split of the nine products x_i*y_j will do.
+
+        Others: x_p*y_p + x_p*y_{p+1} + x_{p+1}*y_p (Araki et al. 2016).
+        MATMUL: role 0 adds (x0 + x1)@(y0 + y1), role 1 x1@y2 + x2@(y1 + y2), role 2 x0@y2 + x2@y0: five products for
+                six, each of components that the party holds. Roles rotate over thirds of the depth.
+        """
         (x0, x1), (y0, y1) = x.parts, y.parts
-        keys = (self._own, self._following, step)
+        shape = op.shape(x.shape, y.shape)
         if op is MUL:
-            shape = op.shape(x.shape, y.shape)
             flat = [_flat(p if p.shape == shape else np.broadcast_to(p, shape)) for p in (x0, x1, y0, y1)]
-            return kernels.rep3_mul(flat[0], flat[1], flat[2], flat[3], *keys)
-        if op is MATMUL and x0.ndim == 2 and y0.ndim == 2:
-            c0, c1, d0, d1 = (np.ascontiguousarray(p) for p in (x0, x1, y0, y1))
-            return kernels.rep3_matmul(c0, c1, d0, d1, *keys).reshape(-1)
-        z = _flat(op.apply(x0, np.asarray(y0 + y1)) + op.apply(x1, y0))
-        return kernels.sub_prg(kernels.add_prg(z, self._own, step), self._following, step)
+            return kernels.rep3_mul(flat[0], flat[1], flat[2], flat[3], self._own, self._following, self._streams(1))
+        if op is not MATMUL:
+            step = self._streams(1)
+            z = _flat(op.apply(x0, np.asarray(y0 + y1)) + op.apply(x1, y0))
+            return kernels.sub_prg(kernels.add_prg(z, self._own, step), self._following, step)
+        if x0.ndim == 1:
+            x0, x1 = x0[None], x1[None]
+        if y0.ndim == 1:
+            y0, y1 = y0[:, None], y1[:, None]
+        batch = np.broadcast_shapes(x0.shape[:-2], y0.shape[:-2])
+        left = [np.broadcast_to(p, batch + p.shape[-2:]) for p in (x0, x1)]
+        right = [np.broadcast_to(p, batch + p.shape[-2:]) for p in (y0, y1)]
+        step = self._streams(prod(batch))
+        z = np.empty((prod(batch), x0.shape[-2] * y0.shape[-1]), np.uint64)
+        for i, at in enumerate(np.ndindex(batch)):
+            a, b, c, d = (np.ascontiguousarray(p[at]) for p in (*left, *right))
+            z[i] = kernels.rep3_matmul(a, b, c, d, self._own, self._following, step + i, self.me).reshape(-1)
+        return z.reshape(-1)
 
     @declared(
         lambda self, op, x, y: (
@@ -411,7 +426,7 @@ class Rep3(BlackBox):
         )
     )
     async def bilinear(self, op: Bilinear, x: Arith, y: Arith) -> Arith:
-        """Araki et al. 2016, protocol 3.1: 1 round, 24 bytes in total per element of the result."""
+        """Araki et al. 2016, protocol 3.1: 1 round, 24 bytes in total per element of the result. Matrices: `_cross`."""
         shape = op.shape(x.shape, y.shape)
         if prod(shape) == 0:
             return self.constant(np.zeros(shape, np.uint64))

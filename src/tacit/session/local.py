@@ -29,6 +29,8 @@ START_S: Final = 60.0
 EXIT_S: Final = 10.0
 CLIENT: Final = "you"
 """The name of the client in a room on one machine."""
+THREADS_MAX: Final = 1024
+"""The most threads that a party can be told to compute with."""
 
 
 class LocalParties:
@@ -41,6 +43,7 @@ class LocalParties:
         network: str,
         directories: Mapping[str, str | os.PathLike[str]],
         limits: Limits,
+        threads: int = 1,
     ) -> None:
         """Start the processes and wait until they listen.
 
@@ -63,6 +66,7 @@ class LocalParties:
                 setup = {
                     "room": self.room.to_toml(),
                     "data": None if directory is None else os.path.abspath(directory),
+                    "threads": threads,
                 }
                 assert process.stdin is not None
                 with contextlib.suppress(BrokenPipeError):

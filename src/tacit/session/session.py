@@ -25,7 +25,7 @@ from tacit.room import NETWORKS, Limits, Room, load
 from tacit.session.client import Figures, NodeFacts, OnProgress, Outcome, Parties, PartyFacts
 from tacit.session.datasets import Description, source_of
 from tacit.session.identity import load_identity
-from tacit.session.local import LocalParties
+from tacit.session.local import THREADS_MAX, LocalParties
 from tacit.session.memory import MemoryParties
 from tacit.session.progress import progress_bar
 from tacit.session.values import encode, infer_dtype, interval_of
@@ -344,15 +344,18 @@ def local(
     transport: Literal["process", "memory"] = "process",
     data: Directories | None = None,
     limits: Limits | None = None,
+    threads: int = 1,
 ) -> Session:
     """A session whose parties are processes on this machine, connected by mutual TLS over loopback.
 
     `parties` is their number, or their names. `network="lan"` or `"wan"` emulates that network between them. `data`
     gives parties (by index or name, or all in order) the directory that `Session.load` may read from.
     `transport="memory"` runs all parties in this process instead, without TLS, for tests. `limits` are the times and
-    sizes after which a run ends with an error. The processes end with the session, or with this process.
+    sizes after which a run ends with an error. `threads` is how many of them each party process computes with; results
+    do not depend on it. The processes end with the session, or with this process.
 
-    Raises RoomError for a room that cannot be, RunError RUN-013 if a process does not start.
+    Raises RoomError for a room that cannot be, RunError RUN-013 if a process does not start,
+    InputError INPUT-018 for a number of threads that cannot be.
     """
     names = [f"party{k}" for k in range(parties)] if isinstance(parties, int) else list(parties)
     directories = _directories(names, data)
@@ -363,9 +366,15 @@ def local(
             f"there is no network {str(network)[:40]!r} or no transport {str(transport)[:40]!r}",
             expected="network None, 'lan' or 'wan', and transport 'process' or 'memory'",
         )
+    if type(threads) is not int or not 1 <= threads <= THREADS_MAX:
+        raise InputError(
+            "INPUT-018",
+            "threads is no number of threads",
+            expected=f"an integer from 1 to {THREADS_MAX}",
+        )
     if transport == "memory":
         return Session(MemoryParties(names, protocol, directories))
-    owned = LocalParties(names, protocol, emulated, directories, limits or Limits())
+    owned = LocalParties(names, protocol, emulated, directories, limits or Limits(), threads)
     try:
         return Session(Parties(owned.room, owned.room.clients[0].name, owned.identity), owned)
     except BaseException:
