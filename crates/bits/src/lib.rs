@@ -14,7 +14,7 @@ mod hot;
 mod pack;
 mod planes;
 
-pub use carry::{carry_combine, carry_hot, carry_rows, digit_count};
+pub use carry::{DIGIT_MAX, Digits, carry_combine, carry_hot};
 pub use gates::{rep3_and, xor_prg};
 pub use hot::{lut_combine, one_hot};
 pub use pack::{pack, packed_len, unpack};
