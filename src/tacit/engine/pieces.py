@@ -1,43 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elementwise operations on large arrays, one piece after the other.
-
-What a protocol computes between its rounds is many times the size of its operands. In pieces this stays bounded, and
-small enough for the processor's caches. Rounds multiply by the number of pieces, which is little beside the time that
-a piece takes to send, on any network.
-"""
+"""Elementwise operations on large arrays in pieces, which follow each other through the network."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
-from typing import Final
 
 import numpy as np
 
 from tacit.engine.call import Call, Handler, Value
 from tacit.plan import TensorType
-from tacit.protocols.shares import Arith, Bits
-
-PIECE: Final = 1 << 20
-"""Elements of a piece: a multiple of 64, so that bit planes are cut between words."""
+from tacit.protocols.exchange import pipelined
+from tacit.protocols.shares import Arith, Bits, U64Array, words_of
 
 
 def in_pieces(handler: Handler) -> Handler:
-    """The same operation, in pieces where its result has more than `PIECE` elements."""
+    """The same operation, in pieces where its result is large."""
 
     async def call(c: Call) -> Value:
         n = prod(c.type.shape)
-        if n <= PIECE:
+        spans = c.box.network.spans(n)
+        if len(spans) == 1:
             return await handler(c)
         operands = [_spread(v, c.type.shape) for v in c.values]
-        pieces = []
-        for start in range(0, n, PIECE):
-            stop = min(start + PIECE, n)
+        whole = _Whole(c.type.shape)
+
+        async def piece(start: int, stop: int) -> None:
             values = tuple(_piece(v, start, stop) for v in operands)
             types = tuple(_typed(t, stop - start) for t in c.types)
-            piece = replace(c, values=values, types=types, type=_typed(c.type, stop - start))
-            pieces.append(await handler(piece))
-        return _joined(pieces, c.type.shape)
+            whole.put(start, await handler(replace(c, values=values, types=types, type=_typed(c.type, stop - start))))
+
+        await pipelined((piece(*span) for span in spans), c.box.network.in_flight)
+        return whole.value()
 
     return call
 
@@ -62,9 +56,25 @@ def _piece(value: Value, start: int, stop: int) -> Value:
     return value.map(lambda p: p.reshape(-1)[start:stop] if p.flags.c_contiguous else p.flat[start:stop])
 
 
-def _joined(pieces: list[Value], shape: tuple[int, ...]) -> Value:
-    bits = [p for p in pieces if isinstance(p, Bits)]
-    if bits:
-        parts = zip(*(p.parts for p in bits), strict=True)
-        return Bits(shape, *(np.concatenate(planes, axis=1) for planes in parts))
-    return Arith.concat([p for p in pieces if isinstance(p, Arith)]).reshape(shape)
+class _Whole:
+    """A result that is put together as its pieces come, so that none of them is kept."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+        self._width: int | None = None
+        self._parts: list[U64Array] = []
+
+    def put(self, start: int, piece: Value) -> None:
+        n = prod(self._shape)
+        if not self._parts:
+            self._width = piece.width if isinstance(piece, Bits) else None
+            size = (n,) if self._width is None else (self._width, words_of(n))
+            self._parts = [np.empty(size, np.uint64) for _ in piece.parts]
+        at = start if self._width is None else start // 64
+        for whole, part in zip(self._parts, piece.parts, strict=True):
+            whole[..., at : at + part.shape[-1]] = part
+
+    def value(self) -> Value:
+        if self._width is not None:
+            return Bits(self._shape, *self._parts)
+        return Arith(*(part.reshape(self._shape) for part in self._parts))
