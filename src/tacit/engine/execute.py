@@ -20,6 +20,7 @@ from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant
 from tacit.plan.nodes import all_nodes
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import Schedule, dataflow
+from tacit.protocols.network import NETWORKS
 from tacit.protocols.plain import Plain
 from tacit.protocols.shares import Arith, Bits, U64Array, pack_plane, unpack_plane
 
@@ -52,6 +53,7 @@ async def execute(
     Communicates what the plan's cost says; discloses what its reveal nodes say. Raises RunError RUN-910 if an input is
     missing, and whatever the transport raises.
     """
+    box.network = NETWORKS[plan.network]
     run = _Execution(plan, box, inputs, observer)
     await run.block(_Block(plan.nodes, {node for _, node in plan.outputs}), run.values, observer)
     return {label: run.output(node) for label, node in plan.outputs}
