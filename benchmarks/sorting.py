@@ -47,9 +47,10 @@ computing parties. Every row keeps its original position, as a secret, and equal
 are equal, and what opens is how a uniformly random permutation compares: a pattern that has the same distribution for
 sorted, random and equal keys, and tells nothing about them, not even which of them are equal. (Breaking ties by the
 place in the shuffled order would not do: equal keys would then open an ordered pattern.) How many rows are compared in
-each round depends on the length alone: what is missing is filled up with comparisons of a row with itself, and the
-lengths of messages tell nothing either. There is room for ten and more standard deviations of what chance may ask for;
-if that should ever not do, the sort takes a further batch, and its cost differs from the declared one.
+each round depends on the length and the plan's network alone: what is missing is filled up with comparisons of a row
+with itself, and the lengths of messages tell nothing either. There is room for ten and more standard deviations of what
+chance may ask for; if that should ever not do, the sort takes a further batch, and its cost differs from the declared
+one.
 
 The choice is the author's, never the planner's, and stands in the list of disclosures that every party signs:
 
@@ -100,7 +101,12 @@ SELECTED
 A random sample is sorted in the same way, and every other row searches its place in it, one to four bits at a time, a
 fixed number of comparisons each. What lies between two rows of the sample is sorted by quicksort, all segments at once,
 until all pairs of what is left can be compared in one batch. Up to 128 rows, all pairs are compared at once. A million
-keys take about 21 comparisons each, where 18.5 are the least there can be.
+keys take about 21 comparisons each, where 18.5 are the least there can be. Large batches run in pieces: one is opened
+while the next is computed.
+
+How large the sample is and how many rows are compared at a time also depends on the network that the plan is written
+for: of a hundred ways the parties take the one that a model of its latency and bandwidth says is quickest. The table is
+for `"loopback"`; for a `"wan"`, ten thousand keys take 5 batches instead of 12 and twice the bytes.
 
 Several keys, each turned around where it is to descend, fill as few words of 63 bits as they can, the original position
 being the last key. If there are several words, all are compared at once, and equalities say which outcome counts.

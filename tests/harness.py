@@ -15,6 +15,7 @@ from tacit import kernels
 from tacit.engine.drive import Traffic, dry_run, lockstep
 from tacit.protocols.blackbox import BlackBox, Cost
 from tacit.protocols.dry import Dry
+from tacit.protocols.network import NETWORKS
 from tacit.protocols.plain import Plain
 from tacit.protocols.rep3 import Rep3
 
@@ -49,6 +50,12 @@ def rep3_boxes(seed: int = 0, protocol: type[Rep3] = Rep3) -> list[Rep3]:
     """Three parties with common keys."""
     keys = rep3_keys(seed)
     return [protocol(me, keys[me], keys[(me + 1) % 3]) for me in range(3)]
+
+
+class FarRep3(Rep3):
+    """A party of a plan that is written for a slow network."""
+
+    network = NETWORKS["wan"]
 
 
 def plain_boxes(parties: int = 1) -> list[Plain]:

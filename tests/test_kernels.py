@@ -233,16 +233,24 @@ def test_look_up_reconstructs_the_table(path: str) -> None:
 
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 18, 63, 64])
-def test_carry_kernels_match_the_reference(path: str, n: int, bits: int) -> None:
+@pytest.mark.parametrize("digit", [1, 2, 3, 4])
+def test_carry_kernels_match_the_reference(path: str, n: int, bits: int, digit: int) -> None:
     planes, r = words(bits, -(-n // 64), seed=1), words(bits, -(-n // 64), seed=2)
 
-    hot = kernels.carry_hot(planes)
-    same(hot, ref.carry_hot(planes))
+    hot = kernels.carry_hot(planes, digit)
+    same(hot, ref.carry_hot(planes, digit))
     for first in (False, True):
         for carried in (False, True):
-            want = ref.carry_combine(hot, r, first, carried)
-            same(kernels.carry_combine(hot, r, first, carried), want)
-        same(kernels.carry_combine(hot, r, first), ref.carry_combine(hot, r, first))
+            want = ref.carry_combine(hot, r, first, carried, digit)
+            same(kernels.carry_combine(hot, r, first, carried, digit), want)
+
+
+def test_digits_have_three_bits_unless_said_otherwise(path: str) -> None:
+    planes, r = words(64, 3, seed=1), words(64, 3, seed=2)
+
+    hot = kernels.carry_hot(planes)
+    same(hot, ref.carry_hot(planes, 3))
+    same(kernels.carry_combine(hot, r, True), ref.carry_combine(hot, r, True, False, 3))
 
 
 KEYS = [kernels.PrgKey(bytes([j]) * 16) for j in range(3)]
@@ -540,6 +548,8 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
     "first": (lambda: kernels.lut_combine(HOT, X2, T, 1, "yes"), TypeError, "first"),
     "carry of nothing": (lambda: kernels.carry_hot(words(0, 3)), ValueError, "planes"),
     "carry rows": (lambda: kernels.carry_combine(HOT, words(4, 64), True), ValueError, "hot must have shape"),
+    "wide digits": (lambda: kernels.carry_hot(words(4, 3), 5), ValueError, "digit must"),
+    "digits of nothing": (lambda: kernels.carry_combine(HOT, words(3, 64), True, False, 0), ValueError, "digit must"),
     "f = 0": (lambda: kernels.trunc_send(0, X, X, 0, True, A, B, 0), ValueError, "f must"),
     "f = 62": (lambda: kernels.trunc_send(0, X, X, 62, True, A, B, 0), ValueError, "f must"),
     "no such party": (lambda: kernels.trunc_send(3, X, X, 18, True, A, B, 0), ValueError, "me must"),

@@ -15,6 +15,7 @@ from tacit.engine.drive import Traffic, lockstep
 from tacit.library import shuffled
 from tacit.library.order import Key
 from tacit.protocols.blackbox import BlackBox
+from tacit.protocols.network import NETWORKS
 from tacit.protocols.rep3 import Rep3
 from tacit.protocols.shares import Bits
 
@@ -197,7 +198,7 @@ def test_ties_broken_by_the_shuffled_position_would_be_seen(monkeypatch: pytest.
 # --- the course ------------------------------------------------------------------------------------------------
 
 
-def simulate(n: int, seed: int) -> list[int]:
+def simulate(n: int, seed: int, network: str = "loopback") -> list[int]:
     """Sort a random permutation in the clear; the numbers of comparisons by batch."""
     ranks = np.random.default_rng(seed).permutation(n)
     batches = []
@@ -206,7 +207,7 @@ def simulate(n: int, seed: int) -> list[int]:
         batches.append(left.size)
         return ranks[left] < ranks[right]
 
-    (order,) = lockstep([shuffled.order(before, np.arange(n))])
+    (order,) = lockstep([shuffled.order(before, np.arange(n), NETWORKS[network])])
     np.testing.assert_array_equal(ranks[order], np.arange(n))
     return batches
 
@@ -217,10 +218,21 @@ def test_batches_depend_on_the_length_alone(n: int) -> None:
     assert all(batches == first for batches in others)
 
 
+@pytest.mark.parametrize("network", ["lan", "wan"])
+@pytest.mark.parametrize("n", [2, 128, 129, 200, 500, 1000, 1025, 3000, 10_000, 100_000])
+def test_a_course_for_a_network_depends_on_the_length_alone_and_takes_less_time(n: int, network: str) -> None:
+    def seconds(batches: list[int]) -> float:
+        return sum(NETWORKS[network].seconds(7, 45 * batch, 3) for batch in batches)
+
+    first, *others = [simulate(n, seed, network) for seed in range(max(2, min(50, 50_000 // n)))]
+    assert all(batches == first for batches in others)
+    assert seconds(first) <= seconds(simulate(n, 0))
+
+
 def test_rows_that_chance_leaves_over_are_sorted_in_further_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = shuffled.course(1000)
     short = shuffled.Course(usual.sample, usual.steps, usual.leaf, (3, 100))
-    monkeypatch.setattr(shuffled, "course", lambda n: short)
+    monkeypatch.setattr(shuffled, "course", lambda n, network: short if n > shuffled.ALL_PAIRS else None)
     assert len(simulate(1000, 0)) > 4
 
 

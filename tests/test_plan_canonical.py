@@ -77,6 +77,19 @@ def test_digest_is_the_one_of_the_first_release():
     assert PLAN.digest == DIGEST
 
 
+@pytest.mark.parametrize(
+    ("network", "code"), [("loopback", "PLAN-017"), ("moon", "PLAN-019"), (3, "PLAN-016"), ("lan", None)]
+)
+def test_the_usual_network_goes_without_saying_and_others_are_known_ones(network, code):
+    document = {**json.loads(DATA), "network": network}
+    data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    if code is None:
+        assert Plan.from_bytes(data) == replace(PLAN, network=network)
+        assert Plan.from_bytes(data).digest != DIGEST
+    else:
+        assert code_of(lambda: Plan.from_bytes(data)) == code
+
+
 def test_digest_covers_purpose_and_title():
     assert example("another purpose").digest != PLAN.digest
     assert replace(PLAN, title="x").digest != PLAN.digest

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import (
+    FarRep3,
     bits,
     dry_cost,
     opened,
@@ -43,6 +44,7 @@ SHAPES = [(), (0,), (1,), (7,), (64,), (65,), (2, 0, 3), (3, 5), (1, 1, 1), (2, 
 
 PROTOCOLS: dict[str, tuple[type[BlackBox], Callable[[], list[Any]]]] = {
     "rep3": (Rep3, rep3_boxes),
+    "rep3-far": (FarRep3, lambda: rep3_boxes(0, FarRep3)),
     "plain": (Plain, lambda: plain_boxes(1)),
     "plain-of-three": (Plain, lambda: plain_boxes(3)),
 }
@@ -322,6 +324,7 @@ def test_primitive_gives_the_plain_result_at_the_declared_cost(protocol: str, ca
 @given(shape=st.sampled_from(SHAPES), seed=st.integers(0, 2**32))
 def test_primitive_is_right_for_any_shape_and_extreme(case: Case, shape: tuple[int, ...], seed: int) -> None:
     check_case(rep3_boxes(seed), Rep3, case, shape, seed)
+    check_case(rep3_boxes(seed, FarRep3), FarRep3, case, shape, seed)
     check_case(plain_boxes(), Plain, case, shape, seed)
 
 
@@ -416,6 +419,17 @@ def test_what_dry_pays_is_the_declaration_of_the_primitive_called() -> None:
 
     assert box.calls == [("msb", paid)]
     assert paid == Cost(7, 8 * 16 * 335)
+
+
+def test_digits_are_wider_where_rounds_are_dear_and_the_vector_is_not_long() -> None:
+    near, far, long = (
+        dry_run(box.msb(box.constant(np.zeros(n, np.uint64))))
+        for box, n in ((Dry(Rep3, 3), 6400), (Dry(FarRep3, 3), 6400), (Dry(FarRep3, 3), 10**6))
+    )
+
+    assert near == Cost(7, 6400 // 8 * 335)
+    assert far == Cost(6, 6400 // 8 * 373)
+    assert long == Cost(7, 10**6 // 8 * 335)
 
 
 # --- local operations -------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from tacit.library import aes
 from tacit.protocols import rep3
 from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox
 from tacit.protocols.exchange import gather
+from tacit.protocols.network import NETWORKS
 from tacit.protocols.rep3 import Rep3
 from tacit.protocols.shares import Arith, Bits, U64Array
 from views import (
@@ -63,6 +64,11 @@ async def _two_byte_products(box: BlackBox, x: Any, y: Any) -> Any:
     return await gather(box.gf256_mul(x, y), box.gf256_mul(x, y))
 
 
+def _far(box: BlackBox) -> BlackBox:
+    box.network = NETWORKS["wan"]
+    return box
+
+
 # name -> (program, inputs a, inputs b)
 CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "mul": (lambda b, x, y: b.mul(x, y), [const(0), const(0)], [const(LOW), const(-1)]),
@@ -91,6 +97,9 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "b2a": (lambda b, x: b.b2a(x), [word(0, 1)], [word(1, 1)]),
     "b2a-8": (lambda b, x: b.b2a(x), [word(0, 8)], [word(255, 8)]),
     "msb": (lambda b, x: b.msb(x), [const(0)], [const(LOW)]),
+    "msb-far": (lambda b, x: _far(b).msb(x), [const(0)], [const(LOW)]),
+    "precedes": (lambda b, x, y: b.precedes(x, y, 20), [const(0), const(0)], [const(HIGH), const(-1)]),
+    "precedes-far": (lambda b, x, y: _far(b).precedes(x, y, 20), [const(0), const(0)], [const(HIGH), const(-1)]),
     "is_zero": (lambda b, x: b.is_zero(x), [const(0)], [const(-1)]),
     "all_bits": (lambda b, x: b.all_bits(x), [word(0, 9)], [word(511, 9)]),
     "inject": (lambda b, c, x: b.inject(c, x), [word(0, 1), const(0)], [word(1, 1), const(LOW + 1)]),

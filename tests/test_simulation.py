@@ -7,6 +7,8 @@ with another error than the other honest parties. Not a failure: a run that a fa
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from tacit.engine.execute import execute
 from tacit.engine.keys import begin
 from tacit.errors import InputError
 from tacit.plan import INT64, Interval, Plan, PlanBuilder
+from tacit.protocols.network import NETWORKS
 from tacit.transport.simulated import Fault, FaultKind, SimulatedNetwork
 
 # Powers of distinct primes: any result that mixes up or loses a contribution is recognisable.
@@ -41,17 +44,17 @@ PLAN = workload()
 X, Y, Z = INPUTS
 
 
-def parties():
+def parties(plan=PLAN, inputs=INPUTS):
     async def party(me: int):
-        box = await begin("rep3", me, 3, bytes.fromhex(PLAN.digest), SESSION, bytes([me]) * 32)
-        return await execute(PLAN, box, {"xyz"[me]: INPUTS[me].astype(np.int64).view(np.uint64)})
+        box = await begin("rep3", me, 3, bytes.fromhex(plan.digest), SESSION, bytes([me]) * 32)
+        return await execute(plan, box, {"xyz"[me]: inputs[me].astype(np.int64).view(np.uint64)})
 
     return [party(me) for me in range(3)]
 
 
-def simulate(seed: int, *faults: Fault):
+def simulate(seed: int, *faults: Fault, plan=PLAN, inputs=INPUTS):
     network = SimulatedNetwork(3, seed, list(faults), names=PLAN.parties)
-    return network.run(parties()), network.trace_hash
+    return network.run(parties(plan, inputs)), network.trace_hash
 
 
 def right(me: int, result) -> bool:
@@ -63,7 +66,7 @@ def right(me: int, result) -> bool:
     )
 
 
-def verdict(outcomes, faulty: int | None) -> str | None:
+def verdict(outcomes, faulty: int | None, right=right) -> str | None:
     """None if all is well, else what went wrong."""
     honest = [(me, o) for me, o in enumerate(outcomes) if me != faulty]
     errors = set()
@@ -111,6 +114,33 @@ def test_a_single_fault_at_any_round_ends_right_or_the_same_everywhere(kind, lev
                         failures.append(f"{fault}: {wrong}")
     assert not failures, "\n".join(failures[:20])
     # The test must be able to fail: all kinds but the harmless ones do stop runs.
+    assert (stopped == 0) == (kind is FaultKind.DELAY)
+
+
+@pytest.mark.parametrize(("kind", "level"), KINDS + FRAMES_TOO, ids=lambda v: getattr(v, "value", v))
+def test_a_single_fault_while_pieces_are_in_flight_ends_right_or_the_same_everywhere(kind, level, monkeypatch):
+    monkeypatch.setitem(NETWORKS, "loopback", replace(NETWORKS["loopback"], least=64, most=64, in_flight=3))
+    b = PlanBuilder(PLAN.parties, 3, "rep3")
+    x, y = (b.input(p, "xy"[p], INT64, (300,), Interval(-99, 99)) for p in range(2))
+    b.output("product", b.reveal(b.add("mul", [x, y]), "test"))
+    plan, inputs = b.build(), [np.tile(values, 100) for values in INPUTS]
+
+    def right(me: int, result) -> bool:
+        return (result["product"].view(np.int64) == inputs[0] * inputs[1]).all()
+
+    party_fault = kind in (FaultKind.CRASH, FaultKind.FREEZE)
+    failures, stopped = [], 0
+    # Agreement, inputs, five pieces, opening.
+    for step in range(8):
+        for sender in range(3):
+            for receiver in [None] if party_fault else [p for p in range(3) if p != sender]:
+                fault = Fault(kind, sender, step, receiver, level=level, seconds=1.5)
+                outcomes, _ = simulate(step, fault, plan=plan, inputs=inputs)
+                wrong = verdict(outcomes, sender if party_fault else None, right)
+                stopped += any(o.error is not None for o in outcomes)
+                if wrong:
+                    failures.append(f"{fault}: {wrong}")
+    assert not failures, "\n".join(failures[:20])
     assert (stopped == 0) == (kind is FaultKind.DELAY)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from harness import Words, rep3_keys, u64
 from tacit import kernels
 from tacit.engine.drive import lockstep
-from tacit.protocols.exchange import Exchange
+from tacit.protocols.exchange import Awaited, Collect
 from tacit.protocols.rep3 import Rep3
 from tacit.protocols.shares import Arith, Bits
 
@@ -75,13 +75,13 @@ async def _tap(program: Coroutine[Any, Any, Any], log: list[Any]) -> Any:
     inbox = None
     while True:
         try:
-            exchange: Exchange = program.send(inbox)
+            awaited: Awaited = program.send(inbox)
         except StopIteration as stop:
             return stop.value
-        log.append(
-            [(peer, [p for b in buffers for p in _split(np.array(b))]) for peer, buffers in exchange.sends.items()]
-        )
-        inbox = await exchange
+        if not isinstance(awaited, Collect):
+            sends = awaited.sends.items()
+            log.append([(peer, [p for b in buffers for p in _split(np.array(b))]) for peer, buffers in sends])
+        inbox = await awaited
 
 
 def collect(program: Program, inputs: Sequence[Any], protocol: type[Rep3] = Rep3, seed: int = 0) -> list[View]:

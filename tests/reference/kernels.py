@@ -198,28 +198,28 @@ def lut_combine(hot, digit, table, out_bits: int, first: bool):
     return out
 
 
-def digit_widths(bits: int) -> list[int]:
-    """Widths of the 3-bit digits of a `bits`-bit number, lowest first: 3, 3, ..., then what is left."""
-    return [3] * (bits // 3) + ([bits % 3] if bits % 3 else [])
+def digit_widths(bits: int, digit: int = 3) -> list[int]:
+    """Widths of the digits of a `bits`-bit number, lowest first: 3, 3, ..., then what is left."""
+    return [digit] * (bits // digit) + ([bits % digit] if bits % digit else [])
 
 
-def carry_hot(planes):
-    """One-hot planes of every 3-bit digit of [bits, W] planes, lowest digit first: [sum(2^w - 1), W]."""
+def carry_hot(planes, digit: int = 3):
+    """One-hot planes of every digit of [bits, W] planes, lowest digit first: [sum(2^w - 1), W]."""
     out, at = [], 0
-    for w in digit_widths(planes.shape[0]):
+    for w in digit_widths(planes.shape[0], digit):
         out.append(one_hot(planes[at : at + w]))
         at += w
     return np.concatenate(out)
 
 
-def carry_combine(hot, r, first: bool, carried: bool = False):
+def carry_combine(hot, r, first: bool, carried: bool = False, digit: int = 3):
     """Shares of generate and propagate per digit of c + r, from shares of the one-hot digits of c and from clear r.
 
     hot: [sum(2^w - 1), W] as laid out by `carry_hot`; r: [bits, W] planes. Returns [2D - 1, W]: G of digits 0..D-1,
     then P of digits 1..D-1 (of all digits with `carried`: [2D, W]), where
     G = [digit_c + digit_r >= 2^w], P = [digit_c + digit_r == 2^w - 1].
     """
-    widths = digit_widths(r.shape[0])
+    widths = digit_widths(r.shape[0], digit)
     gs, ps, at, low = [], [], 0, 0
     for d, w in enumerate(widths):
         h = hot[at : at + 2**w - 1]

@@ -13,7 +13,7 @@ mod hot;
 mod pack;
 mod planes;
 
-pub use carry::{carry_combine, carry_hot, carry_rows, digit_count};
+pub use carry::{DIGIT_MAX, Digits, carry_combine, carry_hot};
 pub use hot::{lut_combine, one_hot};
 pub use pack::{pack, packed_len, unpack};
 pub use planes::{from_planes, to_planes};

@@ -608,45 +608,59 @@ fn lut_combine<'py>(
     Ok(out)
 }
 
-/// The one-hot planes of every 3-bit digit of `[bits, words]` planes, lowest digit first; the last digit takes what is
-/// left of `bits` (1 to 64).
+/// The widths of digits: 3 bits unless said otherwise.
+fn digits(bits: usize, digit: Option<&Bound<'_, PyAny>>) -> PyResult<tacit_bits::Digits> {
+    let digit = digit.map_or(Ok(3), |d| size("digit", d, 1..=tacit_bits::DIGIT_MAX))?;
+    Ok(tacit_bits::Digits::new(bits, digit))
+}
+
+/// The one-hot planes of every digit of `digit` (1 to 4) bits of `[bits, words]` planes, lowest digit first; the last
+/// digit takes what is left of `bits` (1 to 64).
 #[pyfunction]
-fn carry_hot<'py>(py: Python<'py>, planes: &Bound<'py, PyAny>) -> PyResult<Array<'py, u64>> {
+#[pyo3(signature = (planes, digit=None))]
+fn carry_hot<'py>(
+    py: Python<'py>,
+    planes: &Bound<'py, PyAny>,
+    digit: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Array<'py, u64>> {
     let planes = Input::<u64>::new("planes", planes)?;
     let [bits, words] = planes.dims("planes")?;
     let planes = planes.slice();
     check_size("the number of planes", bits, 1..=64)?;
-    let hot = empty(py, &[tacit_bits::carry_rows(bits), words])?;
+    let digits = digits(bits, digit)?;
+    let hot = empty(py, &[digits.rows(), words])?;
     fill!(py, [hot], |path| tacit_bits::carry_hot(
-        path, hot, planes, bits, words
+        path, hot, planes, digits, words
     ));
     Ok(hot)
 }
 
-/// XOR-shares of generate and propagate per 3-bit digit of c + r, from this party's XOR-share of `carry_hot(c)` and the
+/// XOR-shares of generate and propagate per digit of c + r, from this party's XOR-share of `carry_hot(c, digit)` and the
 /// clear `r`, `[bits, words]`: with D digits `[2 D - 1, words]`, G of digits 0 to D - 1, then P of digits 1 to D - 1; with
 /// `carried`, for a sum that has a carry in, `[2 D, words]` with P of digit 0 too.
 #[pyfunction]
-#[pyo3(signature = (hot, r, first, carried=None))]
+#[pyo3(signature = (hot, r, first, carried=None, digit=None))]
 fn carry_combine<'py>(
     py: Python<'py>,
     hot: &Bound<'py, PyAny>,
     r: &Bound<'py, PyAny>,
     first: &Bound<'py, PyAny>,
     carried: Option<&Bound<'py, PyAny>>,
+    digit: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Array<'py, u64>> {
     let r = Input::<u64>::new("r", r)?;
     let [bits, words] = r.dims("r")?;
     check_size("the number of planes of r", bits, 1..=64)?;
+    let digits = digits(bits, digit)?;
     let hot = Input::<u64>::new("hot", hot)?;
-    hot.check_shape("hot", &[tacit_bits::carry_rows(bits), words])?;
+    hot.check_shape("hot", &[digits.rows(), words])?;
     let first = boolean("first", first)?;
     let carried = carried.map_or(Ok(false), |c| boolean("carried", c))?;
     let (hot, r) = (hot.slice(), r.slice());
-    let rows = 2 * tacit_bits::digit_count(bits) - 1 + usize::from(carried);
+    let rows = 2 * digits.count() - 1 + usize::from(carried);
     let out = empty(py, &[rows, words])?;
     fill!(py, [out], |path| tacit_bits::carry_combine(
-        path, out, hot, r, bits, words, first
+        path, out, hot, r, digits, words, first
     ));
     Ok(out)
 }

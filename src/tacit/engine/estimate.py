@@ -10,34 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from tacit.engine.drive import dry_run
+from tacit.engine.drive import Traffic, dry_run
 from tacit.engine.execute import execute
 from tacit.engine.keys import HELLO_BYTES, PROTOCOLS
 from tacit.errors import PlanError
 from tacit.plan import Plan
 from tacit.protocols.dry import Dry
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network between the computing parties: one-way latency in seconds, bytes per second that each party sends."""
-
-    name: str
-    latency_s: float
-    bytes_per_s: float
-
-
-NETWORKS: Final[dict[str, Network]] = {
-    "loopback": Network("loopback", 80e-6, 0.5e9),
-    "lan": Network("lan", 0.5e-3, 125e6),
-    "wan": Network("wan", 20e-3, 12.5e6),
-}
-"""`lan` is 1 ms round trip at 1 Gbit/s, `wan` is 40 ms at 100 Mbit/s; on `loopback` three parties share the machine."""
+from tacit.protocols.network import NETWORKS
 
 WORK_S_PER_BYTE: Final = 2.5e-9
 """Local work per byte that all parties send, on one core per party: measured over the bench tasks."""
-WORK_S_PER_ROUND: Final = 60e-6
-"""Work per round that does not depend on sizes: dispatch and framing."""
+WORK_S_PER_EXCHANGE: Final = 60e-6
+"""Work per exchange that does not depend on sizes: dispatch and framing."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +38,10 @@ class OpCost:
 class PricedPlan(Plan):
     """A plan that also tells what it costs: what a session hands out."""
 
-    def cost(self, network: str = "loopback") -> CostReport:
-        """Exact rounds and bytes, estimated seconds on "loopback", "lan" or "wan". Raises PlanError PLAN-904."""
+    def cost(self, network: str | None = None) -> CostReport:
+        """Exact rounds and bytes; estimated seconds on "loopback", "lan" or "wan", by default what the plan is written
+        for. Raises PlanError PLAN-904.
+        """
         return estimate(self, network)
 
     @staticmethod
@@ -79,11 +65,12 @@ class CostReport:
         return f"{self.rounds:,} rounds, {self.bytes_total:,} bytes, about {self.seconds:.2g} s on {self.network}"
 
 
-def estimate(plan: Plan, network: str = "loopback") -> CostReport:
-    """The cost of a plan under its own protocol.
+def estimate(plan: Plan, network: str | None = None) -> CostReport:
+    """The cost of a plan under its own protocol, with seconds on any network, by default its own.
 
     Raises PlanError PLAN-904 for an unknown protocol or network.
     """
+    network = plan.network if network is None else network
     if plan.protocol not in PROTOCOLS or network not in NETWORKS:
         raise PlanError(
             "PLAN-904",
@@ -92,13 +79,12 @@ def estimate(plan: Plan, network: str = "loopback") -> CostReport:
         )
     parties = plan.computing
     meter = _Meter(PROTOCOLS[plan.protocol], parties)
-    total = dry_run(execute(plan, meter, {}))
+    traffic = Traffic()
+    total = dry_run(execute(plan, meter, {}), traffic)
     hello = parties * (parties - 1) * HELLO_BYTES
     rounds, size = total.rounds + (parties > 1), total.bytes_total + hello
-    net = NETWORKS[network]
-    seconds = (
-        rounds * (net.latency_s + WORK_S_PER_ROUND) + size / max(parties, 1) / net.bytes_per_s + size * WORK_S_PER_BYTE
-    )
+    moving = NETWORKS[network].seconds(rounds, size, parties)
+    seconds = moving + (traffic.exchanges + 1) * WORK_S_PER_EXCHANGE + size * WORK_S_PER_BYTE
     return CostReport(rounds, size, seconds, network, meter.by_op())
 
 

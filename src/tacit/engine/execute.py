@@ -21,6 +21,7 @@ from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant
 from tacit.plan.trust import proven
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import Schedule, dataflow
+from tacit.protocols.network import NETWORKS
 from tacit.protocols.plain import Plain
 from tacit.protocols.shares import Arith, Bits, U64Array, pack_plane, unpack_plane
 
@@ -53,6 +54,7 @@ async def execute(
     Communicates what the plan's cost says; discloses what its reveal nodes say. Raises RunError RUN-910 if an input is
     missing, and whatever the transport raises.
     """
+    box.network = NETWORKS[plan.network]
     run = _Execution(plan, box, inputs, observer)
     block = _Block(plan.nodes, {node for _, node in plan.outputs}, proven(plan.nodes, plan.computing))
     await run.block(block, run.values, observer)

@@ -1,49 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elementwise operations on large arrays, one piece after the other.
-
-What a protocol computes between its rounds is many times the size of its operands. In pieces this stays bounded, and
-small enough for the processor's caches. Rounds multiply by the number of pieces, which is little beside the time that
-a piece takes to send, on any network.
-"""
+"""Elementwise operations on large arrays in pieces, which follow each other through the network."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
-from typing import Final
 
 import numpy as np
 
 from tacit.engine.call import Call, Handler, Value
-from tacit.protocols.shares import Arith, Bits
-
-PIECE: Final = 1 << 20
-"""Elements, or rows, of a piece: a multiple of 64, so that bit planes are cut between words."""
+from tacit.protocols.exchange import pipelined
+from tacit.protocols.shares import Arith, Bits, U64Array, words_of
 
 
 def in_pieces(handler: Handler, row: int = 1) -> Handler:
-    """The same operation, in pieces where its result has more than `PIECE` rows of `row` elements.
+    """The same operation, in pieces where its result is large, of whole rows of `row` elements.
 
     Where a row has several elements, an operand of one row goes to every piece as it is.
     """
 
     async def call(c: Call) -> Value:
-        n = prod(c.type.shape) // row
-        if n <= PIECE:
+        spans = c.box.network.spans(prod(c.type.shape) // row)
+        if len(spans) == 1:
             return await handler(c)
-        whole = [row > 1 and v.size == row for v in c.values]
-        operands = [v if w else _spread(v, c.type.shape) for v, w in zip(c.values, whole, strict=True)]
-        pieces = []
-        for start in range(0, n, PIECE):
-            stop = min(start + PIECE, n)
+        common = [row > 1 and v.size == row for v in c.values]
+        operands = [v if one else _spread(v, c.type.shape) for v, one in zip(c.values, common, strict=True)]
+        whole = _Whole(c.type.shape)
+
+        async def piece(start: int, stop: int) -> None:
             shape = (stop - start,) if row == 1 else (stop - start, row)
-            values, types = [], []
-            for v, t, w in zip(operands, c.types, whole, strict=True):
-                values.append(v if w else _piece(v, row * start, row * stop).reshape(shape))
-                types.append(t if w else replace(t, shape=shape))
-            piece = replace(c, values=tuple(values), types=tuple(types), type=replace(c.type, shape=shape))
-            pieces.append(await handler(piece))
-        return _joined(pieces, c.type.shape)
+            values, types = list(c.values), list(c.types)
+            for k, one in enumerate(common):
+                if not one:
+                    values[k] = _piece(operands[k], row * start, row * stop).reshape(shape)
+                    types[k] = replace(types[k], shape=shape)
+            part = replace(c, values=tuple(values), types=tuple(types), type=replace(c.type, shape=shape))
+            whole.put(row * start, await handler(part))
+
+        await pipelined((piece(*span) for span in spans), c.box.network.in_flight)
+        return whole.value()
 
     return call
 
@@ -58,15 +53,34 @@ def _spread(value: Value, shape: tuple[int, ...]) -> Value:
 
 def _piece(value: Value, start: int, stop: int) -> Value:
     if isinstance(value, Bits):
-        words = slice(start // 64, words_of(stop))
+        words = slice(start // 64, -(-stop // 64))
         return Bits((stop - start,), *(np.ascontiguousarray(p[:, words]) for p in value.parts))
     # A broadcast operand is copied piece by piece, never as a whole.
     return value.map(lambda p: p.reshape(-1)[start:stop] if p.flags.c_contiguous else p.flat[start:stop])
 
 
-def _joined(pieces: list[Value], shape: tuple[int, ...]) -> Value:
-    bits = [p for p in pieces if isinstance(p, Bits)]
-    if bits:
-        parts = zip(*(p.parts for p in bits), strict=True)
-        return Bits(shape, *(np.concatenate(planes, axis=1) for planes in parts))
-    return Arith.concat([p.reshape((-1,)) for p in pieces if isinstance(p, Arith)]).reshape(shape)
+class _Whole:
+    """A result that is put together as its pieces come, so that none of them is kept."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+        self._width: int | None = None
+        self._parts: list[U64Array] = []
+
+    def put(self, start: int, piece: Value) -> None:
+        n = prod(self._shape)
+        if not self._parts:
+            self._width = piece.width if isinstance(piece, Bits) else None
+            size = (n,) if self._width is None else (self._width, words_of(n))
+            self._parts = [np.empty(size, np.uint64) for _ in piece.parts]
+        at = start if self._width is None else start // 64
+        for whole, part in zip(self._parts, piece.parts, strict=True):
+            if self._width is None:
+                whole[at : at + part.size] = part.reshape(-1)
+            else:
+                whole[:, at : at + part.shape[1]] = part
+
+    def value(self) -> Value:
+        if self._width is not None:
+            return Bits(self._shape, *self._parts)
+        return Arith(*(part.reshape(self._shape) for part in self._parts))

@@ -28,8 +28,9 @@ Results: TypeAlias = Mapping[str, NDArray[Any] | None]
 class Program(Generic[Binding]):
     """Records what a user computes on the data of some parties, and writes the plans for it.
 
-    `parties` are names, the `computing` ones first. `reveal` calls `run(plan, bindings)`, which has the parties
-    agree on the plan and execute it, with the bindings of the plan's inputs by name.
+    `parties` are names, the `computing` ones first; plans are written for `network`. `reveal` calls
+    `run(plan, bindings)`, which has the parties agree on the plan and execute it, with the bindings of the plan's
+    inputs by name.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class Program(Generic[Binding]):
         computing: int,
         protocol: str,
         run: Callable[[Plan, Mapping[str, Binding]], Results],
+        network: str = "loopback",
     ) -> None:
         self.parties = tuple(parties)
         self.computing = computing
         self.protocol = protocol
+        self.network = network
         self._run = run
         self._names: set[str] = set()
         # Data that no array depends on any more is freed with its record.
@@ -135,7 +138,7 @@ class Program(Generic[Binding]):
         if owner_of(arrays) is not self:
             raise InputError("INPUT-104", "these arrays belong to another session", expected="arrays of this session")
         target = None if to is None else self.party_index(to)
-        builder = PlanBuilder(self.parties, self.computing, self.protocol, title)
+        builder = PlanBuilder(self.parties, self.computing, self.protocol, title, self.network)
         for k, value in enumerate(write(builder, [a.node for a in arrays])):
             readers = (Public(),) if target is None else (Public(), Private(target))
             shown = value if builder.type(value).home in readers else builder.reveal(value, purpose, target)

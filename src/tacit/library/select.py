@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit.library.order import Key, joined, positions, separated
-from tacit.library.shuffled import ALL_PAIRS, Before, Outcomes, Positions, comparison, course, mixed, order
+from tacit.library.shuffled import Before, Outcomes, Positions, comparison, course, mixed, order
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import gather
 from tacit.protocols.shares import Arith
@@ -152,9 +152,9 @@ class Step:
 @lru_cache(maxsize=256)
 def _sorting(n: int) -> Cost:
     """What `shuffled.order` takes for n rows."""
-    if n <= ALL_PAIRS:
-        return Cost(n * (n - 1) // 2, 1)
     c = course(n)
+    if c is None:
+        return Cost(n * (n - 1) // 2, 1)
     search = Cost((n - c.sample) * sum(2**step - 1 for step in c.steps), len(c.steps))
     return _sorting(c.sample) + search + Cost(sum(c.batches), len(c.batches))
 

@@ -16,7 +16,7 @@ for (seen: 9.6 to 20); if that should ever not do, further batches follow, and t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil, sqrt
@@ -28,16 +28,19 @@ from numpy.typing import NDArray
 from tacit.library.order import Key, Words, joined, positions
 from tacit.library.order import before as compared
 from tacit.protocols.blackbox import BlackBox
-from tacit.protocols.exchange import gather
+from tacit.protocols.exchange import gather, pipelined
+from tacit.protocols.network import NETWORKS, Network
 from tacit.protocols.shares import Arith, Bits
 
 Positions: TypeAlias = NDArray[np.intp]
 Outcomes: TypeAlias = NDArray[np.bool_] | None
-Before: TypeAlias = Callable[[Positions, Positions], Awaitable[Outcomes]]
+Before: TypeAlias = Callable[[Positions, Positions], Coroutine[Any, Any, Outcomes]]
 """Which rows of the first list come before their partners of the second, opened to everyone; None: only the cost."""
 
 ALL_PAIRS: Final = 128
 """Up to so many rows every pair is compared, in one batch."""
+ALL_PAIRS_MAX: Final = 1024
+"""Up to so many, where the network makes it quicker."""
 
 
 # --- sorting ---------------------------------------------------------------------------------------------------
@@ -127,7 +130,7 @@ async def _by_keys(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith] 
         columns = [*(key.values for key in keys), positions(box, (n,))]
         return Arith.concat([*(c.reshape((n, 1)) for c in columns), *payload], axis=1)
     rows, before = await mixed(box, keys, payload)
-    return rows[await order(before, np.arange(n))]
+    return rows[await order(before, np.arange(n), box.network)]
 
 
 async def _comparison(box: BlackBox, keys: Sequence[Key], index: Arith) -> Before:
@@ -146,7 +149,21 @@ async def comparison(box: BlackBox, words: Words) -> Before:
         sides = [(_of(bits, left), _of(bits, right)) for bits in signs]
         return await box.open_outcomes(await compared(box, words, differences, sides))
 
-    return before
+    return _in_pieces(box, before)
+
+
+def _in_pieces(box: BlackBox, before: Before) -> Before:
+    """The same comparisons, of which one piece is computed while the messages of another travel."""
+
+    async def compare(left: Positions, right: Positions) -> Outcomes:
+        spans = box.network.spans(left.size)
+        if len(spans) == 1:
+            return await before(left, right)
+        done = await pipelined((before(left[a:b], right[a:b]) for a, b in spans), box.network.in_flight)
+        outcomes = [part for part in done if part is not None]
+        return np.concatenate(outcomes) if outcomes else None
+
+    return compare
 
 
 def _differences(x: Arith, left: Positions, right: Positions) -> Arith:
@@ -169,7 +186,7 @@ async def _of(bits: Bits, positions: Positions) -> Bits:
 
 @dataclass(frozen=True)
 class Course:
-    """How n rows are sorted; it depends on n alone.
+    """How n rows are sorted; it depends on n and the network alone.
 
     The sorted first `sample` = 2^k - 1 rows divide the others, by a search of `steps` bits at a time; batches of
     `batches` comparisons then sort what lies between, where segments of up to `leaf` rows are done by all pairs.
@@ -188,17 +205,48 @@ _COURSES: Final = (
     (0, (12, 4, 24, 8)),
 )
 """From so many rows: twice the least rows per pivot, bits at a time, leaf, comparisons per row at the end."""
+_MORE_COURSES: Final = tuple(
+    (mean, step, leaf, rest)
+    for mean in (48, 24, 12)
+    for step in (1, 2, 3, 4, 5)
+    for leaf, rest in ((7, 1 / 16), (10, 1), (12, 2), (24, 8), (40, 20))
+)
+"""What else there is to choose from where the network decides: rounds are dear on some."""
+_COMPARISON: Final = (7, 45)
+"""Rounds of a batch and bytes of each comparison in it, about: what courses are weighed by."""
 
 
 @lru_cache(maxsize=64)
-def course(n: int) -> Course:
-    """The course for n > ALL_PAIRS rows: fewer comparisons when they are many, fewer rounds when they are few."""
-    mean, step, leaf, rest = next(row for least, row in _COURSES if n >= least)
+def course(n: int, network: Network = NETWORKS["loopback"]) -> Course | None:
+    """The course for n rows, None for all pairs: fewer comparisons when they are many, fewer rounds when few."""
+    if n <= ALL_PAIRS:
+        return None
+    if network.name == "loopback":
+        return _course(n, *next(row for least, row in _COURSES if n >= least))
+    courses = [_course(n, *row) for row in _MORE_COURSES]
+    best = min(courses, key=lambda c: _seconds(n, c, network))
+    return best if n > ALL_PAIRS_MAX or _seconds(n, best, network) < _seconds(n, None, network) else None
+
+
+@lru_cache(maxsize=1024)
+def _course(n: int, mean: int, step: int, leaf: int, rest: float) -> Course:
     bits = (n // mean).bit_length()
     steps = tuple(min(step, bits - at) for at in range(0, bits, step))
     return Course(2**bits - 1, steps, leaf, _batches(n, 2**bits - 1, leaf, rest * n))
 
 
+def _seconds(n: int, plan: Course | None, network: Network) -> float:
+    """What the messages of a course take, those for its sample included."""
+    if plan is None:
+        batches: tuple[int, ...] = (n * (n - 1) // 2,)
+    else:
+        batches = (*(((1 << bits) - 1) * (n - plan.sample) for bits in plan.steps), *plan.batches)
+    rounds, size = _COMPARISON
+    seconds = network.seconds(rounds * len(batches), size * sum(batches), 3)
+    return seconds if plan is None else seconds + _seconds(plan.sample, course(plan.sample, network), network)
+
+
+@lru_cache(maxsize=1024)
 def _batches(n: int, sample: int, leaf: int, rest: float) -> tuple[int, ...]:
     """Numbers of comparisons that the segments between `sample` sorted rows of n will need, batch by batch.
 
@@ -228,13 +276,13 @@ def _sum(x: NDArray[np.float64]) -> float:
     return total
 
 
-async def order(before: Before, rows: Positions) -> Positions:
-    """The rows, which are in random order, in their true order. The traffic is set by their number."""
+async def order(before: Before, rows: Positions, network: Network = NETWORKS["loopback"]) -> Positions:
+    """The rows, which are in random order, in their true order. The traffic is set by their number and the network."""
     n = rows.size
-    if n <= ALL_PAIRS:
+    plan = course(n, network)
+    if plan is None:
         return (await _all_pairs(before, rows[None, :])).reshape(-1)
-    plan = course(n)
-    pivots = await order(before, rows[: plan.sample])
+    pivots = await order(before, rows[: plan.sample], network)
     rest = rows[plan.sample :]
     bucket = await _search(before, pivots, rest, plan.steps)
     sizes = np.bincount(bucket, minlength=plan.sample + 1)
@@ -342,13 +390,15 @@ def _ranked(segments: Positions, outcomes: Outcomes) -> Positions:
     if outcomes is None:
         return segments
     count, m = segments.shape
-    left, right = np.triu_indices(m, 1)
-    # Of each pair one row gains a rank: the right one where the left comes first.
-    gain = np.zeros((left.size, m), dtype=np.float32)
-    gain[np.arange(left.size), right] = 1
-    gain[np.arange(left.size), left] = -1
-    won = outcomes.reshape(count, left.size).astype(np.float32) @ gain
-    rank = won.astype(np.intp) + np.arange(m - 1, -1, -1)
+    won = outcomes.reshape(count, m * (m - 1) // 2).view(np.uint8)
+    rank = np.tile(np.arange(m - 1, -1, -1), (count, 1))
+    done = 0
+    for left in range(m - 1):
+        # Of each pair one row gains a rank: the right one where the left comes first.
+        pairs = won[:, done : done + m - 1 - left]
+        rank[:, left] -= pairs.sum(axis=1, dtype=np.intp)
+        rank[:, left + 1 :] += pairs
+        done += m - 1 - left
     ordered = segments.copy()
     np.put_along_axis(ordered, rank, segments, axis=1)
     return ordered

@@ -33,7 +33,7 @@ from typing import Final
 import numpy as np
 
 from tacit import kernels
-from tacit.engine.drive import drive
+from tacit.engine.drive import Traffic, drive
 from tacit.engine.profile import Profile
 from tacit.errors import InputError, RoomError, RunError, TacitError
 from tacit.node.mesh import Mesh
@@ -45,7 +45,7 @@ from tacit.session.datasets import Datasets, redacted
 from tacit.session.line import Line
 from tacit.session.messages import VERSION, Message, error_message, unknown
 from tacit.session.party import Bound, Dealt, bind, check_room, may_read, run
-from tacit.transport import Cause, Connection, Identity, Listener, Transport
+from tacit.transport import Cause, Connection, Identity, Listener
 
 log = logging.getLogger("tacit.node")
 
@@ -444,7 +444,7 @@ class Party:
             return self._stopping or session.ended or cancelled
 
         transport = self._mesh.transport(mesh, run_id, stop)
-        before = transport.stats
+        sent_before = transport.stats.payload_bytes_sent
         self._running = (session, transport.cancel)
         told = 0.0
 
@@ -457,11 +457,12 @@ class Party:
                 told = time.perf_counter()
                 line.send(Message("progress", {"step": step}))
 
-        profile = _Watched(lambda: _traffic(transport), stop)
+        traffic = Traffic()
+        profile = _Watched(lambda: (traffic.rounds, transport.stats.payload_bytes_sent), stop)
         try:
             program = run(plan, self._me, run_id, os.urandom(32), bound, profile)
             with kernels.threads(self._compute_threads):
-                outputs = drive(program, transport, progress=progress)
+                outputs = drive(program, transport, progress=progress, traffic=traffic)
             transport.finish()
         except TacitError as error:
             agreed = transport.abort(error)
@@ -475,11 +476,10 @@ class Party:
         self._results[plan.digest] = _Results(plan, run_id, outputs)
         while len(self._results) > RESULTS_MAX:
             self._results.popitem(last=False)
-        stats = transport.stats
         facts = {
             "run": run_id.hex(),
-            "rounds": stats.rounds - before.rounds,
-            "bytes_sent": stats.payload_bytes_sent - before.payload_bytes_sent,
+            "rounds": traffic.rounds,
+            "bytes_sent": transport.stats.payload_bytes_sent - sent_before,
             "seconds": time.perf_counter() - wall,
             "cpu_seconds": time.process_time() - cpu,
             "execution": profile.execution(),
@@ -539,8 +539,3 @@ class Party:
 
 SLICE_S: Final = 0.2
 STOP_S: Final = 5.0
-
-
-def _traffic(transport: Transport) -> tuple[int, int]:
-    stats = transport.stats
-    return stats.rounds, stats.payload_bytes_sent

@@ -29,7 +29,7 @@ from tacit.plan.types import (
     fixed,
     join,
 )
-from tacit.plan.verify import PROTOCOLS, verify, verify_matches
+from tacit.plan.verify import NETWORKS, PROTOCOLS, verify, verify_matches
 
 __all__ = [
     "BOOL",
@@ -39,6 +39,7 @@ __all__ = [
     "INT16",
     "INT32",
     "INT64",
+    "NETWORKS",
     "OPS",
     "PROTOCOLS",
     "UINT8",

@@ -75,8 +75,10 @@ def _dump(document: Any) -> bytes:
 
 
 def _graph_to_json(g: Graph) -> dict[str, Any]:
+    # The usual network goes without saying, so plans for it have the bytes that they had before there were others.
     return {
         "computing": g.computing,
+        **({} if g.network == "loopback" else {"network": g.network}),
         "nodes": [_node_to_json(n) for n in g.nodes],
         "outputs": [[label, node] for label, node in g.outputs],
         "parties": list(g.parties),
@@ -126,7 +128,8 @@ class _Decoder:
         self._nodes = 0
 
     def graph(self, document: Any) -> Graph:
-        fields = _fields(document, "computing", "nodes", "outputs", "parties", "protocol", "title", "version")
+        network = ["network"] if isinstance(document, dict) and "network" in document else []
+        fields = _fields(document, "computing", *network, "nodes", "outputs", "parties", "protocol", "title", "version")
         if fields["version"] != VERSION:
             raise PlanError(
                 "PLAN-016",
@@ -141,6 +144,7 @@ class _Decoder:
             nodes=self._node_list(fields["nodes"], 0),
             outputs=tuple(_output(o) for o in _list(fields["outputs"])),
             title=_text(fields["title"]),
+            network=_text(fields.get("network", "loopback")),
         )
 
     def _node_list(self, items: Any, depth: int) -> tuple[Node, ...]:

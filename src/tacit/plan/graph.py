@@ -39,7 +39,9 @@ class Plan(Graph):
     """What the parties agree on: an immutable dataflow graph.
 
     `parties` are names, the `computing` ones first, then clients that only bring inputs or receive results. Node ids
-    are positions in `nodes`. `outputs` are pairs of a label and the id of a node that somebody may read.
+    are positions in `nodes`. `outputs` are pairs of a label and the id of a node that somebody may read. `network` is
+    what the plan is written for, "loopback", "lan" or "wan": it chooses between ways to compute that disclose the same
+    and differ in rounds and bytes.
     """
 
     @cached_property
@@ -246,12 +248,20 @@ class RegionBuilder(_Scope):
 class PlanBuilder(_Scope):
     """Writes a plan node by node: types are inferred, and values shared where their homes force it, as nodes are added.
 
-    `parties` are names, the `computing` ones first. Raises `PlanError` PLAN-019 if these do not suit the protocol.
+    `parties` are names, the `computing` ones first. Raises `PlanError` PLAN-019 if these do not suit the protocol, or
+    if there is no such network.
     """
 
-    def __init__(self, parties: Sequence[str], computing: int = 3, protocol: str = "rep3", title: str = "") -> None:
+    def __init__(
+        self,
+        parties: Sequence[str],
+        computing: int = 3,
+        protocol: str = "rep3",
+        title: str = "",
+        network: str = "loopback",
+    ) -> None:
         super().__init__(len(parties), computing, inside=False)
-        self._header = Graph(tuple(parties), computing, protocol, (), (), title)
+        self._header = Graph(tuple(parties), computing, protocol, (), (), title, network)
         verify_header(self._header)
         self._outputs: dict[str, int] = {}
 

@@ -89,6 +89,7 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[tuple[str, int], ...]
     title: str = ""
+    network: str = "loopback"
 
 
 def all_nodes(nodes: tuple[Node, ...], trips: int = 1) -> Iterator[tuple[Node, int]]:

@@ -20,7 +20,8 @@ def show(graph: Graph) -> str:
     `exact` marks the truncations of secrets that round to the nearest whatever the low bits are.
     """
     roles = [f"{k} {name}{'' if k < graph.computing else ' (client)'}" for k, name in enumerate(graph.parties)]
-    lines = [f"plan {graph.title}".rstrip(), f"protocol {graph.protocol}, parties: {', '.join(roles)}", ""]
+    where = "" if graph.network == "loopback" else f" on a {graph.network}"
+    lines = [f"plan {graph.title}".rstrip(), f"protocol {graph.protocol}{where}, parties: {', '.join(roles)}", ""]
     lines += _node_lines(graph.nodes, "")
     lines += [f"output {label} = %{node}" for label, node in graph.outputs]
     lines += ["", "discloses"]

@@ -31,6 +31,9 @@ _TOLD: Final = (
 PROTOCOLS: Final[dict[str, range]] = {"plain": range(1, PARTIES_MAX + 1), "rep3": range(3, 4)}
 """Known protocols, with the numbers of computing parties each can have."""
 
+NETWORKS: Final = ("loopback", "lan", "wan")
+"""What a plan may be written for: it decides between ways that send less and ways that wait less."""
+
 
 def verify(graph: Graph) -> None:
     """Check a plan from scratch; returns only if it is sound.
@@ -62,7 +65,7 @@ def verify(graph: Graph) -> None:
 
 
 def verify_header(graph: Graph) -> None:
-    """Check parties, protocol and title. Raises `PlanError` PLAN-019."""
+    """Check parties, protocol, title and network. Raises `PlanError` PLAN-019."""
     parties = graph.parties
     if not all(is_clean_text(p) and p.strip() == p != "" for p in parties) or len(set(parties)) < len(parties):
         raise _header("the parties are not named properly", "different, printable, non-empty names")
@@ -74,6 +77,8 @@ def verify_header(graph: Graph) -> None:
     if graph.computing not in computing:
         limits = f"{computing[0]}" if len(computing) == 1 else f"{computing[0]} to {computing[-1]}"
         raise _header(f"`{graph.protocol}` has {graph.computing} computing parties", f"{limits} computing parties")
+    if graph.network not in NETWORKS:
+        raise _header(f"there is no network {str(graph.network)[:40]!r}", f"one of {', '.join(NETWORKS)}")
     if not is_clean_text(graph.title):
         raise _header("the title is not printable", "printable text of at most 500 characters")
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tacit import kernels
 from tacit.protocols.exchange import gather
+from tacit.protocols.network import NETWORKS, Network
 from tacit.protocols.shares import Arith, Bits, U64Array
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -80,6 +81,8 @@ class BlackBox(ABC):
 
     me: int
     parties: int
+    network: Network = NETWORKS["loopback"]
+    """What the program is written for. It may decide how to compute, never what is disclosed; the same everywhere."""
 
     # --- local -------------------------------------------------------------------------------------------------
 

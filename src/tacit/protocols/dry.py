@@ -39,6 +39,7 @@ class Dry(BlackBox):
         self.me = 0
         self.parties = parties
         self.protocol = protocol
+        self.network = protocol.network
         self.calls: list[tuple[str, Cost]] = []
 
     def declared_cost(self, primitive: str, *args: Any, **kwargs: Any) -> Cost | None:

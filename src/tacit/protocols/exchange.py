@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What protocol coroutines await: one exchange of messages, which is one communication round.
+"""What protocol coroutines await: exchanges of messages.
 
 A protocol has no socket, clock, thread or logger. It is a coroutine whose only `await` is an `Exchange`; whoever
 drives it (engine/drive.py) sends what the exchange carries, waits for what it expects, and resumes it. `gather`
-runs independent coroutines in the same rounds: their messages travel in one frame per peer.
+runs independent coroutines in the same rounds: their messages travel in one frame per peer. `pipelined` runs them each
+for itself, so that one computes while the messages of another travel: it takes exchanges apart into `Post`, which does
+not wait, and `Collect`.
+
+Rounds are the messages on the longest chain of which each depends on the one before, so what runs side by side, merged
+or pipelined, has the rounds of its longest part. What a driver carries out are exchanges; where nothing is pipelined,
+each is a round.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Hashable, Mapping, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from collections.abc import Callable, Coroutine, Generator, Hashable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,7 +25,7 @@ Inbox: TypeAlias = Mapping[int, memoryview]
 
 
 class Exchange:
-    """One round as one party sees it.
+    """One round as one party sees it: what it sends, and, to wait for at once, what it expects.
 
     `sends[p]` are the buffers that go to peer p, in order; `expects[p]` is the number of bytes that come from peer p.
     Awaiting it gives `{p: memoryview}` with exactly `expects[p]` bytes for each p. Both may be empty: the party
@@ -27,6 +33,8 @@ class Exchange:
     """
 
     __slots__ = ("expects", "sends")
+    posts: ClassVar = True
+    collects: ClassVar = True
 
     def __init__(self, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]) -> None:
         self.sends = sends
@@ -36,64 +44,157 @@ class Exchange:
         return (yield self)
 
 
+class Post:
+    """The first half of an exchange: send, say what will come, and go on without it.
+
+    `deeper` says whether its messages make the longest chain longer: whether they count as a round.
+    """
+
+    __slots__ = ("deeper", "expects", "sends")
+    posts: ClassVar = True
+    collects: ClassVar = False
+
+    def __init__(self, exchange: Exchange | Post, deeper: bool) -> None:
+        self.sends: Mapping[int, Sequence[Buffer]] = exchange.sends
+        self.expects: Mapping[int, int] = exchange.expects
+        self.deeper = deeper
+
+    def __await__(self) -> Generator[Post, None, None]:
+        yield self
+
+
+class Collect:
+    """The second half: awaiting it gives what came for the oldest `Post` that is not collected yet."""
+
+    __slots__ = ()
+    posts: ClassVar = False
+    collects: ClassVar = True
+
+    def __await__(self) -> Generator[Collect, Inbox, Inbox]:
+        return (yield self)
+
+
+Awaited: TypeAlias = Exchange | Post | Collect
+"""What a driver is asked for."""
+
+
 def nbytes(buffer: Buffer) -> int:
     """The length of a buffer in bytes."""
     return len(buffer) if isinstance(buffer, bytes) else buffer.nbytes
 
 
 K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 
 class _Lanes(Generic[K]):
-    """Coroutines that advance together: one merged exchange per round."""
+    """Coroutines that advance together, their exchanges merged; or each for itself.
 
-    def __init__(self) -> None:
-        self.pending: dict[K, Exchange] = {}
+    A lane may be pipelined inside: its posts pass through at once, and what comes goes to the lane that posted it.
+    Merged exchanges are posted too while such messages are on the way, one at a time, so that lanes stay merged.
+    """
+
+    def __init__(self, merged: bool = True) -> None:
         self.results: dict[K, Any] = {}
+        self.ends: dict[K, int] = {}
+        """The rounds from the start of all lanes to the end of each."""
+        self._merged = merged
         self._lanes: dict[K, Coroutine[Any, Any, Any]] = {}
+        self._depths: dict[K, int] = {}
+        self._longest = 0
+        self._pending: dict[K, Exchange] = {}
+        self._flight: deque[dict[K, Exchange] | K] = deque()
+        self._merged_flies = False
 
-    def start(self, key: K, coroutine: Coroutine[Any, Any, Any]) -> bool:
-        """Run a new coroutine up to its first exchange; True if it ended without one."""
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    async def start(self, key: K, coroutine: Coroutine[Any, Any, Any], depth: int = 0) -> bool:
+        """Run a new coroutine up to where it waits; True if it ended without waiting. It builds on `depth` rounds."""
         self._lanes[key] = coroutine
-        return self._advance(key, None)
+        self._depths[key] = depth
+        return await self._advance(key, None)
 
-    def _advance(self, key: K, inbox: Inbox | None) -> bool:
-        try:
-            self.pending[key] = self._lanes[key].send(inbox)
-            return False
-        except StopIteration as stop:
-            self.pending.pop(key, None)
-            del self._lanes[key]
-            self.results[key] = stop.value
-            return True
+    async def _advance(self, key: K, inbox: Inbox | None) -> bool:
+        lane = self._lanes[key]
+        while True:
+            try:
+                awaited: Awaited = lane.send(inbox)
+            except StopIteration as stop:
+                del self._lanes[key]
+                self.results[key] = stop.value
+                self.ends[key] = self._depths.pop(key)
+                return True
+            if isinstance(awaited, Collect):
+                return False
+            if isinstance(awaited, Exchange) and self._merged:
+                self._pending[key] = awaited
+                return False
+            self._flight.append(key)
+            await Post(awaited, self._deepen([key], isinstance(awaited, Exchange) or awaited.deeper))
+            if isinstance(awaited, Exchange):
+                return False
+            inbox = None
+
+    def _deepen(self, keys: Iterable[K], deeper: bool = True) -> bool:
+        """Note that lanes take a round in common; True if that makes the longest chain longer."""
+        depth = max(self._depths[key] for key in keys) + deeper
+        for key in keys:
+            self._depths[key] = depth
+        longer = depth > self._longest
+        self._longest = max(self._longest, depth)
+        return longer
 
     async def round(self) -> list[K]:
-        """One exchange with the messages of all lanes; the keys of the lanes that ended."""
-        if len(self.pending) == 1:
-            ((key, exchange),) = self.pending.items()
-            return [key] if self._advance(key, await exchange) else []
-        sends: dict[int, list[Buffer]] = {}
-        expects: dict[int, int] = {}
-        for exchange in self.pending.values():
-            for peer, buffers in exchange.sends.items():
-                sends.setdefault(peer, []).extend(buffers)
-            for peer, size in exchange.expects.items():
-                expects[peer] = expects.get(peer, 0) + size
-        inbox = await Exchange(sends, expects)
-        at = dict.fromkeys(expects, 0)
+        """Wait for the next messages and resume who waits for them; the keys of the lanes that ended."""
+        exchanges = self._pending
+        if exchanges and not self._merged_flies:
+            self._pending = {}
+            exchange = _merge(exchanges)
+            deeper = self._deepen(exchanges)
+            if deeper and not self._flight:
+                return await self._resume(exchanges, await exchange)
+            self._flight.append(exchanges)
+            self._merged_flies = True
+            await Post(exchange, deeper)
+        oldest = self._flight.popleft()
+        inbox = await Collect()
+        if isinstance(oldest, dict):
+            self._merged_flies = False
+            return await self._resume(oldest, inbox)
+        return [oldest] if await self._advance(oldest, inbox) else []
+
+    async def _resume(self, exchanges: dict[K, Exchange], inbox: Inbox) -> list[K]:
+        if len(exchanges) == 1:
+            (key,) = exchanges
+            return [key] if await self._advance(key, inbox) else []
+        at = dict.fromkeys(inbox, 0)
         ended = []
-        for key, exchange in list(self.pending.items()):
+        for key, exchange in exchanges.items():
             part = {}
             for peer, size in exchange.expects.items():
                 part[peer] = inbox[peer][at[peer] : at[peer] + size]
                 at[peer] += size
-            if self._advance(key, part):
+            if await self._advance(key, part):
                 ended.append(key)
         return ended
 
     def close(self) -> None:
         for coroutine in self._lanes.values():
             coroutine.close()
+
+
+def _merge(exchanges: Mapping[Any, Exchange]) -> Exchange:
+    if len(exchanges) == 1:
+        return next(iter(exchanges.values()))
+    sends: dict[int, list[Buffer]] = {}
+    expects: dict[int, int] = {}
+    for exchange in exchanges.values():
+        for peer, buffers in exchange.sends.items():
+            sends.setdefault(peer, []).extend(buffers)
+        for peer, size in exchange.expects.items():
+            expects[peer] = expects.get(peer, 0) + size
+    return Exchange(sends, expects)
 
 
 async def gather(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
@@ -105,14 +206,36 @@ async def gather(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
     lanes: _Lanes[int] = _Lanes()
     try:
         for index, coroutine in enumerate(coroutines):
-            lanes.start(index, coroutine)
-        while lanes.pending:
+            await lanes.start(index, coroutine)
+        while lanes:
             await lanes.round()
     finally:
         lanes.close()
         for coroutine in coroutines:
             coroutine.close()
     return [lanes.results[index] for index in range(len(coroutines))]
+
+
+async def pipelined(coroutines: Iterable[Coroutine[Any, Any, T]], in_flight: int) -> list[T]:
+    """Run independent coroutines so that each computes while the messages of others travel; results in order.
+
+    At most `in_flight` of them have begun and not ended; the next is taken from `coroutines` when one ends. Costs the
+    rounds of the longest and the bytes of all. Messages leave in an order that depends only on the numbers of
+    exchanges, so every party must pass the same coroutines in the same order, as for `gather`.
+    """
+    lanes: _Lanes[int] = _Lanes(merged=False)
+    count = 0
+    try:
+        for index, coroutine in enumerate(coroutines):
+            count += 1
+            await lanes.start(index, coroutine)
+            while len(lanes) >= in_flight:
+                await lanes.round()
+        while lanes:
+            await lanes.round()
+    finally:
+        lanes.close()
+    return [lanes.results[index] for index in range(count)]
 
 
 class Schedule(Generic[K]):
@@ -146,20 +269,22 @@ async def dataflow(schedule: Schedule[K], start: Callable[[K], Coroutine[Any, An
     successors = schedule.successors
     lanes: _Lanes[K] = _Lanes()
     ready = deque(schedule.first)
+    depths = dict.fromkeys(schedule.first, 0)
 
     def release(key: K) -> None:
         for successor in successors[key]:
+            depths[successor] = max(depths.get(successor, 0), lanes.ends[key])
             waiting[successor] -= 1
             if waiting[successor] == 0:
                 ready.append(successor)
 
     try:
-        while ready or lanes.pending:
+        while ready or lanes:
             while ready:
                 key = ready.popleft()
-                if lanes.start(key, start(key)):
+                if await lanes.start(key, start(key), depths[key]):
                     release(key)
-            if lanes.pending:
+            if lanes:
                 for key in await lanes.round():
                     release(key)
     finally:

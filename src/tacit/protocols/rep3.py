@@ -19,7 +19,7 @@ Bytes are totals over the three parties; n elements; W = ceil(n/64) words of 8 b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from tacit import kernels
 from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox, Cost, declared
 from tacit.protocols.exchange import Buffer, Exchange, gather
+from tacit.protocols.network import Network
 from tacit.protocols.shares import Arith, Bits, U64Array, words_of
 
 
@@ -72,10 +73,14 @@ def packed(n: int, bits: int) -> int:
     return -(-n * bits // 8)
 
 
-def digits_of(bits: int) -> tuple[int, int]:
-    """Number of 3-bit digits of a `bits`-bit word, and number of planes of their one-hot forms."""
-    full, rest = divmod(bits, 3)
-    return full + (rest > 0), 7 * full + (2**rest - 1 if rest else 0)
+DIGITS = (3, 4)
+"""Widths of digits in bits. Two bits cost more than three in every way; five and more save no level on four."""
+
+
+def digits_of(bits: int, digit: int) -> tuple[int, int]:
+    """Number of digits of `digit` bits of a `bits`-bit word, and number of planes of their one-hot forms."""
+    full, rest = divmod(bits, digit)
+    return full + (rest > 0), (2**digit - 1) * full + 2**rest - 1
 
 
 @lru_cache
@@ -140,16 +145,44 @@ def _carry_tree(digits: int, carried: bool = False, levels_max: int = 64) -> tup
     return levels, ands, digits
 
 
-def _carry_cost(n: int, bits: int, top: bool) -> Cost:
-    digits, hot = digits_of(bits)
+def _quicker(network: Network, cost: Callable[[int], Cost]) -> int:
+    """The width of digits with which something takes less time; on one machine, where work decides, the narrow ones."""
+    if network.name == "loopback":
+        return DIGITS[0]
+
+    def seconds(digit: int) -> float:
+        c = cost(digit)
+        return network.seconds(c.rounds, c.bytes_total, 3)
+
+    return min(DIGITS, key=seconds)
+
+
+def _carry_digit(network: Network, n: int, bits: int) -> int:
+    return _quicker(network, lambda digit: _carry_cost_of(n, bits, True, digit))
+
+
+def _carry_cost(network: Network, n: int, bits: int, top: bool) -> Cost:
+    return _carry_cost_of(n, bits, top, _carry_digit(network, n, bits))
+
+
+def _carry_cost_of(n: int, bits: int, top: bool, digit: int) -> Cost:
+    digits, hot = digits_of(bits, digit)
     levels, ands, _ = _carry_tree(digits)
     planes = hot + top + 2 * (2 * digits - 1) + 3 * ands
     return Cost(2 + levels, 8 * words_of(n) * planes) if n else Cost()
 
 
-def _precedes_cost(n: int, bits: int) -> Cost:
-    digits, hot = digits_of(63)
-    below = _carry_cost(n, bits, True)
+def _precedes_digit(network: Network, n: int, bits: int) -> int:
+    return _quicker(network, lambda digit: _precedes_cost_of(n, bits, digit))
+
+
+def _precedes_cost(network: Network, n: int, bits: int) -> Cost:
+    return _precedes_cost_of(n, bits, _precedes_digit(network, n, bits))
+
+
+def _precedes_cost_of(n: int, bits: int, digit: int) -> Cost:
+    digits, hot = digits_of(63, digit)
+    below = _carry_cost_of(n, bits, True, digit)
     early, ands, left = _carry_tree(digits, True, below.rounds - 2)
     late, more, _ = _carry_tree(left + 1)
     planes = hot + 1 + 2 * 2 * digits + 3 * (ands + more)
@@ -166,8 +199,8 @@ def _b2a_cost(n: int, width: int) -> Cost:
     return Cost(2, _b2a_sent(n, width) + 16 * n) if n and width else Cost()
 
 
-def _exact_cost(n: int, f: int) -> Cost:
-    carry, bit, trunc = _carry_cost(n, f, False), _b2a_cost(n, 1), _trunc_cost(n, f)
+def _exact_cost(network: Network, n: int, f: int) -> Cost:
+    carry, bit, trunc = _carry_cost(network, n, f, False), _b2a_cost(n, 1), _trunc_cost(n, f)
     rounds = max(trunc.rounds, carry.rounds + bit.rounds)
     return Cost(rounds, trunc.bytes_total + carry.bytes_total + bit.bytes_total) if n else Cost()
 
@@ -185,12 +218,12 @@ def _and_cost(b: Bits) -> Cost:
     return Cost(1, 24 * planes) if planes else Cost()
 
 
-def _bilinear_truncate_cost(op: Bilinear, x: Arith, y: Arith, f: int, exact: bool) -> Cost:
+def _bilinear_truncate_cost(network: Network, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool) -> Cost:
     n = prod(op.shape(x.shape, y.shape))
     if not n:
         return Cost()
     if exact:
-        t = _exact_cost(n, f)
+        t = _exact_cost(network, n, f)
         return Cost(1 + t.rounds, 24 * n + t.bytes_total)
     return Cost(3, 24 * n + 3 * packed(n, f))
 
@@ -435,7 +468,7 @@ class Rep3(BlackBox):
         following = _words(inbox[self._next])
         return Arith(z.reshape(shape), following.reshape(shape))
 
-    @declared(lambda self, op, x, y, f, exact=False: _bilinear_truncate_cost(op, x, y, f, exact))
+    @declared(lambda self, op, x, y, f, exact=False: _bilinear_truncate_cost(self.network, op, x, y, f, exact))
     async def bilinear_truncate(self, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool = False) -> Arith:
         """Product with truncation: 3 rounds, 24 + 3f/8 bytes per element (exact: `truncate` after a product).
 
@@ -500,7 +533,7 @@ class Rep3(BlackBox):
         kernels.trunc_finish(self.me, ya, yb, a, b, *sent, *wraps, f)
         return ya, yb
 
-    @declared(lambda self, x, f, exact=False: _exact_cost(x.size, f) if exact else _trunc_cost(x.size, f))
+    @declared(lambda self, x, f, exact=False: _exact_cost(self.network, x.size, f) if exact else _trunc_cost(x.size, f))
     async def truncate(self, x: Arith, f: int, exact: bool = False) -> Arith:
         """T1: 2 rounds, 8 + 3f/8 bytes per element. Exact: the carry of the low f bits replaces the constant 1."""
         if x.size == 0:
@@ -576,20 +609,22 @@ class Rep3(BlackBox):
 
         With `top`, XORed with bit `bits` of c and of r, which makes it bit `bits` of x + offset.
 
-        Role 0 hands over the one-hot form of each 3-bit digit of c; roles 1 and 2 pick generate and propagate with
-        their digit of r; a binary tree combines them. 2 + ceil(log2(digits)) rounds; for the sign bit of 64-bit values
-        335 bits in total per element.
+        Role 0 hands over the one-hot form of each digit of c; roles 1 and 2 pick generate and propagate by their digit
+        of r; a binary tree combines them. 2 + ceil(log2(digits)) rounds; for the sign bit of 64-bit values 335 bits in
+        total per element with digits of 3 bits, 373 with 4 and a round less. (Joining four digits at a level would not
+        save rounds here: a product of three replicated factors takes two.)
         """
-        g, p, sign = await self._carry_digits(x, bits, top, offset)
+        digit = _carry_digit(self.network, x.size, bits)
+        g, p, sign = await self._carry_digits(x, bits, digit, top, offset)
         carry, _ = await self._carry_up(g, p)
         return carry ^ sign if top else carry
 
     async def _carry_digits(
-        self, x: Arith, bits: int, top: bool, offset: int = 0, carried: bool = False
+        self, x: Arith, bits: int, digit: int, top: bool, offset: int = 0, carried: bool = False
     ) -> tuple[Bits, Bits, Bits]:
         """Generate and propagate of each digit (the lowest propagates only if `carried`), and the top bits' XOR."""
         n = x.size
-        digits, hot_planes = digits_of(bits)
+        digits, hot_planes = digits_of(bits, digit)
         planes = hot_planes + top
         a, b = _flat(x.parts[0]), _flat(x.parts[1])
         facts: dict[int, U64Array] = {}
@@ -597,7 +632,7 @@ class Rep3(BlackBox):
             if self._role(s) == 0:
                 whole = a[s.elements] + b[s.elements]
                 c = kernels.to_planes(whole + np.uint64(offset) if offset else whole, bits + top)
-                hot = kernels.carry_hot(c[:bits])
+                hot = kernels.carry_hot(c[:bits], digit)
                 facts[s.turn] = np.concatenate([hot, c[bits:]]) if top else hot
         parts = await self._hand_over(n, planes, facts)
 
@@ -611,7 +646,7 @@ class Rep3(BlackBox):
             else:
                 r = kernels.to_planes((b if role == 1 else a)[s.elements], bits + top)
                 known = r[bits:]
-                mine[s.turn] = kernels.carry_combine(part[:hot_planes], r[:bits], role == 1, carried)
+                mine[s.turn] = kernels.carry_combine(part[:hot_planes], r[:bits], role == 1, carried, digit)
             if top:
                 pa, pb = self._known_to_0(known, part[hot_planes:], role)
                 sign[0][:, s.words] = pa ^ known if role == 2 else pa
@@ -639,12 +674,12 @@ class Rep3(BlackBox):
                 g, p = joined, both[pairs:]
         return g, p
 
-    @declared(lambda self, x: _carry_cost(x.size, 63, True))
+    @declared(lambda self, x: _carry_cost(self.network, x.size, 63, True))
     async def msb(self, x: Arith) -> Bits:
-        """The sign bit: 7 rounds, 335 bits in total per element."""
+        """The sign bit: 7 rounds, 335 bits in total per element; 6 and 373 where a network makes rounds dear."""
         return await self._carry(x, 63, top=True) if x.size else self._no_bits(x.shape, 1)
 
-    @declared(lambda self, high, low, bits: _precedes_cost(high.size, bits))
+    @declared(lambda self, high, low, bits: _precedes_cost(self.network, high.size, bits))
     async def precedes(self, high: Arith, low: Arith, bits: int) -> Bits:
         """The sign of high - 1 + (low >= 0), with that bit as the carry in of one tree: one lexicographic comparison.
 
@@ -653,10 +688,12 @@ class Rep3(BlackBox):
         """
         if not high.size:
             return self._no_bits(high.shape, 1)
+        digit = _precedes_digit(self.network, high.size, bits)
         (g, p, sign), (below, rest, below_sign) = await gather(
-            self._carry_digits(high, 63, True, 2**64 - 1, carried=True), self._carry_digits(low, bits, True)
+            self._carry_digits(high, 63, digit, True, 2**64 - 1, carried=True),
+            self._carry_digits(low, bits, digit, True),
         )
-        levels = _carry_tree(digits_of(bits)[0])[0]
+        levels = _carry_tree(digits_of(bits, digit)[0])[0]
         (g, p), (below, _) = await gather(self._carry_up(g, p, levels), self._carry_up(below, rest))
         carry, _ = await self._carry_up(Bits.concat_bits([self.invert(below ^ below_sign), g]), p)
         result: Bits = carry ^ sign

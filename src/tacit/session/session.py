@@ -88,7 +88,7 @@ class Session:
     `last` is the report of the last run, None before it. A session is used by one thread at a time.
     """
 
-    def __init__(self, backend: Backend, owned: LocalParties | None = None) -> None:
+    def __init__(self, backend: Backend, owned: LocalParties | None = None, network: str | None = None) -> None:
         self._backend = backend
         self._owned = owned
         self._closed = False
@@ -96,7 +96,11 @@ class Session:
         self.last: RunReport | None = None
         room = backend.room
         self._program: Program[U64Array | None] = Program(
-            (*room.party_names, backend.client), len(room.parties), room.protocol, self._run
+            (*room.party_names, backend.client),
+            len(room.parties),
+            room.protocol,
+            self._run,
+            network or _real(room.network),
         )
 
     # --- inputs ----------------------------------------------------------------------------------------------------
@@ -244,8 +248,7 @@ class Session:
 
         `network` is "loopback", "lan" or "wan"; by default that of the session. Raises PlanError PLAN-904.
         """
-        own = self._backend.room.network
-        return self.plan_of(*arrays).cost(network or ("loopback" if own == "none" else own))
+        return self.plan_of(*arrays).cost(network)
 
     def fetch(self, plan: Plan) -> dict[str, U64Array | None]:
         """Raw outputs of a plan that another client ran and that this one may read. Raises RunError RUN-006."""
@@ -348,8 +351,9 @@ def local(
 ) -> Session:
     """A session whose parties are processes on this machine, connected by mutual TLS over loopback.
 
-    `parties` is their number, or their names. `network="lan"` or `"wan"` emulates that network between them. `data`
-    gives parties (by index or name, or all in order) the directory that `Session.load` may read from.
+    `parties` is their number, or their names. `network="lan"` or `"wan"` emulates that network between them, and plans
+    are written for it. `data` gives parties (by index or name, or all in order) the directory that `Session.load` may
+    read from.
     `transport="memory"` runs all parties in this process instead, without TLS, for tests. `limits` are the times and
     sizes after which a run ends with an error. `threads` is how many of them each party process computes with; results
     do not depend on it. The processes end with the session, or with this process.
@@ -373,7 +377,7 @@ def local(
             expected=f"an integer from 1 to {THREADS_MAX}",
         )
     if transport == "memory":
-        return Session(MemoryParties(names, protocol, directories))
+        return Session(MemoryParties(names, protocol, directories), network=_real(emulated))
     owned = LocalParties(names, protocol, emulated, directories, limits or Limits(), threads)
     try:
         return Session(Parties(owned.room, owned.room.clients[0].name, owned.identity), owned)
@@ -382,11 +386,16 @@ def local(
         raise
 
 
-def connect(room: str | os.PathLike[str] | Room, identity: str | os.PathLike[str] | None = None) -> Session:
+def connect(
+    room: str | os.PathLike[str] | Room,
+    identity: str | os.PathLike[str] | None = None,
+    network: Literal["loopback", "lan", "wan"] | None = None,
+) -> Session:
     """A session with the parties of a room file, each started by its organisation with `tacit party run`.
 
     `identity` is the directory that `tacit party keygen` wrote for this client, by default the directory `identity`
-    beside the room file. Raises RoomError: as `room.load`;
+    beside the room file. `network` says what lies between the parties, for plans that wait less or send less; by
+    default what the room emulates. Raises RoomError: as `room.load`;
     ROOM-016 if the room has no client with this certificate; ROOM-012 where a party has another room file. Raises
     TransportError naming a party that cannot be reached or shows another certificate.
     """
@@ -402,7 +411,12 @@ def connect(room: str | os.PathLike[str] | Room, identity: str | os.PathLike[str
             expected=f"one of the clients {', '.join(c.name for c in document.clients)}",
             next="add the pin that `tacit party keygen` printed to every copy of the room file",
         )
-    return Session(Parties(document, client, key))
+    return Session(Parties(document, client, key), network=network)
+
+
+def _real(emulated: str) -> str:
+    """The network that a room emulates as plans name it."""
+    return "loopback" if emulated == "none" else emulated
 
 
 def _directories(names: Sequence[str], data: Directories | None) -> dict[str, str | os.PathLike[str]]:
