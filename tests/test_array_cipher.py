@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 import tacit as tc
 from plan_oracle import Oracle
-from tacit.engine import pieces
 from tacit.errors import InputError, PlanError
+from tacit.protocols.network import NETWORKS
 
 RNG = np.random.default_rng(9)
 KEY = RNG.bytes(16)
@@ -57,7 +58,7 @@ def test_counter_mode_is_that_of_another_implementation(counter: bytes, n: int) 
 
 @pytest.mark.parametrize("per_block", [False, True])
 def test_pieces_of_blocks_give_the_whole(per_block: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "PIECE", 64)
+    monkeypatch.setitem(NETWORKS, "loopback", replace(NETWORKS["loopback"], least=64, most=64))
     data = RNG.bytes(16 * 150)
     keys = np.repeat(bits(KEY), 150, axis=0) if per_block else bits(KEY)[0]
     with tc.local(transport="memory") as session:
@@ -65,8 +66,8 @@ def test_pieces_of_blocks_give_the_whole(per_block: bool, monkeypatch: pytest.Mo
         cost = session.cost(result)
         assert data_of(result.reveal()) == known(modes.ECB(), data)
         assert (cost.rounds, cost.bytes_total) == (session.last.rounds, session.last.bytes_total)
-        # Three pieces; one round each for keys, inputs and the result.
-        assert cost.rounds == 3 * 30 + 3
+        # Pieces add no rounds; one each for keys, inputs and the result.
+        assert cost.rounds == 30 + 3
 
 
 def test_what_is_encrypted_and_under_which_key_is_told() -> None:

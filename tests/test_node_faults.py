@@ -84,7 +84,7 @@ def test_a_party_that_dies_freezes_or_is_stopped_ends_the_run_and_is_named(
 def test_a_party_killed_in_the_middle_of_a_sort_ends_it_everywhere(victim: int, step: int) -> None:
     with local(network="wan", limits=LIMITS) as session:
         pids = list(session.pids)
-        x, y = (session.input(np.arange(500)[::-1], party=p, range=(0, 500)) for p in range(2))
+        x, y = (session.input(np.arange(3000)[::-1], party=p, range=(0, 3000)) for p in range(2))
         result = tc.sort(x + y, strategy="shuffle")
         plan, values = session.plan_of(result), session._program.bindings([result])
         put = {(k, name): raw for k, (name, raw) in enumerate(sorted(values.items())) if raw is not None}

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from tacit.plan.nodes import Node
-from tacit.plan.ops import keeps_low_bits, truncates
+from tacit.plan.ops import keeps_low_bits, made_from, truncates
 
 Path: TypeAlias = tuple[int, ...]
 """A scope: the ids of the `repeat` nodes around it, from the outermost."""
@@ -56,7 +56,7 @@ def _behind(path: Path, node: Node, scopes: dict[Path, tuple[Node, ...]]) -> lis
     if node.op == "result":
         loop = scopes[path][node.inputs[0]]
         if loop.op != "repeat":
-            return [(path, loop.id)]
+            return [(path, i) for i in made_from(scopes[path], node)]
         return [((*path, loop.id), loop.attrs["body"].outputs[node.attrs["index"]])]
     if node.op == "param":
         outside, index = path[:-1], node.attrs["index"]
