@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -302,12 +302,12 @@ impl Mesh {
         if rest.is_empty() || bytes < PARALLEL_BYTES || self.shared.limits.network.is_some() {
             return messages.iter().try_for_each(|message| send(message, poll));
         }
-        let stop = AtomicBool::new(false);
+        let (stop, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             let others: Vec<_> = rest
                 .iter()
                 .map(|message| {
-                    let (send, stop, caller) = (&send, &stop, std::thread::current());
+                    let (send, stop, sent, caller) = (&send, &stop, &sent, std::thread::current());
                     scope.spawn(move || {
                         let result = send(message, &mut || {
                             if stop.load(Ordering::Acquire) {
@@ -316,13 +316,15 @@ impl Mesh {
                                 Ok(())
                             }
                         });
+                        // A thread that has woken the caller is not finished yet: the caller must not wait for that.
+                        sent.fetch_add(1, Ordering::Release);
                         caller.unpark();
                         result
                     })
                 })
                 .collect();
             let mut result = send(first, poll);
-            while result.is_ok() && !others.iter().all(|thread| thread.is_finished()) {
+            while result.is_ok() && sent.load(Ordering::Acquire) < others.len() {
                 std::thread::park_timeout(SLICE);
                 result = poll();
             }
