@@ -15,9 +15,10 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::thread::sched_yield;
 
 use crate::channel::Channel;
 use crate::fault::{Cause, Fault};
@@ -28,6 +29,9 @@ use crate::{SLICE, contained, lock};
 
 /// How long the threads leave the reading to a caller that does not show up.
 const STANDBY: Duration = Duration::from_millis(2);
+
+/// How long a caller that waits for a small message stays awake.
+const AWAKE: Duration = Duration::from_micros(50);
 
 /// The receiving half of one peer.
 pub(crate) struct Peer {
@@ -252,7 +256,7 @@ impl Shared {
         sockets.push(PollFd::new(&self.woken, PollFlags::IN));
         let open: Vec<&Peer> = self.peers.iter().filter(readable).collect();
         sockets.extend(open.iter().map(|p| PollFd::new(&p.socket, PollFlags::IN)));
-        let ready = poll(&mut sockets, Some(&timespec(time)));
+        let ready = watched(&mut sockets, time);
         self.polling.fetch_sub(1, Ordering::AcqRel);
         if !ready.is_ok_and(|count| count > 0) {
             return true;
@@ -349,6 +353,20 @@ impl Shared {
         drop(inbox);
         self.stepped(false);
     }
+}
+
+/// Waits for sockets: at first awake, as a message of a round is often only microseconds away, and waking a processor
+/// that has gone to sleep takes longer than that. Whoever else wants this processor gets it.
+fn watched(sockets: &mut [PollFd<'_>], time: Duration) -> rustix::io::Result<usize> {
+    let began = Instant::now();
+    while began.elapsed() < AWAKE {
+        let ready = poll(sockets, Some(&timespec(Duration::ZERO)));
+        if ready != Ok(0) {
+            return ready;
+        }
+        sched_yield();
+    }
+    poll(sockets, Some(&timespec(time)))
 }
 
 fn timespec(time: Duration) -> Timespec {
