@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -30,9 +31,20 @@ class Call:
     """Of each operand whether its interval follows from what parties checked: from no `assume`, and from no input that
     a client deals."""
 
+    def on(self, values: tuple[Value, ...]) -> Call:
+        """The same node on other operands of the same types; what was found out of it once stays known."""
+        call = object.__new__(Call)
+        call.__dict__.update(self.__dict__, values=values)
+        return call
+
+    @cached_property
+    def publics(self) -> tuple[bool, ...]:
+        """Of each operand whether it is a public value among secrets, which linear operations use as it is."""
+        return tuple(self.type.home == Secret() and t.home == Public() for t in self.types)
+
     def is_public(self, k: int) -> bool:
-        """Whether operand k is a public value among secrets, which linear operations use as it is."""
-        return self.type.home == Secret() and self.types[k].home == Public()
+        """Whether operand k is a public value among secrets."""
+        return self.publics[k]
 
     def public(self, k: int) -> U64Array:
         """The clear ring elements of operand k. Pre-condition: `is_public(k)`, not bool."""
@@ -76,7 +88,7 @@ class Call:
         difference = self.types[i].interval - self.types[j].interval
         return difference.lo < -(2**63) or difference.hi >= 2**63
 
-    @property
+    @cached_property
     def truncated(self) -> int:
         """By how many bits this product is truncated."""
         return product_shift(self.types, self.attrs)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tacit.engine.call import Call, Value
+from tacit.engine.call import Call, Handler, Several, Value
 from tacit.engine.operations import HANDLERS
 from tacit.engine.rows import SEVERAL
 from tacit.errors import RunError
@@ -66,6 +66,7 @@ class _Block:
 
     def __init__(self, nodes: Sequence[Node], keep: set[int], proven: frozenset[int]) -> None:
         self.proven = proven
+        self.calls: dict[int, tuple[Handler | Several, Call] | None] = {}
         self.nodes = {node.id: node for node in nodes}
         self.types = {node.id: tuple(self.nodes[i].type for i in node.inputs) for node in nodes}
         self.schedule = Schedule({node.id: node.inputs for node in nodes})
@@ -128,6 +129,12 @@ class _Execution:
         return None if isinstance(home, Private) and home.party != self._box.me else self._plain
 
     async def _node(self, block: _Block, node: Node, values: dict[int, Any]) -> Any:
+        if node.id in block.calls:
+            prepared = block.calls[node.id]
+            if prepared is None:
+                return None
+            handler, call = prepared
+            return await handler(call.on(tuple([values[i] for i in node.inputs])))
         types = block.types[node.id]
         match node.op:
             case "input":
@@ -143,13 +150,20 @@ class _Execution:
             case "result":
                 several = values[node.inputs[0]]
                 return None if several is None else several[node.attrs["index"]]
+        block.calls[node.id] = self._prepared(block, node)
+        return await self._node(block, node, values)
+
+    def _prepared(self, block: _Block, node: Node) -> tuple[Handler | Several, Call] | None:
+        """What carries out a node, and the call without its operands; None if it is another party's affair."""
         box = self._box_for(node)
         if box is None:
             return None
-        operands = tuple(values[i] for i in node.inputs)
         sound = tuple(i in block.proven for i in node.inputs)
-        call = Call(box, operands, types, node.type, node.attrs, sound)
-        return await (SEVERAL[node.op] if node.op in SEVERAL else HANDLERS[node.op])(call)
+        call = Call(box, (), block.types[node.id], node.type, node.attrs, sound)
+        handler = SEVERAL[node.op] if node.op in SEVERAL else HANDLERS[node.op]
+        # Found out once for all trips of a loop.
+        _ = call.publics, "shift" in node.attrs and call.truncated
+        return handler, call
 
     def _as_value(self, raw: U64Array, type: TensorType) -> Value:
         if type.dtype.kind == "bool":

@@ -20,7 +20,10 @@ def in_pieces(handler: Handler, row: int = 1) -> Handler:
     """
 
     async def call(c: Call) -> Value:
-        spans = c.box.network.spans(prod(c.type.shape) // row)
+        n = prod(c.type.shape) // row
+        if n < c.box.network.least:
+            return await handler(c)
+        spans = c.box.network.spans(n)
         if len(spans) == 1:
             return await handler(c)
         common = [row > 1 and v.size == row for v in c.values]

@@ -331,13 +331,10 @@ async def _sigmoid_centred(box: BlackBox, y: Arith, f: int, bounds: Bounds, up: 
         bits = await box.a2b(y, f + 5)
         sign, off = bits[f + 4], None
     else:
-        bits, sign, below, above = await gather(
-            box.a2b(y, f + 4),
-            box.msb(y),
-            box.msb(box.add_public(y, reach)),
-            box.msb(box.add_public(-y, reach - 1)),
-        )
-        off = below ^ above
+        # One call for three signs: what a call costs matters where numbers are few.
+        signs = Arith.stack([y, box.add_public(y, reach), box.add_public(-y, reach - 1)])
+        bits, negative = await gather(box.a2b(y, f + 4), box.msb(signs))
+        sign, off = negative.item(0), negative.item(1) ^ negative.item(2)
     cell = bits[f - _CELL : f + _CELL] ^ sign
 
     async def coefficients() -> list[Arith]:

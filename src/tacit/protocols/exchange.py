@@ -109,32 +109,40 @@ class _Lanes(Generic[K]):
     def __len__(self) -> int:
         return len(self._lanes)
 
-    async def start(self, key: K, coroutine: Coroutine[Any, Any, Any], depth: int = 0) -> bool:
-        """Run a new coroutine up to where it waits; True if it ended without waiting. It builds on `depth` rounds."""
+    def start(self, key: K, coroutine: Coroutine[Any, Any, Any], depth: int = 0) -> bool | Exchange | Post:
+        """Run a new coroutine up to where it waits, as `advance` does. It builds on `depth` rounds."""
         self._lanes[key] = coroutine
         self._depths[key] = depth
-        return await self._advance(key, None)
+        return self.advance(key, None)
 
-    async def _advance(self, key: K, inbox: Inbox | None) -> bool:
-        lane = self._lanes[key]
+    def advance(self, key: K, inbox: Inbox | None) -> bool | Exchange | Post:
+        """Resume a lane: True if it ended, False if it waits; else what `post` has to send first.
+
+        No coroutine of its own, since most steps of small programs neither wait nor send.
+        """
+        try:
+            awaited: Awaited = self._lanes[key].send(inbox)
+        except StopIteration as stop:
+            del self._lanes[key]
+            self.results[key] = stop.value
+            self.ends[key] = self._depths.pop(key)
+            return True
+        if type(awaited) is Exchange and self._merged:
+            self._pending[key] = awaited
+            return False
+        return False if isinstance(awaited, Collect) else awaited
+
+    async def post(self, key: K, awaited: Exchange | Post) -> bool:
+        """Send for a lane at once, and resume it unless it waits for the answer; whether it ended."""
         while True:
-            try:
-                awaited: Awaited = lane.send(inbox)
-            except StopIteration as stop:
-                del self._lanes[key]
-                self.results[key] = stop.value
-                self.ends[key] = self._depths.pop(key)
-                return True
-            if isinstance(awaited, Collect):
-                return False
-            if isinstance(awaited, Exchange) and self._merged:
-                self._pending[key] = awaited
-                return False
             self._flight.append(key)
             await Post(awaited, self._deepen([key], isinstance(awaited, Exchange) or awaited.deeper))
             if isinstance(awaited, Exchange):
                 return False
-            inbox = None
+            then = self.advance(key, None)
+            if isinstance(then, bool):
+                return then
+            awaited = then
 
     def _deepen(self, keys: Iterable[K], deeper: bool = True) -> bool:
         """Note that lanes take a round in common; True if that makes the longest chain longer."""
@@ -162,20 +170,20 @@ class _Lanes(Generic[K]):
         if isinstance(oldest, dict):
             self._merged_flies = False
             return await self._resume(oldest, inbox)
-        return [oldest] if await self._advance(oldest, inbox) else []
+        ended = self.advance(oldest, inbox)
+        return [oldest] if (ended if isinstance(ended, bool) else await self.post(oldest, ended)) else []
 
     async def _resume(self, exchanges: dict[K, Exchange], inbox: Inbox) -> list[K]:
-        if len(exchanges) == 1:
-            (key,) = exchanges
-            return [key] if await self._advance(key, inbox) else []
         at = dict.fromkeys(inbox, 0)
         ended = []
         for key, exchange in exchanges.items():
-            part = {}
-            for peer, size in exchange.expects.items():
-                part[peer] = inbox[peer][at[peer] : at[peer] + size]
-                at[peer] += size
-            if await self._advance(key, part):
+            part = inbox
+            if len(exchanges) > 1:
+                part = {peer: inbox[peer][at[peer] : at[peer] + size] for peer, size in exchange.expects.items()}
+                for peer, size in exchange.expects.items():
+                    at[peer] += size
+            then = self.advance(key, part)
+            if then if isinstance(then, bool) else await self.post(key, then):
                 ended.append(key)
         return ended
 
@@ -206,7 +214,9 @@ async def gather(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
     lanes: _Lanes[int] = _Lanes()
     try:
         for index, coroutine in enumerate(coroutines):
-            await lanes.start(index, coroutine)
+            then = lanes.start(index, coroutine)
+            if not isinstance(then, bool):
+                await lanes.post(index, then)
         while lanes:
             await lanes.round()
     finally:
@@ -228,7 +238,9 @@ async def pipelined(coroutines: Iterable[Coroutine[Any, Any, T]], in_flight: int
     try:
         for index, coroutine in enumerate(coroutines):
             count += 1
-            await lanes.start(index, coroutine)
+            then = lanes.start(index, coroutine)
+            if not isinstance(then, bool):
+                await lanes.post(index, then)
             while len(lanes) >= in_flight:
                 await lanes.round()
         while lanes:
@@ -282,7 +294,8 @@ async def dataflow(schedule: Schedule[K], start: Callable[[K], Coroutine[Any, An
         while ready or lanes:
             while ready:
                 key = ready.popleft()
-                if await lanes.start(key, start(key), depths[key]):
+                then = lanes.start(key, start(key), depths[key])
+                if then if isinstance(then, bool) else await lanes.post(key, then):
                     release(key)
             if lanes:
                 for key in await lanes.round():

@@ -292,7 +292,10 @@ class Rep3(BlackBox):
     def add_public(self, x: Arith, c: U64Array | int) -> Arith:
         """x + c: added to component 0."""
         c = np.asarray(c if not isinstance(c, int) else np.uint64(c & (2**64 - 1)), dtype=np.uint64)
-        return x + Arith(*self._at_zero(c))
+        a, b = x.parts
+        if c.ndim and c.shape != a.shape:
+            a, b = np.broadcast_arrays(a, b, c)[:2]
+        return Arith(a + c if self.me == 0 else a, b + c if self.me == 2 else b)
 
     def xor_public(self, x: Bits, planes: U64Array) -> Bits:
         """x ^ c: on component 0."""
@@ -657,21 +660,24 @@ class Rep3(BlackBox):
 
     async def _carry_up(self, g: Bits, p: Bits, levels: int = 64) -> tuple[Bits, Bits]:
         """Combine per-digit generate (all digits) and propagate (all, or all but the lowest), up to `levels` levels."""
+        shape = g.shape
         while g.width > 1 and levels:
             levels -= 1
-            pairs = g.width // 2
-            odd = g.width % 2
+            even, odd = g.width - g.width % 2, g.width % 2
             # Pair i joins digits 2i (low) and 2i+1 (high). Without its lowest, p starts at digit 1.
-            lowest = p.width == g.width
-            p_high, p_low = p[lowest : 2 * pairs : 2], p[not lowest : 2 * pairs - (not lowest) : 2]
-            left = Bits.concat_bits([p_high, p_high[not lowest :]])
-            right = Bits.concat_bits([g[0 : 2 * pairs : 2], p_low])
-            both = await self.and_(left, right)
-            joined = g[1 : 2 * pairs : 2] ^ both[:pairs]
-            if odd:
-                g, p = Bits.concat_bits([joined, g[-1]]), Bits.concat_bits([both[pairs:], p[-1]])
-            else:
-                g, p = joined, both[pairs:]
+            missing = p.width < g.width
+            left, right = [], []
+            for gg, pp in zip(g.parts, p.parts, strict=True):
+                high, low = pp[1 - missing : even : 2], pp[missing : even - missing : 2]
+                left.append(np.concatenate([high, high[missing:]]))
+                right.append(np.concatenate([gg[0:even:2], low]))
+            both = await self.and_(Bits(shape, *left), Bits(shape, *right))
+            joined, passed = [], []
+            for gg, pp, part in zip(g.parts, p.parts, both.parts, strict=True):
+                carries = gg[1:even:2] ^ part[: even // 2]
+                joined.append(np.concatenate([carries, gg[-1:]]) if odd else carries)
+                passed.append(np.concatenate([part[even // 2 :], pp[-1:]]) if odd else part[even // 2 :])
+            g, p = Bits(shape, *joined), Bits(shape, *passed)
         return g, p
 
     @declared(lambda self, x: _carry_cost(self.network, x.size, 63, True))

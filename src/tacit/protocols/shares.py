@@ -49,8 +49,12 @@ class Arith(_Shares):
     __slots__ = ("parts",)
 
     def __init__(self, *parts: U64Array) -> None:
-        # asarray: NumPy turns 0-d results into scalars, whose arithmetic warns when it wraps.
-        self.parts = tuple(np.asarray(p) for p in parts)
+        for p in parts:
+            if type(p) is not np.ndarray:
+                # NumPy turns 0-d results into scalars, whose arithmetic warns when it wraps.
+                parts = tuple(np.asarray(q) for q in parts)
+                break
+        self.parts = parts
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -151,7 +155,7 @@ class Bits(_Shares):
         """Select bit positions: `b[0]` the lowest bit, `b[8:16]` a byte."""
         if isinstance(bits, int):
             bits = slice(bits, bits + 1) if bits != -1 else slice(-1, None)
-        return self.planes(lambda p: p[bits])
+        return Bits(self.shape, *[p[bits] for p in self.parts])
 
     def __xor__(self, other: Bits) -> Bits:
         """Elementwise XOR; widths 1 broadcast."""
@@ -164,6 +168,14 @@ class Bits(_Shares):
     def reshape(self, shape: tuple[int, ...]) -> Bits:
         """The same elements in another shape."""
         return Bits(shape, *self.parts)
+
+    def item(self, k: int) -> Bits:
+        """Entry k along the first axis; without taking words apart where it begins and ends with one."""
+        rest = self.shape[1:]
+        words, part = divmod(prod(rest), 64)
+        if part:
+            return self.elements(lambda p: p[k])
+        return Bits(rest, *[np.ascontiguousarray(p[:, k * words : (k + 1) * words]) for p in self.parts])
 
     def elements(self, linear: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> Bits:
         """Apply a rearrangement (index, transpose, broadcast, repeat ...) to the elements.
