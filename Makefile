@@ -39,7 +39,7 @@ format: $(VENV)/.ready  ## rewrite the sources in the house format
 bench: $(VENV)/.ready  ## every bench task, beside the engines that are installed; results to benchmarks/results
 	$(BIN)/python benchmarks/compare/compare.py
 
-bench-large: $(VENV)/.ready  ## peak memory of parties on arrays of up to 10^8 elements: minutes, and most of 24 GB
+bench-large: $(VENV)/.ready  ## peak memory of parties on arrays of up to 10^8 elements: minutes, and 16 GB
 	$(BIN)/python benchmarks/large.py
 
 bench-engines: $(BENCH)/spu/.ready $(BENCH)/crypten/.ready $(BENCH)/mpyc/.ready  ## install the engines to compare with

@@ -22,13 +22,17 @@ WORDS, BITS = 16.0, 0.25
 """Bytes of one party's share of an element: two components of 8 bytes, or of one bit."""
 
 Task = tuple[int, float, Callable[..., Any], Callable[..., Any]]
+"""log2 of the operands' limits, bytes of shares for each element, what parties compute, what it should be."""
+# Of a sum: what one party owns, it would sort on its own.
+SORT = (lambda x, y: tc.sort(x + y, strategy="shuffle"), lambda x, y: np.sort(x + y))
 TASKS: dict[str, Task] = {
-    "mul": (2, 3 * WORDS, lambda x, y: x * y, np.multiply),
-    "lt": (2, 2 * WORDS + BITS, lambda x, y: x < y, np.less),
-    # Of a sum: what one party owns, it would sort on its own.
-    "sort": (2, 4 * WORDS, lambda x, y: tc.sort(x + y, strategy="shuffle"), lambda x, y: np.sort(x + y)),
+    "mul": (30, 3 * WORDS, lambda x, y: x * y, np.multiply),
+    "lt": (30, 2 * WORDS + BITS, lambda x, y: x < y, np.less),
+    "sort": (30, 3 * WORDS, *SORT),
+    "sort_wide": (61, 3 * WORDS, *SORT),
 }
-ROWS = [("mul", 10**7), ("lt", 10**7), ("sort", 10**6), ("mul", 10**8), ("lt", 10**8), ("sort", 10**7)]
+ROWS = [("mul", 10**7), ("lt", 10**7), ("sort", 10**6), ("mul", 10**8), ("lt", 10**8)]
+ROWS += [("sort", 10**7), ("sort_wide", 10**7)]
 
 
 def peak(pid: int) -> int:
@@ -41,12 +45,12 @@ def peak(pid: int) -> int:
 
 def measure(name: str, n: int) -> bool:
     """Run one row, check its result, print its peak; whether it is below the bound."""
-    operands, per_element, secure, plain = TASKS[name]
+    bits, per_element, secure, plain = TASKS[name]
     rng = np.random.default_rng(n)
-    values = [rng.integers(-(2**30), 2**30, n) for _ in range(operands)]
+    values = [rng.integers(-(2**bits), 2**bits, n) for _ in range(2)]
     with tc.local() as session:
         idle = max(peak(pid) for pid in session.pids)
-        secrets = [session.input(v, party=p, range=(-(2**30), 2**30)) for p, v in enumerate(values)]
+        secrets = [session.input(v, party=p, range=(-(2**bits), 2**bits)) for p, v in enumerate(values)]
         began = time.perf_counter()
         result = secure(*secrets).reveal()
         seconds = time.perf_counter() - began

@@ -77,9 +77,10 @@ def joined(box: BlackBox, keys: Sequence[Key], position: Arith) -> Words:
         first, *rest = group
         word = columns[first]
         if widths[first] <= WORD:
-            word = box.add_public(word, -bounds[first][0] % 2**64)
+            word = _from_zero(box, word, bounds[first][0])
         for k in rest:
-            word = word * widths[k] + box.add_public(columns[k], -bounds[k][0] % 2**64)
+            word = word * widths[k]
+            word = word + _from_zero(box, columns[k], bounds[k][0])
         words.append(word)
     sizes = [prod(widths[k] for k in group) for group in groups]
     return Words(tuple(words), tuple(size > WORD for size in sizes), (sizes[-1] - 1).bit_length())
@@ -91,6 +92,10 @@ async def separated(box: BlackBox, key: Key, words: Arith, bits: int) -> tuple[A
     places, ranks = await gather(box.b2a(planes[:bits]), box.b2a(planes[bits:]))
     lo, hi = key.bounds
     return box.add_public(-ranks, hi % 2**64) if key.descending else box.add_public(ranks, lo % 2**64), places
+
+
+def _from_zero(box: BlackBox, x: Arith, lo: int) -> Arith:
+    return box.add_public(x, -lo % 2**64) if lo else x
 
 
 def _groups(widths: Sequence[int], room: int) -> list[range]:

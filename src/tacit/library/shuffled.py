@@ -32,7 +32,7 @@ from tacit.protocols.exchange import gather, pipelined
 from tacit.protocols.network import NETWORKS, Network
 from tacit.protocols.shares import Arith, Bits
 
-Positions: TypeAlias = NDArray[np.intp]
+Positions: TypeAlias = NDArray[np.signedinteger[Any]]
 Outcomes: TypeAlias = NDArray[np.bool_] | None
 Before: TypeAlias = Callable[[Positions, Positions], Coroutine[Any, Any, Outcomes]]
 """Which rows of the first list come before their partners of the second, opened to everyone; None: only the cost."""
@@ -90,11 +90,11 @@ async def sort_rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]
 
 
 async def _sorted(box: BlackBox, key: Key) -> Arith:
-    return (await _by_keys(box, [key]))[:, 0]
+    return (await _by_keys(box, [key], columns=slice(0, 1)))[:, 0]
 
 
 async def _argsorted(box: BlackBox, keys: Sequence[Key]) -> Arith:
-    return (await _by_keys(box, keys))[:, len(keys)]
+    return (await _by_keys(box, keys, columns=slice(len(keys), len(keys) + 1)))[:, 0]
 
 
 def _at(keys: Sequence[Key], columns: Sequence[Arith]) -> list[Key]:
@@ -115,22 +115,30 @@ async def _lines(arrays: Sequence[Arith], axis: int, line: Callable[..., Corouti
 
 async def mixed(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith] = ()) -> tuple[Arith, Before]:
     """Rows (keys ..., original position, payload ...) in a random order, and how they compare: n > 1 keys `[n]`."""
-    n = keys[0].values.shape[0]
-    index = positions(box, (n,))
-    columns = [key.values.reshape((n, 1)) for key in keys]
-    rows = await box.shuffle(Arith.concat([*columns, index.reshape((n, 1)), *payload], axis=1))
+    rows = await box.shuffle(_rows(box, keys, payload))
     shuffled = [replace(key, values=rows[:, k]) for k, key in enumerate(keys)]
     return rows, await _comparison(box, shuffled, rows[:, len(keys)])
 
 
-async def _by_keys(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith] = ()) -> Arith:
-    """Rows (keys ..., original position, payload ...) in order."""
+def _rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]) -> Arith:
+    """Rows (keys ..., position, payload ...) as they come."""
+    n = keys[0].values.shape[0]
+    columns = [*(key.values for key in keys), positions(box, (n,))]
+    return Arith.concat([*(c.reshape((n, 1)) for c in columns), *payload], axis=1)
+
+
+async def _by_keys(
+    box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith] = (), columns: slice = slice(None)
+) -> Arith:
+    """Those columns of rows (keys ..., original position, payload ...) in order."""
     n = keys[0].values.shape[0]
     if n < 2:
-        columns = [*(key.values for key in keys), positions(box, (n,))]
-        return Arith.concat([*(c.reshape((n, 1)) for c in columns), *payload], axis=1)
+        return _rows(box, keys, payload)[:, columns]
     rows, before = await mixed(box, keys, payload)
-    return rows[await order(before, np.arange(n), box.network)]
+    # What is worked out about rows has the type of their numbers: 32 bits are half the memory.
+    at = await order(before, np.arange(n, dtype=np.int32 if n < 2**31 else np.intp), box.network)
+    del before
+    return rows[:, columns][at]
 
 
 async def _comparison(box: BlackBox, keys: Sequence[Key], index: Arith) -> Before:
@@ -287,25 +295,26 @@ async def order(before: Before, rows: Positions, network: Network = NETWORKS["lo
     bucket = await _search(before, pivots, rest, plan.steps)
     sizes = np.bincount(bucket, minlength=plan.sample + 1)
     starts = np.concatenate([[0], np.cumsum(sizes[:-1] + 1)])
-    out = np.empty(n, dtype=np.intp)
+    out = np.empty(n, dtype=rows.dtype)
     out[starts[1:] - 1] = pivots
     grouped = np.argsort(bucket.astype(np.uint16 if plan.sample < 2**16 else np.uint32), kind="stable")
-    out[np.arange(rest.size) + bucket[grouped]] = rest[grouped]
+    out[np.arange(rest.size, dtype=rows.dtype) + bucket[grouped]] = rest[grouped]
+    del rows, rest, pivots, bucket, grouped
     await _finish(before, out, starts, sizes, plan)
     return out
 
 
 async def _search(before: Before, pivots: Positions, rows: Positions, steps: tuple[int, ...]) -> Positions:
     """How many of the 2^k - 1 sorted pivots come before each row."""
-    found = np.zeros(rows.size, dtype=np.intp)
+    found = np.zeros(rows.size, dtype=rows.dtype)
     span = pivots.size + 1
     for bits in steps:
         ways = 1 << bits
         span //= ways
-        at = found[:, None] + span * np.arange(1, ways) - 1
+        at = found[:, None] + (span * np.arange(1, ways, dtype=rows.dtype) - 1)
         outcomes = await before(pivots[at.reshape(-1)], np.repeat(rows, ways - 1))
         if outcomes is not None:
-            found += span * outcomes.reshape(at.shape).sum(axis=1)
+            found += span * outcomes.reshape(at.shape).sum(axis=1, dtype=rows.dtype)
     return found
 
 
@@ -332,12 +341,12 @@ async def _batch(
     before: Before, out: Positions, starts: Positions, sizes: Positions, split: int, now: int, room: int
 ) -> tuple[Positions, Positions]:
     """Part the first `split` segments, sort the next up to `now`, in one batch of `room` comparisons; what is left."""
-    first, length = starts[:split], sizes[:split]
+    first, length = starts[:split].astype(out.dtype), sizes[:split].astype(out.dtype)
     partners = length - 1
-    ends = np.cumsum(partners)
+    ends = np.cumsum(partners, dtype=out.dtype)
     begins = ends - partners
     total = int(ends[-1]) if split else 0
-    offset = np.arange(total) - np.repeat(begins, partners)
+    offset = np.arange(total, dtype=out.dtype) - np.repeat(begins, partners)
     at = np.repeat(first, partners)
     others = out[at + 1 + offset]
     left, right = [others], [out[at]]
@@ -351,12 +360,16 @@ async def _batch(
         right.append(other)
     idle = max(room - sum(part.size for part in left), 0)
     filler = np.full(idle, out[0])
-    outcomes = await before(np.concatenate([*left, filler]), np.concatenate([*right, filler]))
+    lefts, rights = np.concatenate([*left, filler]), np.concatenate([*right, filler])
+    del left, right, filler
+    outcomes = await before(lefts, rights)
+    del lefts, rights
     if outcomes is None:
         return starts[:0], sizes[:0]
 
     lower = outcomes[:total]
-    passed = np.concatenate([[0], np.cumsum(lower)])
+    passed = np.zeros(total + 1, dtype=out.dtype)
+    np.cumsum(lower, out=passed[1:])
     less = passed[ends] - passed[begins]
     rank = passed[:-1] - np.repeat(passed[begins], partners)
     pivots = out[first]

@@ -836,45 +836,44 @@ class Rep3(BlackBox):
         P0 sends P2 d = pi_1(pi_0(c) - alpha) - beta; P2 sends P1 g = pi_0(r) + alpha; then P1 holds
         T = pi_2(pi_1(g) + beta) and P2 holds S = pi_2(d), and they reshare. Roles do not rotate.
         """
-        n, size = rows.shape[0], rows.size
+        shape, n, size = rows.shape, rows.shape[0], rows.size
         if size == 0:
             return rows
-        step = self._streams(3)
+        step = self._streams(4)
         width = size // n
         a, b = (_flat(p).reshape(n, width) for p in rows.parts)
+        # Whatever has been used goes at once: of many rows each copy counts.
+        del rows
 
         def permutation(component: int) -> NDArray[np.uint32]:
             key = self._own if component == self.me else self._following
             return kernels.prg_permutation(key, step, n)
 
         def place(x: U64Array, component: int) -> U64Array:
-            return np.ascontiguousarray(x[permutation(component)])
+            return np.ascontiguousarray(x.reshape(n, width)[permutation(component)]).reshape(-1)
 
-        mine: U64Array | None = None
         if self.me == 0:
-            first = kernels.sub_prg(_flat(place(a + b, 0)), self._own, step + 1).reshape(n, width)
-            await Exchange({2: [kernels.sub_prg(_flat(place(first, 1)), self._following, step + 2)]}, {})
-        elif self.me == 1:
-            inbox = await Exchange({}, {2: 8 * size})
-            g = place(_words(inbox[2]).reshape(n, width), 1)
-            mine = place(kernels.add_prg(_flat(g), self._own, step + 2).reshape(n, width), 2)
-        else:
-            sends = {1: [kernels.add_prg(_flat(place(a, 0)), self._following, step + 1)]}
-            inbox = await Exchange(sends, {0: 8 * size})
-            mine = place(_words(inbox[0]).reshape(n, width), 2)
-        ya, yb = await self._reshare_whole(size, mine)
-        return Arith(ya.reshape(rows.shape), yb.reshape(rows.shape))
-
-    async def _reshare_whole(self, size: int, mine: U64Array | None) -> tuple[U64Array, U64Array]:
-        """A resharing without rotation: party 0 has role 0 throughout. 1 round, 16 bytes per element."""
-        step = self._streams(1)
-        if self.me == 0:
+            mine = a + b
+            del a, b
+            mine = kernels.sub_prg(place(mine, 0), self._own, step + 1)
+            mine = kernels.sub_prg(place(mine, 1), self._following, step + 2)
+            await Exchange({2: [mine]}, {})
+            del mine
             await Exchange({}, {})
-            return kernels.prg_words(self._own, step, size), kernels.prg_words(self._following, step, size)
-        assert mine is not None
-        key, peer = (self._own, 2) if self.me == 1 else (self._following, 1)
-        masked = kernels.sub_prg(_flat(mine), key, step)
-        inbox = await Exchange({peer: [masked]}, {peer: masked.nbytes})
-        stream = kernels.prg_words(key, step, size)
-        y2 = masked + _words(inbox[peer])
-        return (stream, y2) if self.me == 1 else (y2, stream)
+            ya, yb = (kernels.prg_words(key, step + 3, size) for key in (self._own, self._following))
+            return Arith(ya.reshape(shape), yb.reshape(shape))
+        if self.me == 1:
+            del a, b
+            mine = place(_words((await Exchange({}, {2: 8 * size}))[2]), 1)
+            mine = place(kernels.add_prg(mine, self._own, step + 2), 2)
+            key, peer = self._own, 2
+        else:
+            mine = kernels.add_prg(place(a, 0), self._following, step + 1)
+            del a, b
+            mine = place(_words((await Exchange({1: [mine]}, {0: 8 * size}))[0]), 2)
+            key, peer = self._following, 1
+        # A resharing without rotation: party 0 has role 0 throughout.
+        mine = kernels.sub_prg(mine, key, step + 3)
+        mine = mine + _words((await Exchange({peer: [mine]}, {peer: 8 * size}))[peer])
+        y2, stream = mine.reshape(shape), kernels.prg_words(key, step + 3, size).reshape(shape)
+        return Arith(stream, y2) if self.me == 1 else Arith(y2, stream)
