@@ -13,6 +13,8 @@ import tacit as tc
 from plan_oracle import Oracle
 from tacit.engine.estimate import estimate
 from tacit.errors import InputError, PlanError, SecretError
+from tacit.plan import INT64, PlanBuilder
+from tacit.protocols.blackbox import BlackBox
 from test_array_engine import Parties
 
 ULP = 2.0**-18
@@ -193,6 +195,37 @@ def test_what_stands_before_any_element_is_empty(strategy: str) -> None:
     ]
     shapes = [np.shape(out) for out in o.program.reveal(outs, None, "t")]
     assert shapes == [(0, 3), (0, 3), (2, 0), (2, 0), (0,), (0, 3), (0, 3)]
+
+
+@pytest.mark.parametrize("columns", [0, 1])
+@pytest.mark.parametrize("op", ["sort_by", "permute", "compress", "expand", "fill_forward", "run_sums", "running_sum"])
+def test_what_is_opened_is_listed_and_nothing_is_where_no_row_has_an_element(
+    monkeypatch: pytest.MonkeyPatch, op: str, columns: int
+) -> None:
+    opened: list[str] = []
+    for name in ("open_outcomes", "open_positions"):
+        inner = getattr(BlackBox, name)
+
+        async def recorded(box: BlackBox, x: Any, inner: Any = inner, name: str = name) -> Any:
+            opened.append(name)
+            return await inner(box, x)
+
+        monkeypatch.setattr(BlackBox, name, recorded)
+    b = PlanBuilder(["p0", "p1", "p2"])
+    keys = b.add("share", [b.input(0, "keys", INT64, (5,))])
+    rows = b.add("share", [b.input(1, "rows", INT64, (5, columns))])
+    if op == "sort_by":
+        (out,) = b.add_several(op, [keys, rows], keys=1, descending=(0,), strategy="shuffle")
+    elif op == "permute":
+        out = b.add(op, [b.add("argsort", [keys], axis=0, descending=False), rows], axis=0)
+    else:
+        (out,) = b.add_several(op, [b.add("lt", [keys, b.constant(2)]), rows])
+    b.output("out", b.reveal(out, "t"))
+    plan = b.build()
+    listed = sum(d.kind == "opening" for d in plan.disclosures())
+    given = {"keys": np.array([3, 1, 2, 1, 0]), "rows": np.ones((5, columns), np.int64)}
+    Parties("rep3").run(plan, given)
+    assert (listed, bool(opened)) == (columns, bool(columns))
 
 
 def test_a_plan_says_what_is_ordered_and_how() -> None:

@@ -139,13 +139,18 @@ NO_VARIANCE = [
     (INT64, lambda b, x: b.add("sub", [squares(b, x, 4), b.add("abs", [total(b, x, (0,))])])),
     (INT64, lambda b, x: b.add("sub", [squares(b, x, 3), b.add("square", [total(b, x, (0,))])])),
     (INT64, lambda b, x: b.add("sub", [squares(b, x, 4), b.add("square", [total(b, x, (0,))], numerator=2)])),
+    # Minus a variance, though the signs of both terms multiply to one.
+    (
+        INT64,
+        lambda b, x: b.add("sub", [squares(b, x, 4, numerator=-1), b.add("square", [total(b, x, (0,))], numerator=-1)]),
+    ),
     # Of fixed-point numbers, whose roundings may be all that remains.
     (FIXED, lambda b, x: b.add("sub", [squares(b, x, 4), b.add("square", [total(b, x, (0,))])])),
 ]
 
 
-def squares(b, x, times):
-    return b.add("mul", [total(b, b.add("square", [x]), (0,)), b.constant(times)])
+def squares(b, x, times, numerator=1):
+    return b.add("mul", [total(b, b.add("square", [x], numerator=numerator), (0,)), b.constant(times)])
 
 
 @pytest.mark.parametrize(("dtype", "make"), NO_VARIANCE)

@@ -79,6 +79,9 @@ async def sort_rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]
 
     As `argsort`, and one more shuffled column for each element of a row.
     """
+    if not any(p.size for p in payload):
+        # Nothing is moved, so nothing is opened.
+        return list(payload)
     n = keys[0].values.shape[0]
     flat = [p.reshape((n, p.size // max(n, 1))) for p in payload]
     done = await _by_keys(box, keys, flat)
@@ -433,7 +436,7 @@ async def scatter(box: BlackBox, permutation: Arith, rows: Arith) -> Arith:
     permutation would open its repetitions: this is for the results of `argsort` and `invert` alone.
     """
     n = permutation.shape[0]
-    if n < 2:
+    if n < 2 or not rows.size:
         return rows
     flat = rows.reshape((n, rows.size // n))
     mixed = await box.shuffle(Arith.concat([permutation.reshape((n, 1)), flat], axis=1))
@@ -444,7 +447,9 @@ async def scatter(box: BlackBox, permutation: Arith, rows: Arith) -> Arith:
 
 
 async def take(box: BlackBox, rows: Arith, permutation: Arith) -> Arith:
-    """Row permutation[i] at position i, for a secret permutation: two `scatter`s, 6 rounds."""
+    """Row permutation[i] at position i, for a secret permutation: two `scatter`s, 6 rounds. None if rows are empty."""
+    if not rows.size:
+        return rows
     return await scatter(box, await invert(box, permutation), rows)
 
 

@@ -244,7 +244,7 @@ class Reader:
         """
         squares = self._squares(self._flat[left.base.node]) if left.base.kind == "value" else None
         root = self._flat[node.inputs[1]]
-        if squares is None or root.op != "square" or squares[2] * _factor(root) != 1:
+        if squares is None or root.op != "square" or not squares[2] == _factor(root) == 1:
             return None
         total = self._flat[root.inputs[0]]
         if total.op != "sum":
