@@ -705,6 +705,42 @@ def test_early_messages_beyond_the_bound_are_a_flood():
     assert len({str(r) for r in results}) == 1
 
 
+def test_messages_of_a_past_session_without_end_do_not_stop_the_clock():
+    frame = data(step=2**40, size=1)
+    at = frame.index((2**40).to_bytes(8, "little"))
+    frames = np.frombuffer(bytearray(frame * 100_000), np.uint8).reshape(-1, len(frame))
+    steps = frames[:, at : at + 8].view("<u8")[:, 0]
+    steps[:] = np.arange(1, steps.size + 1)
+    over = threading.Event()
+
+    def flood(connection):
+        with contextlib.suppress(TacitError):
+            while not over.is_set():
+                connection._native.send_bytes(frames.tobytes())
+                steps[:] += steps.size
+
+    def wait(alice):
+        try:
+            alice.begin(bytes(16))
+            begin = time.monotonic()
+            with pytest.raises(TransportError) as raised:
+                alice.exchange(0, {}, {1: 8})
+            return raised.value.code, time.monotonic() - begin
+        finally:
+            over.set()
+            alice.close()
+
+    with villain(Limits(silence_s=1.0, step_timeout_s=0.5, grace_s=0.3)) as ((alice, _), to):
+        alice.abort(InputError("INPUT-002", "no such file", party="alice"))
+        timer = threading.Timer(8, over.set)
+        timer.start()
+        (code, took), _ = together(lambda: wait(alice), lambda: flood(to[0]))
+        timer.cancel()
+
+    assert code == "TRANSPORT-012"
+    assert took < 3
+
+
 def test_a_party_that_is_alive_but_sends_no_message_runs_into_the_timeout():
     limits = Limits(silence_s=1.0, step_timeout_s=0.5, grace_s=0.3)
     with villain(limits) as (honest, to):

@@ -23,7 +23,7 @@ use crate::frame::{HEADER_BYTES, Header, Kind, SessionId};
 use crate::inbox::{Inbox, Messages};
 use crate::link::{Link, Queue, Tx};
 use crate::receiver::Shared;
-use crate::{SLICE, lock};
+use crate::{SLICE, contained, lock};
 
 /// An emulated network: every party has one uplink of this rate, and every frame arrives this much later.
 #[derive(Clone, Copy, Debug)]
@@ -309,13 +309,16 @@ impl Mesh {
                 .map(|message| {
                     let (send, stop, sent, caller) = (&send, &stop, &sent, std::thread::current());
                     scope.spawn(move || {
-                        let result = send(message, &mut || {
+                        let mut poll = || {
                             if stop.load(Ordering::Acquire) {
                                 Err(Fault::interrupted())
                             } else {
                                 Ok(())
                             }
-                        });
+                        };
+                        // The caller waits for the count below, so not even a panic may pass it by.
+                        let result =
+                            contained(|| send(message, &mut poll)).and_then(|result| result);
                         // A thread that has woken the caller is not finished yet: the caller must not wait for that.
                         sent.fetch_add(1, Ordering::Release);
                         caller.unpark();

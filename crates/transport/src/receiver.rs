@@ -33,13 +33,16 @@ const STANDBY: Duration = Duration::from_millis(2);
 /// How long a caller that waits for a small message stays awake.
 const AWAKE: Duration = Duration::from_micros(50);
 
+/// How long a reader stays with one peer that sends without a pause.
+const READING: Duration = Duration::from_millis(50);
+
 /// The receiving half of one peer.
 pub(crate) struct Peer {
     pub(crate) index: usize,
     pub(crate) socket: TcpStream,
     receiver: Mutex<Receiver>,
-    /// Whether its next message is too early to be taken, so that its socket says nothing.
-    full: AtomicBool,
+    /// Whether its socket says nothing: its next message is too early to be taken, or some of it is read ahead.
+    held: AtomicBool,
     /// Whether a fault ended it.
     broken: AtomicBool,
 }
@@ -59,6 +62,8 @@ enum Pause {
     Drained,
     /// The peer is too far ahead, as of this change of the inbox.
     Full(u64),
+    /// There is no end to what comes, and others have their turn.
+    Busy,
 }
 
 /// What the caller's threads and the readers share.
@@ -85,6 +90,7 @@ impl Receiver {
     /// Reads, judges and files frames as far as they have come.
     fn read(&mut self, peer: usize, shared: &Shared) -> Result<Pause, Fault> {
         self.channel.readable();
+        let mut began: Option<Instant> = None;
         loop {
             if let Some((header, _, payload)) = &mut self.frame {
                 let length = usize::try_from(header.length).unwrap_or(usize::MAX);
@@ -98,6 +104,12 @@ impl Receiver {
                 let mut inbox = lock(&shared.inbox);
                 inbox.file(peer, &header, payload)?;
                 shared.notify(&inbox);
+            }
+            // A caller that reads by itself has a time to keep.
+            match began {
+                None => began = Some(Instant::now()),
+                Some(began) if began.elapsed() > READING => return Ok(Pause::Busy),
+                Some(_) => {}
             }
             let retried = self.early.take();
             let header = match retried {
@@ -161,7 +173,7 @@ impl Shared {
                     early: None,
                     frame: None,
                 }),
-                full: AtomicBool::new(false),
+                held: AtomicBool::new(false),
                 broken: AtomicBool::new(false),
             })
         });
@@ -199,7 +211,7 @@ impl Shared {
         if self
             .peers
             .iter()
-            .any(|peer| peer.full.load(Ordering::Acquire))
+            .any(|peer| peer.held.load(Ordering::Acquire))
         {
             self.space.notify_all();
         }
@@ -239,18 +251,26 @@ impl Shared {
         }
     }
 
-    /// Waits for the peers' sockets and reads what came; whether nothing did, or a signal.
+    /// Waits for the peers' sockets and reads what came; whether nothing did, or no end of it, or a signal.
     fn read_directly(&self, time: Duration) -> bool {
-        let full = self
+        let held = self
             .peers
             .iter()
-            .filter(|peer| peer.full.load(Ordering::Acquire));
-        if full.filter(|peer| self.read(peer).is_none()).count() > 0 {
+            .filter(|peer| peer.held.load(Ordering::Acquire));
+        let (mut progress, mut busy) = (false, false);
+        for peer in held {
+            match self.read(peer) {
+                Pause::Full(_) => {}
+                Pause::Drained => progress = true,
+                Pause::Busy => busy = true,
+            }
+        }
+        if progress || busy {
             self.polling.fetch_sub(1, Ordering::AcqRel);
-            return false;
+            return busy;
         }
         let readable = |peer: &&Peer| {
-            !peer.broken.load(Ordering::Acquire) && !peer.full.load(Ordering::Acquire)
+            !peer.broken.load(Ordering::Acquire) && !peer.held.load(Ordering::Acquire)
         };
         let mut sockets: Vec<PollFd<'_>> = Vec::with_capacity(self.peers.len() + 1);
         sockets.push(PollFd::new(&self.woken, PollFlags::IN));
@@ -272,18 +292,19 @@ impl Shared {
         false
     }
 
-    /// Reads what has come from one peer; the change of the inbox it waits for, if it does.
-    fn read(&self, peer: &Peer) -> Option<u64> {
+    /// Reads what has come from one peer, for a limited time.
+    fn read(&self, peer: &Peer) -> Pause {
         let mut receiver = lock(&peer.receiver);
         if peer.broken.load(Ordering::Acquire) {
-            return None;
+            return Pause::Drained;
         }
         let result = contained(|| receiver.read(peer.index, self)).and_then(|result| result);
-        peer.full
-            .store(matches!(result, Ok(Pause::Full(_))), Ordering::Release);
+        peer.held.store(
+            matches!(result, Ok(Pause::Full(_) | Pause::Busy)),
+            Ordering::Release,
+        );
         let silence = self.limits.silence;
         match result {
-            Ok(Pause::Full(change)) => return Some(change),
             Ok(Pause::Drained) if receiver.channel.idle() > silence => {
                 let what = format!(
                     "silent for {} s, not even a heartbeat",
@@ -291,10 +312,10 @@ impl Shared {
                 );
                 self.fail(peer, Fault::new(Cause::Silent, what));
             }
-            Ok(Pause::Drained) => {}
+            Ok(pause) => return pause,
             Err(fault) => self.fail(peer, fault),
         }
-        None
+        Pause::Drained
     }
 
     /// Files the fault that ends a peer's receiver.
@@ -308,7 +329,8 @@ impl Shared {
     /// The thread that stands by for one peer, until a fault or `close`.
     pub(crate) fn stand_by(&self, peer: &Peer) {
         while !self.closed.load(Ordering::Acquire) && !peer.broken.load(Ordering::Acquire) {
-            if let Some(change) = self.read(peer) {
+            let pause = self.read(peer);
+            if let Pause::Full(change) = pause {
                 // The back-pressure: not reading fills the peer's socket, and it waits.
                 let mut inbox = lock(&self.inbox);
                 while inbox.changes == change && !self.closed.load(Ordering::Acquire) {
@@ -319,7 +341,7 @@ impl Shared {
                 }
                 continue;
             }
-            if !self.direct.load(Ordering::Acquire) {
+            if matches!(pause, Pause::Drained) && !self.direct.load(Ordering::Acquire) {
                 let mut socket = [PollFd::new(&peer.socket, PollFlags::IN)];
                 let _ = poll(&mut socket, Some(&timespec(SLICE)));
             }
