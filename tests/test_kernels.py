@@ -366,6 +366,17 @@ def test_permutations_match_the_reference(path: str, n: int) -> None:
     same(kernels.gather(x, perm[: n // 2]), x[perm[: n // 2]])
 
 
+@pytest.mark.parametrize("offset", [0, 1, 2**64 - 1])
+@pytest.mark.parametrize("n", [*SIZES, 2, 3])
+def test_differences_of_gathered_elements_match_the_reference(path: str, n: int, offset: int) -> None:
+    x = words(77)
+    left, right = (words(n, seed=s).astype(np.intp) % 77 for s in (1, 2))
+
+    for bits in (0, 1, 18, 64):
+        planes = kernels.difference_planes(x, left, right, bits, offset)
+        same(planes, ref.difference_planes(x, left, right, bits, offset))
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_random_shapes_match_the_reference_on_every_path(data: st.DataObject) -> None:
@@ -434,6 +445,7 @@ def test_results_are_fresh_and_inputs_are_left_alone(path: str) -> None:
         kernels.add_prg(x, A, 1),
         kernels.to_planes(x, 64),
         kernels.gather(x, perm),
+        kernels.difference_planes(x, perm.astype(np.intp), perm.astype(np.intp), 64, 0),
         kernels.pack(x, 64),
     ]
 
@@ -479,6 +491,7 @@ def test_public_names_are_sorted_documented_and_native() -> None:
 
 X, X2, T = words(64), words(3, 64), words(8)
 BYTES, PERM = np.zeros(144, dtype=np.uint8), np.arange(4, dtype=np.uint32)
+PLACES = PERM.astype(np.intp)
 HOT = words(7, 64)
 READ_ONLY = words(64)
 READ_ONLY.flags.writeable = False
@@ -591,6 +604,15 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
     "index": (lambda: kernels.gather(X[:3], PERM), ValueError, "perm must"),
     "index of nothing": (lambda: kernels.gather(X[:0], PERM), ValueError, "perm must"),
     "perm dtype": (lambda: kernels.gather(X, PERM.astype(np.int64)), TypeError, "perm must"),
+    "left": (lambda: kernels.difference_planes(X[:3], PLACES, PLACES % 3, 64, 0), ValueError, "left and right must"),
+    "right": (
+        lambda: kernels.difference_planes(X[:3], PLACES % 3, -1 - PLACES, 64, 0),
+        ValueError,
+        "left and right must",
+    ),
+    "sides": (lambda: kernels.difference_planes(X, PLACES, PLACES[1:], 64, 0), ValueError, "right must have shape"),
+    "side dtype": (lambda: kernels.difference_planes(X, PERM, PLACES, 64, 0), TypeError, "left must"),
+    "65 planes of differences": (lambda: kernels.difference_planes(X, PLACES, PLACES, 65, 0), ValueError, "bits"),
     "path": (lambda: kernels.force_path("sse9"), ValueError, "name"),
 }
 

@@ -37,6 +37,7 @@ from tacit.protocols.dry import Dry
 from tacit.protocols.exchange import Exchange, Schedule, dataflow, gather
 from tacit.protocols.plain import Plain
 from tacit.protocols.rep3 import Rep3
+from tacit.protocols.shares import Column, Differences
 
 EXTREMES = [0, 1, -1, 2, 2**62 - 1, -(2**62), 2**63 - 1, -(2**63), 2**32, -(2**32) + 1]
 RING = 2**64
@@ -707,3 +708,25 @@ def test_lockstep_names_a_disagreement(first: Any, second: Any, cause: str) -> N
     with pytest.raises(RunError, match=cause) as caught:
         lockstep([_talk(*first), _talk(*second)])
     assert caught.value.code == "RUN-901"
+
+
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 200, 1500])
+def test_differences_compare_as_they_do_when_they_are_formed(n: int) -> None:
+    rng = np.random.default_rng(n)
+    values = rng.integers(-3, 3, (2, 50))
+    values[0, ::7] = 2**62
+    left, right = rng.integers(0, 50, (2, n))
+
+    async def program(box: BlackBox, high: Any, low: Any) -> Any:
+        gaps = [Differences(Column(x), left, right) for x in (high, low)]
+        assert [gap.shape for gap in gaps] == [(n,)] * 2
+        return await gather(
+            box.msb(gaps[0]), box.precedes(*gaps, 20), box.is_zero(gaps[0]), box.precedes(*(g[:] for g in gaps), 20)
+        )
+
+    high, low = values[:, left] - values[:, right]
+    expected = [high < 0, np.where(high == 0, low < 0, high < 0), high == 0]
+    for boxes in (rep3_boxes(), plain_boxes()):
+        (sign, less, same, formed), _ = run(boxes, program, u64(values[0]), u64(values[1]))
+        for found, wanted in zip((sign, less, same, formed), [*expected, expected[1]], strict=True):
+            np.testing.assert_array_equal(found, wanted.astype(np.uint64))

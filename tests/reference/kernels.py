@@ -440,6 +440,11 @@ def prg_permutation(key, step: int, n: int):
     return perm
 
 
+def difference_planes(x, left, right, bits: int, offset: int):
+    """Planes of x[left] - x[right] + offset for flat u64 x and flat intp left and right."""
+    return to_planes(x[left] - x[right] + U64(offset), bits)
+
+
 def gather(x, perm):
     """x[perm] for flat u64 x and u32 perm."""
     return x[perm]

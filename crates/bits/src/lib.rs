@@ -16,4 +16,4 @@ mod planes;
 pub use carry::{DIGIT_MAX, Digits, carry_combine, carry_hot};
 pub use hot::{lut_combine, one_hot};
 pub use pack::{pack, packed_len, unpack};
-pub use planes::{from_planes, to_planes};
+pub use planes::{Planes, from_planes, to_planes};

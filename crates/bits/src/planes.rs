@@ -5,25 +5,58 @@ use tacit_simd::{GROUP, LANES, Path, flat_to_planes, planes_to_flat};
 
 /// The low `bits` bits of each element of `x` as planes: `out` is `[bits, ceil(n / 64)]`, zero padded.
 pub fn to_planes(path: Path, out: &mut [u64], x: &[u64], bits: usize) {
-    let words = x.len().div_ceil(64);
-    assert!(bits <= 64 && out.len() == bits * words);
-    let mut planes = [[0; LANES]; 64];
-    let mut padded = [0; GROUP];
+    let mut planes = Planes::new(path, out, x.len(), bits);
     let (groups, rest) = x.as_chunks::<GROUP>();
-    padded[..rest.len()].copy_from_slice(rest);
-    let last = (!rest.is_empty()).then_some(&padded);
-    for (i, group) in groups.iter().chain(last).enumerate() {
-        let at = i * LANES;
-        flat_to_planes(path, group, &mut planes);
-        let n = LANES.min(words - at);
-        for (j, plane) in planes[..bits].iter().enumerate() {
+    for group in groups {
+        planes.push(group);
+    }
+    if !rest.is_empty() {
+        let mut padded = [0; GROUP];
+        padded[..rest.len()].copy_from_slice(rest);
+        planes.push(&padded);
+    }
+}
+
+/// Bit planes that are filled by one group of elements after the other.
+pub struct Planes<'a> {
+    path: Path,
+    out: &'a mut [u64],
+    words: usize,
+    bits: usize,
+    at: usize,
+    group: [[u64; LANES]; 64],
+}
+
+impl<'a> Planes<'a> {
+    /// Planes of the low `bits` bits of `n` elements: `out` is `[bits, ceil(n / 64)]`.
+    pub fn new(path: Path, out: &'a mut [u64], n: usize, bits: usize) -> Self {
+        let words = n.div_ceil(64);
+        assert!(bits <= 64 && out.len() == bits * words);
+        Self {
+            path,
+            out,
+            words,
+            bits,
+            at: 0,
+            group: [[0; LANES]; 64],
+        }
+    }
+
+    /// The next group; in the last one, what is beyond the `n` elements must be zero.
+    #[inline]
+    pub fn push(&mut self, group: &[u64; GROUP]) {
+        flat_to_planes(self.path, group, &mut self.group);
+        let n = LANES.min(self.words - self.at);
+        for (j, plane) in self.group[..self.bits].iter().enumerate() {
+            let start = j * self.words + self.at;
             if n == LANES {
                 // A constant length: one store, not a call.
-                out[j * words + at..][..LANES].copy_from_slice(plane);
+                self.out[start..][..LANES].copy_from_slice(plane);
             } else {
-                out[j * words + at..][..n].copy_from_slice(&plane[..n]);
+                self.out[start..][..n].copy_from_slice(&plane[..n]);
             }
         }
+        self.at += n;
     }
 }
 

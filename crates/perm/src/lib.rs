@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Random permutations from a stream, and gathering by them.
+//! Random permutations from a stream, gathering by them, and differences of gathered elements.
 //!
 //! Memory is read at places that depend on the permutation, so its pattern of accesses is visible to whoever shares
 //! the cache: a permutation is known to the party that runs this, and is secret only from other machines.
@@ -8,8 +8,9 @@
 
 use std::fmt;
 
+use tacit_bits::Planes;
 use tacit_prg::{BLOCK, PrgKey};
-use tacit_simd::Path;
+use tacit_simd::{GROUP, Path};
 
 /// Fills `out` with a uniform permutation of 0 .. n - 1, by Fisher-Yates from stream `step`.
 ///
@@ -97,6 +98,37 @@ pub fn gather(out: &mut [u64], x: &[u64], perm: &[u32]) -> Result<(), IndexOutOf
     }
     for (out, index) in out.iter_mut().zip(perm) {
         *out = x[*index as usize];
+    }
+    Ok(())
+}
+
+/// `x[left] - x[right] + offset` as planes of its low `bits` bits: `out` is `[bits, ceil(n / 64)]`, zero padded, for `n`
+/// indices in `left` and in `right`.
+///
+/// # Errors
+///
+/// [`IndexOutOfRange`] where an element of `left` or `right` is no index of `x`; `out` is then of no use.
+pub fn difference_planes(
+    path: Path,
+    out: &mut [u64],
+    x: &[u64],
+    [left, right]: [&[isize]; 2],
+    bits: usize,
+    offset: u64,
+) -> Result<(), IndexOutOfRange> {
+    assert_eq!(left.len(), right.len());
+    let mut planes = Planes::new(path, out, left.len(), bits);
+    let mut group = [0; GROUP];
+    for (left, right) in left.chunks(GROUP).zip(right.chunks(GROUP)) {
+        for ((out, &i), &j) in group.iter_mut().zip(left).zip(right) {
+            // A negative index is a large one.
+            let (Some(a), Some(b)) = (x.get(i as usize), x.get(j as usize)) else {
+                return Err(IndexOutOfRange);
+            };
+            *out = a.wrapping_sub(*b).wrapping_add(offset);
+        }
+        group[left.len()..].fill(0);
+        planes.push(&group);
     }
     Ok(())
 }

@@ -1043,6 +1043,34 @@ fn gather<'py>(
     Ok(out)
 }
 
+/// `x[left] - x[right] + offset` mod 2^64 as `[bits, ceil(n / 64)]` planes of its low `bits` bits, zero padded, for flat
+/// x, and flat intp left and right of one length n. Memory accesses depend on left and right.
+#[pyfunction]
+fn difference_planes<'py>(
+    py: Python<'py>,
+    x: &Bound<'py, PyAny>,
+    left: &Bound<'py, PyAny>,
+    right: &Bound<'py, PyAny>,
+    bits: &Bound<'py, PyAny>,
+    offset: u64,
+) -> PyResult<Array<'py, u64>> {
+    let x = Input::<u64>::new("x", x)?;
+    let (left, right) = (
+        Input::<isize>::new("left", left)?,
+        Input::<isize>::new("right", right)?,
+    );
+    let ([_], [n]) = (x.dims::<1>("x")?, left.dims("left")?);
+    right.check_shape("right", &[n])?;
+    let (x, places) = (x.slice(), [left.slice(), right.slice()]);
+    let bits = size("bits", bits, 0..=64)?;
+    let planes = empty(py, &[bits, n.div_ceil(64)])?;
+    fill!(py, [planes], |path| tacit_perm::difference_planes(
+        path, planes, x, places, bits, offset
+    ))
+    .map_err(|_| PyValueError::new_err("left and right must hold indices of x"))?;
+    Ok(planes)
+}
+
 /// The names of the instruction sets that the kernels know and this CPU has, sorted.
 #[pyfunction]
 fn cpu_features() -> Vec<&'static str> {
@@ -1082,6 +1110,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         carry_combine,
         carry_hot,
         cpu_features,
+        difference_planes,
         force_path,
         from_planes,
         gather,

@@ -17,9 +17,9 @@ every bit of every result; all CPU paths give the same bits.
 - A mask is named by its key and `step`: reusing a step for two masks breaks the secrecy of both.
 
 A wrong dtype raises `TypeError`; a wrong shape, length, range or memory order raises `ValueError`; both name the
-argument. Time and memory accesses depend on shapes and public arguments only; `prg_permutation` and `gather` alone
-access memory at places given by the permutation, which their caller knows. A kernel runs in the calling thread alone
-unless that thread allows more (`threads`); the bits do not depend on it.
+argument. Time and memory accesses depend on shapes and public arguments only; `prg_permutation`, `gather` and
+`difference_planes` alone access memory at places given by an argument, which their caller knows. A kernel runs in the
+calling thread alone unless that thread allows more (`threads`); the bits do not depend on it.
 """
 
 from collections.abc import Iterator
@@ -34,6 +34,7 @@ from tacit._native import (
     carry_combine,
     carry_hot,
     cpu_features,
+    difference_planes,
     force_path,
     from_planes,
     gather,
@@ -70,6 +71,7 @@ __all__ = [
     "carry_combine",
     "carry_hot",
     "cpu_features",
+    "difference_planes",
     "force_path",
     "from_planes",
     "gather",

@@ -30,9 +30,9 @@ from tacit.library.order import before as compared
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import gather, pipelined
 from tacit.protocols.network import NETWORKS, Network
-from tacit.protocols.shares import Arith, Bits
+from tacit.protocols.shares import Arith, Bits, Column, Differences
 
-Positions: TypeAlias = NDArray[np.signedinteger[Any]]
+Positions: TypeAlias = NDArray[np.intp]
 Outcomes: TypeAlias = NDArray[np.bool_] | None
 Before: TypeAlias = Callable[[Positions, Positions], Coroutine[Any, Any, Outcomes]]
 """Which rows of the first list come before their partners of the second, opened to everyone; None: only the cost."""
@@ -93,11 +93,11 @@ async def sort_rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]
 
 
 async def _sorted(box: BlackBox, key: Key) -> Arith:
-    return (await _by_keys(box, [key], columns=slice(0, 1)))[:, 0]
+    return await _by_keys(box, [key], at=0)
 
 
 async def _argsorted(box: BlackBox, keys: Sequence[Key]) -> Arith:
-    return (await _by_keys(box, keys, columns=slice(len(keys), len(keys) + 1)))[:, 0]
+    return await _by_keys(box, keys, at=len(keys))
 
 
 def _at(keys: Sequence[Key], columns: Sequence[Arith]) -> list[Key]:
@@ -131,17 +131,16 @@ def _rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]) -> Arith
 
 
 async def _by_keys(
-    box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith] = (), columns: slice = slice(None)
+    box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith] = (), at: int | slice = slice(None)
 ) -> Arith:
-    """Those columns of rows (keys ..., original position, payload ...) in order."""
+    """Rows (keys ..., original position, payload ...) in order, or what stands `at` some place of each."""
     n = keys[0].values.shape[0]
     if n < 2:
-        return _rows(box, keys, payload)[:, columns]
+        return _rows(box, keys, payload)[:, at]
     rows, before = await mixed(box, keys, payload)
-    # What is worked out about rows has the type of their numbers: 32 bits are half the memory.
-    at = await order(before, np.arange(n, dtype=np.int32 if n < 2**31 else np.intp), box.network)
-    del before
-    return rows[:, columns][at]
+    placed = await order(before, np.arange(n), box.network)
+    del before  # It holds the words that were compared.
+    return rows[:, at][placed]
 
 
 async def _comparison(box: BlackBox, keys: Sequence[Key], index: Arith) -> Before:
@@ -151,12 +150,12 @@ async def _comparison(box: BlackBox, keys: Sequence[Key], index: Arith) -> Befor
 
 async def comparison(box: BlackBox, words: Words) -> Before:
     """How shuffled rows compare by their words, of which the original position is a part."""
-    columns = [word.map(np.ascontiguousarray) for word in words.columns]
-    wide = [column for column, is_wide in zip(columns, words.wide, strict=True) if is_wide]
+    columns = [Column(word) for word in words.columns]
+    wide = [word for word, is_wide in zip(words.columns, words.wide, strict=True) if is_wide]
     signs = await gather(*(box.msb(column) for column in wide))
 
     async def before(left: Positions, right: Positions) -> Outcomes:
-        differences = [_differences(column, left, right) for column in columns]
+        differences = [Differences(column, left, right) for column in columns]
         sides = [(_of(bits, left), _of(bits, right)) for bits in signs]
         return await box.open_outcomes(await compared(box, words, differences, sides))
 
@@ -175,17 +174,6 @@ def _in_pieces(box: BlackBox, before: Before) -> Before:
         return np.concatenate(outcomes) if outcomes else None
 
     return compare
-
-
-def _differences(x: Arith, left: Positions, right: Positions) -> Arith:
-    """x[left] - x[right], in one pass less."""
-
-    def part(p: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        out = p.take(left)
-        out -= p.take(right)
-        return out
-
-    return x.map(part)
 
 
 async def _of(bits: Bits, positions: Positions) -> Bits:
@@ -292,7 +280,7 @@ async def order(before: Before, rows: Positions, network: Network = NETWORKS["lo
     n = rows.size
     plan = course(n, network)
     if plan is None:
-        return (await _all_pairs(before, rows[None, :])).reshape(-1)
+        return await _all_pairs(before, rows)
     pivots = await order(before, rows[: plan.sample], network)
     rest = rows[plan.sample :]
     bucket = await _search(before, pivots, rest, plan.steps)
@@ -314,11 +302,18 @@ async def _search(before: Before, pivots: Positions, rows: Positions, steps: tup
     for bits in steps:
         ways = 1 << bits
         span //= ways
-        at = found[:, None] + (span * np.arange(1, ways, dtype=rows.dtype) - 1)
-        outcomes = await before(pivots[at.reshape(-1)], np.repeat(rows, ways - 1))
+        at = span * np.arange(1, ways)[:, None] - 1 + found
+        outcomes = await before(pivots.take(at.reshape(-1)), np.tile(rows, ways - 1))
         if outcomes is not None:
-            found += span * outcomes.reshape(at.shape).sum(axis=1, dtype=rows.dtype)
+            found += span * _sums(outcomes.reshape(at.shape))
     return found
+
+
+def _sums(outcomes: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """How many there are in each column of fewer than 2^16: summed narrow, row by row."""
+    narrow = np.uint8 if outcomes.shape[0] < 2**8 else np.uint16
+    sums: NDArray[np.intp] = outcomes.view(np.uint8).sum(axis=0, dtype=narrow).astype(np.intp)
+    return sums
 
 
 async def _finish(before: Before, out: Positions, starts: Positions, sizes: Positions, plan: Course) -> None:
@@ -344,19 +339,17 @@ async def _batch(
     before: Before, out: Positions, starts: Positions, sizes: Positions, split: int, now: int, room: int
 ) -> tuple[Positions, Positions]:
     """Part the first `split` segments, sort the next up to `now`, in one batch of `room` comparisons; what is left."""
-    first, length = starts[:split].astype(out.dtype), sizes[:split].astype(out.dtype)
-    partners = length - 1
-    ends = np.cumsum(partners, dtype=out.dtype)
-    begins = ends - partners
+    first, partners = starts[:split], sizes[:split] - 1
+    ends = np.cumsum(partners)
     total = int(ends[-1]) if split else 0
-    offset = np.arange(total, dtype=out.dtype) - np.repeat(begins, partners)
-    at = np.repeat(first, partners)
-    others = out[at + 1 + offset]
-    left, right = [others], [out[at]]
+    pivots = out[first]
+    others = out[_spread(first + 1, partners)]
+    left, right = [others], [np.repeat(pivots, partners)]
     groups: list[tuple[Positions, Positions]] = []
-    for m in np.unique(sizes[split:now]).tolist():
-        where = starts[split:now][sizes[split:now] == m]
-        segments = out[where[:, None] + np.arange(m)]
+    small = sizes[split:now]
+    for m in np.flatnonzero(np.bincount(small)).tolist():
+        where = starts[split:now][small == m]
+        segments = out[where + np.arange(m)[:, None]]
         groups.append((where, segments))
         one, other = _pairs(segments)
         left.append(one)
@@ -371,53 +364,56 @@ async def _batch(
         return starts[:0], sizes[:0]
 
     lower = outcomes[:total]
-    passed = np.zeros(total + 1, dtype=out.dtype)
-    np.cumsum(lower, out=passed[1:])
-    less = passed[ends] - passed[begins]
-    rank = passed[:-1] - np.repeat(passed[begins], partners)
-    pivots = out[first]
-    out[at + np.where(lower, rank, np.repeat(less, partners) + 1 + offset - rank)] = others
+    less = np.diff(np.concatenate([[0], np.cumsum(lower)])[np.concatenate([[0], ends])])
+    more = partners - less
+    out[_spread(first, less)] = others[lower]
     out[first + less] = pivots
+    out[_spread(first + less + 1, more)] = others[~lower]
     done = total
     for where, segments in groups:
-        count, m = segments.shape
+        m, count = segments.shape
         pairs = count * (m * (m - 1) // 2)
-        out[where[:, None] + np.arange(m)] = _ranked(segments, outcomes[done : done + pairs])
+        out[where + _ranks(m, outcomes[done : done + pairs])] = segments
         done += pairs
-    return (
-        np.concatenate([first, first + less + 1, starts[now:]]),
-        np.concatenate([less, partners - less, sizes[now:]]),
-    )
+    return np.concatenate([first, first + less + 1, starts[now:]]), np.concatenate([less, more, sizes[now:]])
 
 
-async def _all_pairs(before: Before, segments: Positions) -> Positions:
-    """Each line of `segments`, `[count, m]`, in order."""
-    left, right = _pairs(segments)
-    return _ranked(segments, await before(left, right))
+def _spread(starts: Positions, counts: Positions) -> Positions:
+    """The places starts[i], starts[i] + 1, ... of each i, counts[i] of them."""
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if ends.size else 0
+    return np.arange(total) + np.repeat(starts - ends + counts, counts)
+
+
+async def _all_pairs(before: Before, rows: Positions) -> Positions:
+    """The rows in order."""
+    outcomes = await before(*_pairs(rows[:, None]))
+    if outcomes is None:
+        return rows
+    ordered = np.empty_like(rows)
+    ordered[_ranks(rows.size, outcomes)[:, 0]] = rows
+    return ordered
 
 
 def _pairs(segments: Positions) -> tuple[Positions, Positions]:
-    left, right = np.triu_indices(segments.shape[1], 1)
-    return segments[:, left].reshape(-1), segments[:, right].reshape(-1)
+    """Of each column of `segments` all pairs, the same pair of all columns together."""
+    left, right = np.triu_indices(segments.shape[0], 1)
+    return segments[left].reshape(-1), segments[right].reshape(-1)
 
 
-def _ranked(segments: Positions, outcomes: Outcomes) -> Positions:
-    """Put each line in order, by the number of rows that come before each."""
-    if outcomes is None:
-        return segments
-    count, m = segments.shape
-    won = outcomes.reshape(count, m * (m - 1) // 2).view(np.uint8)
-    rank = np.tile(np.arange(m - 1, -1, -1), (count, 1))
+def _ranks(m: int, outcomes: NDArray[np.bool_]) -> Positions:
+    """The place of each row in the order of its column, `[m, count]`: how many rows come before it."""
+    won = outcomes.reshape(m * (m - 1) // 2, -1).view(np.uint8)
+    rank = np.empty((m, won.shape[1]), np.uint8 if m < 2**8 else np.uint16)
+    rank[:] = np.arange(m - 1, -1, -1)[:, None]
     done = 0
     for left in range(m - 1):
         # Of each pair one row gains a rank: the right one where the left comes first.
-        pairs = won[:, done : done + m - 1 - left]
-        rank[:, left] -= pairs.sum(axis=1, dtype=np.intp)
-        rank[:, left + 1 :] += pairs
+        pairs = won[done : done + m - 1 - left]
+        rank[left] -= pairs.sum(axis=0, dtype=rank.dtype)
+        rank[left + 1 :] += pairs
         done += m - 1 - left
-    ordered = segments.copy()
-    np.put_along_axis(ordered, rank, segments, axis=1)
-    return ordered
+    return rank.astype(np.intp)
 
 
 # --- secret permutations ---------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from tacit import kernels
 from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox, Cost, declared
 from tacit.protocols.exchange import Buffer, Exchange, gather
 from tacit.protocols.network import Network
-from tacit.protocols.shares import Arith, Bits, U64Array, words_of
+from tacit.protocols.shares import Arith, Bits, Differences, U64Array, unpack_plane, words_of
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,11 @@ def _precedes_cost_of(n: int, bits: int, digit: int) -> Cost:
     planes = hot + 1 + 2 * 2 * digits + 3 * (ands + more)
     rounds = max(2 + early, below.rounds) + late
     return Cost(rounds, 8 * words_of(n) * planes + below.bytes_total) if n else Cost()
+
+
+def _reveal_cost(x: Arith | Bits, to: int | None) -> Cost:
+    words = x.width * words_of(x.size) if isinstance(x, Bits) else x.size
+    return Cost(1, (3 if to is None else 1) * 8 * words) if x.size else Cost()
 
 
 def _b2a_sent(n: int, width: int) -> int:
@@ -358,31 +363,34 @@ class Rep3(BlackBox):
         a, b = await self._input(owner, planes, width * words, boolean=True)
         return Bits(shape, a.reshape(width, words), b.reshape(width, words))
 
-    @declared(
-        lambda self, x, to=None: (
-            Cost(
-                1,
-                (3 if to is None else 1) * 8 * (x.width * words_of(x.size) if isinstance(x, Bits) else x.size),
-            )
-            if x.size
-            else Cost()
-        )
-    )
+    @declared(lambda self, x, to=None: _reveal_cost(x, to))
     async def reveal(self, x: Arith | Bits, to: int | None = None) -> U64Array | None:
         """1 round; every party (or only the one before the receiver) sends the component that the next one lacks."""
+        opened = await self._opened(x, to)
+        if opened is None or isinstance(x, Arith):
+            return opened
+        return kernels.from_planes(opened, x.size).reshape(x.shape)
+
+    @declared(lambda self, b: _reveal_cost(b, None))
+    async def open_outcomes(self, b: Bits) -> NDArray[np.bool_]:
+        """As `reveal`; bits become bytes, not words."""
+        opened = await self._opened(b)
+        assert opened is not None
+        return unpack_plane(opened, b.size).view(np.bool_).reshape(b.shape)
+
+    async def _opened(self, x: Arith | Bits, to: int | None = None) -> U64Array | None:
+        """The sum of all components; None to whom it is not opened."""
         await self.check()
         a, b = x.parts
         if x.size == 0:
-            return np.zeros(x.shape, np.uint64)
+            return a
         sends = {self._next: [_flat(a)]} if to in (None, self._next) else {}
         expects = {self._prev: a.nbytes} if to in (None, self.me) else {}
         inbox = await Exchange(sends, expects)
         if not expects:
             return None
         missing = _words(inbox[self._prev]).reshape(a.shape)
-        if isinstance(x, Bits):
-            return kernels.from_planes(np.ascontiguousarray(a ^ b ^ missing), x.size).reshape(x.shape)
-        return np.asarray(a + b + missing)
+        return np.ascontiguousarray(a ^ b ^ missing) if isinstance(x, Bits) else np.asarray(a + b + missing)
 
     def for_client(self, x: Arith | Bits) -> U64Array:
         """Component `me` plus a fresh zero share, so that the three messages tell the client only their sum."""
@@ -629,12 +637,11 @@ class Rep3(BlackBox):
         n = x.size
         digits, hot_planes = digits_of(bits, digit)
         planes = hot_planes + top
-        a, b = _flat(x.parts[0]), _flat(x.parts[1])
+        known_planes = self._known_planes(x, bits + top, offset)
         facts: dict[int, U64Array] = {}
         for s in sections(n):
             if self._role(s) == 0:
-                whole = a[s.elements] + b[s.elements]
-                c = kernels.to_planes(whole + np.uint64(offset) if offset else whole, bits + top)
+                c = known_planes(s)
                 hot = kernels.carry_hot(c[:bits], digit)
                 facts[s.turn] = np.concatenate([hot, c[bits:]]) if top else hot
         parts = await self._hand_over(n, planes, facts)
@@ -647,7 +654,7 @@ class Rep3(BlackBox):
             if role == 0:
                 known = facts[s.turn][hot_planes:]
             else:
-                r = kernels.to_planes((b if role == 1 else a)[s.elements], bits + top)
+                r = known_planes(s)
                 known = r[bits:]
                 mine[s.turn] = kernels.carry_combine(part[:hot_planes], r[:bits], role == 1, carried, digit)
             if top:
@@ -657,6 +664,30 @@ class Rep3(BlackBox):
         ga, gb = await self._reshare_bits(n, 2 * digits - 1 + carried, mine)
         gp = Bits(x.shape, ga, gb)
         return gp[:digits], gp[digits:], Bits(x.shape, *sign)
+
+    def _known_planes(self, x: Arith, width: int, offset: int) -> Callable[[Section], U64Array]:
+        """What this party knows of a section of x, as planes: c + offset in role 0, r in the others."""
+        if isinstance(x, Differences):
+            column, left, right = x.column, x.left, x.right
+
+            def planes(s: Section) -> U64Array:
+                role = self._role(s)
+                # Half as many to gather, and the sum is there from the last time.
+                part = column.parts[role % 2] if role else column.known
+                added = 0 if role else offset
+                return kernels.difference_planes(part, left[s.elements], right[s.elements], width, added)
+
+            return planes
+        a, b = (_flat(p) for p in x.parts)
+
+        def planes_of(s: Section) -> U64Array:
+            role = self._role(s)
+            if role:
+                return kernels.to_planes((b if role == 1 else a)[s.elements], width)
+            c = a[s.elements] + b[s.elements]
+            return kernels.to_planes(c + np.uint64(offset) if offset else c, width)
+
+        return planes_of
 
     async def _carry_up(self, g: Bits, p: Bits, levels: int = 64) -> tuple[Bits, Bits]:
         """Combine per-digit generate (all digits) and propagate (all, or all but the lowest), up to `levels` levels."""
@@ -850,7 +881,7 @@ class Rep3(BlackBox):
             return kernels.prg_permutation(key, step, n)
 
         def place(x: U64Array, component: int) -> U64Array:
-            return np.ascontiguousarray(x.reshape(n, width)[permutation(component)]).reshape(-1)
+            return x.reshape(n, width).take(permutation(component), axis=0).reshape(-1)
 
         if self.me == 0:
             mine = a + b
