@@ -15,6 +15,7 @@ from tacit.engine.estimate import estimate
 from tacit.errors import InputError, PlanError, SecretError
 from tacit.plan import INT64, PlanBuilder
 from tacit.protocols.blackbox import BlackBox
+from tacit.protocols.rep3 import Rep3
 from test_array_engine import Parties
 
 ULP = 2.0**-18
@@ -204,13 +205,13 @@ def test_what_is_opened_is_listed_and_nothing_is_where_no_row_has_an_element(
 ) -> None:
     opened: list[str] = []
     for name in ("open_outcomes", "open_positions"):
-        inner = getattr(BlackBox, name)
+        inner = getattr(Rep3, name)
 
         async def recorded(box: BlackBox, x: Any, inner: Any = inner, name: str = name) -> Any:
             opened.append(name)
             return await inner(box, x)
 
-        monkeypatch.setattr(BlackBox, name, recorded)
+        monkeypatch.setattr(Rep3, name, recorded)
     b = PlanBuilder(["p0", "p1", "p2"])
     keys = b.add("share", [b.input(0, "keys", INT64, (5,))])
     rows = b.add("share", [b.input(1, "rows", INT64, (5, columns))])
