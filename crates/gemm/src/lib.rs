@@ -2,32 +2,30 @@
 //! Matrix products over Z_2^64, plain and in replicated sharing.
 //!
 //! Blocked as in Goto and van de Geijn 2008 (ACM TOMS 34:3): strips of A and B are packed so that the innermost tile
-//! reads both in order, from the caches they fit in. Large products first go through levels of Strassen 1969 (Numer.
-//! Math. 13), whose sums are formed while packing and while adding to the result, as in Huang et al. 2016 (SC16), so
-//! that no level needs memory of its own. Matrices are row-major. Nothing here branches on a value.
+//! reads both in order, from the caches they fit in. The tile halves the multiplications as in Winograd 1968, and the
+//! sums that this takes are formed while packing. Matrices are row-major. Nothing here branches on a value.
 //!
 //! Lengths that do not fit together are a caller's mistake and panic; the Python binding checks them first.
 
 #![forbid(unsafe_code)]
 
 mod pack;
-mod strassen;
 
+use std::cell::RefCell;
 use std::ops::Range;
 
-use pack::{add_product, few_rows, one_column, pack_a, pack_b, put_tile};
-use strassen::{Leaf, leaves, levels};
+use pack::{add_tile, few_rows, one_column, pack_a, pack_b};
 use tacit_prg::{BLOCK, PrgKey};
 use tacit_simd::{GEMM_COLUMNS, GEMM_ROWS, Path, gemm_tile};
 
-/// Rows of A packed at a time: 96 x 256 words are 192 KiB, a part of the L2 cache.
+/// Rows of A packed at a time: 96 x 512 words are 384 KiB, a part of the L2 cache.
 const ROWS: usize = 8 * GEMM_ROWS;
 
-/// Depth packed at a time: 12 rows of A are 24 KiB, 16 columns of B 32 KiB, of which a tile needs little at a time.
-const DEPTH: usize = 256;
+/// Depth packed at a time, an even number: the deeper, the fewer times a tile is added to the result.
+const DEPTH: usize = 512;
 
-/// Columns of B packed at a time: 256 x 512 words are 1 MiB, in the outer caches.
-const COLUMNS: usize = 32 * GEMM_COLUMNS;
+/// Columns of B packed at a time: 512 x 1024 words are 4 MiB, in the outer caches, read in order.
+const COLUMNS: usize = 64 * GEMM_COLUMNS;
 
 /// Products with so few rows read each word of B too few times to pay for packing it.
 const FEW_ROWS: usize = 4;
@@ -193,85 +191,77 @@ fn add_products(path: Path, out: &mut [u64], terms: &[Term<'_>], size: Size) {
     if m <= FEW_ROWS {
         return terms.iter().for_each(|t| few_rows(path, out, t, size));
     }
-    let whole = Size {
-        k: terms.iter().map(|term| term.depth.len()).sum(),
-        ..size
-    };
-    add_blocks(path, out, terms, size, leaves(whole, levels(whole)));
+    PACKED.with_borrow_mut(|packed| add_blocks(path, out, terms, size, packed));
 }
 
-/// Adds products of blocks.
+thread_local! {
+    /// Packed rows of A and strips of B: kept, since the pages of new memory cost as much as a small product.
+    static PACKED: RefCell<[Vec<u64>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+}
+
+/// So many words of a buffer, whatever they hold.
+fn at_least(buffer: &mut Vec<u64>, words: usize) -> &mut [u64] {
+    if buffer.len() < words {
+        buffer.resize(words, 0);
+    }
+    &mut buffer[..words]
+}
+
+/// Parts of `0..n`, n > 0, of about equal length, at most `most`; all but the last are a multiple of `unit`, as `most` is.
+fn steps(n: usize, most: usize, unit: usize) -> impl Iterator<Item = Range<usize>> {
+    let length = n.div_ceil(n.div_ceil(most)).next_multiple_of(unit);
+    (0..n)
+        .step_by(length)
+        .map(move |start| start..n.min(start + length))
+}
+
+/// Adds the products block by block.
 fn add_blocks(
     path: Path,
     out: &mut [u64],
     terms: &[Term<'_>],
     size: Size,
-    (block, leaves): (Size, Vec<Leaf>),
+    [a, b]: &mut [Vec<u64>; 2],
 ) {
-    let (a_stride, b_stride) = strides(block);
-    let mut buffers = Buffers {
-        a: vec![0; ROWS.min(block.m).next_multiple_of(GEMM_ROWS) * a_stride],
-        b: vec![0; DEPTH.min(block.k) * b_stride],
-        product: vec![0; block.m * COLUMNS.min(block.n).next_multiple_of(GEMM_COLUMNS)],
-    };
-    for leaf in &leaves {
-        multiply(path, out, terms, size, leaf, block, &mut buffers);
-    }
-}
-
-/// Memory that all products of blocks use in turn.
-struct Buffers {
-    /// Packed rows of A.
-    a: Vec<u64>,
-    /// Packed rows of B.
-    b: Vec<u64>,
-    /// The product of a block of A and columns of a block of B.
-    product: Vec<u64>,
-}
-
-/// Words between packed rows of A and of B: never a power of two, so that rows do not crowd few places of a cache.
-fn strides(block: Size) -> (usize, usize) {
-    let of = |words: usize| words.next_multiple_of(GEMM_COLUMNS) + GEMM_COLUMNS / 2;
-    (of(DEPTH.min(block.k)), of(COLUMNS.min(block.n)))
-}
-
-/// One product of blocks: adds the sum of the leaf's blocks of A times that of B to its blocks of `out`.
-fn multiply(
-    path: Path,
-    out: &mut [u64],
-    terms: &[Term<'_>],
-    size: Size,
-    leaf: &Leaf,
-    block: Size,
-    Buffers { a, b, product }: &mut Buffers,
-) {
-    let (a_stride, b_stride) = strides(block);
-    let steps = |n: usize, step: usize| {
-        (0..n)
-            .step_by(step)
-            .map(move |start| start..n.min(start + step))
-    };
-    for columns in steps(block.n, COLUMNS) {
-        let stride = columns.len().next_multiple_of(GEMM_COLUMNS);
-        for depth in steps(block.k, DEPTH) {
-            let (d, c) = (depth.clone(), columns.clone());
-            pack_b(path, b, b_stride, terms, &leaf.b, size, d, c);
-            for rows in steps(block.m, ROWS) {
-                let (r, d) = (rows.clone(), depth.clone());
-                pack_a(path, a, a_stride, terms, &leaf.a, size, r, d);
-                for j in (0..stride).step_by(GEMM_COLUMNS) {
-                    for i in rows.clone().step_by(GEMM_ROWS) {
+    let deep = terms.iter().map(|term| term.depth.len()).sum();
+    for columns in steps(size.n, COLUMNS, GEMM_COLUMNS) {
+        for depth in steps(deep, DEPTH, 2) {
+            // Whole pairs, and then the sum of their products.
+            let words = depth.len().next_multiple_of(2) + 1;
+            // Room for a whole line behind the last word; no power of two, so that rows do not crowd few places of a
+            // cache.
+            let stride = words.next_multiple_of(GEMM_COLUMNS) + GEMM_COLUMNS + GEMM_COLUMNS / 2;
+            let b = at_least(
+                b,
+                columns.len().div_ceil(GEMM_COLUMNS) * words * GEMM_COLUMNS,
+            );
+            pack_b(
+                path,
+                b,
+                words,
+                terms,
+                size.n,
+                depth.clone(),
+                columns.clone(),
+            );
+            let (b, _) = b.as_chunks();
+            for rows in steps(size.m, ROWS, GEMM_ROWS) {
+                let a = at_least(a, rows.len().next_multiple_of(GEMM_ROWS) * stride);
+                pack_a(path, a, stride, terms, size.k, rows.clone(), depth.clone());
+                for (b, j) in b.chunks(words).zip(columns.clone().step_by(GEMM_COLUMNS)) {
+                    let width = GEMM_COLUMNS.min(columns.end - j);
+                    for (a, i) in a
+                        .chunks(GEMM_ROWS * stride)
+                        .zip(rows.clone().step_by(GEMM_ROWS))
+                    {
                         let mut tile = [[0; GEMM_COLUMNS]; GEMM_ROWS];
                         let tile = &mut tile[..GEMM_ROWS.min(rows.end - i)];
-                        let a = (&a[(i - rows.start) * a_stride..], a_stride);
-                        gemm_tile(path, a, (&b[j..], b_stride), depth.len(), tile);
-                        put_tile(path, product, stride, tile, (i, j), depth.start == 0);
+                        gemm_tile(path, (a, stride), b, tile);
+                        add_tile(path, &mut out[i * size.n + j..], size.n, tile, width);
                     }
                 }
             }
         }
-        let product = &product[..block.m * stride];
-        add_product(path, out, product, stride, &leaf.c, size, columns);
     }
 }
 
@@ -280,35 +270,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_of_levels_gives_the_same_product() {
+    fn steps_cover_everything_once() {
+        for n in 1..60 {
+            let found: Vec<_> = steps(n, 12, 4).collect();
+            assert!(
+                found
+                    .iter()
+                    .all(|step| step.len() <= 12 && step.start % 4 == 0)
+            );
+            assert!(found.into_iter().flatten().eq(0..n));
+        }
+    }
+
+    #[test]
+    fn a_sum_of_products_does_not_depend_on_how_its_depth_is_cut() {
+        let word = |i: usize| (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let size = Size {
             m: 37,
-            k: 53,
+            k: 553,
             n: 41,
         };
-        let word = |i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let x: Vec<u64> = (0..37 * 53).map(word).collect();
-        let y: Vec<u64> = (0..53 * 41).map(|i| word(i) >> 1).collect();
-        let term = Term {
-            x: Sum(&x, None),
-            y: Sum(&y, None),
-            depth: 0..53,
-        };
-        for levels in 0..=3 {
+        let x: Vec<u64> = (0..37 * 553).map(word).collect();
+        let y: Vec<u64> = (0..553 * 41).map(|i| word(i) >> 1).collect();
+        for cuts in [
+            vec![0, 553],
+            vec![0, 1, 2, 260, 553],
+            vec![0, 17, 300, 301, 553],
+        ] {
+            let term = |ends: &[usize]| Term {
+                x: Sum(&x, Some(&x)),
+                y: Sum(&y, None),
+                depth: ends[0]..ends[1],
+            };
+            let terms: Vec<_> = cuts.windows(2).map(term).collect();
             let mut out = vec![5; 37 * 41];
-            add_blocks(
-                Path::active(),
-                &mut out,
-                std::slice::from_ref(&term),
-                size,
-                leaves(size, levels),
-            );
+            add_products(Path::active(), &mut out, &terms, size);
             for (i, row) in out.chunks(41).enumerate() {
                 for (j, sum) in row.iter().enumerate() {
-                    let right = (0..53).fold(5u64, |s, p| {
-                        s.wrapping_add(x[i * 53 + p].wrapping_mul(y[p * 41 + j]))
+                    let right = (0..553).fold(5u64, |s, p| {
+                        s.wrapping_add(x[i * 553 + p].wrapping_mul(y[p * 41 + j]).wrapping_mul(2))
                     });
-                    assert_eq!(*sum, right, "{levels} levels, row {i} column {j}");
+                    assert_eq!(*sum, right, "row {i} column {j}, cuts at {cuts:?}");
                 }
             }
         }

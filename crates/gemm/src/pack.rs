@@ -3,27 +3,11 @@
 
 use std::ops::Range;
 
-use crate::strassen::Piece;
-use crate::{Size, Term};
+use crate::{Size, Sum, Term};
 use tacit_simd::{GEMM_COLUMNS, Path, kernel};
-
-/// `line += source`, or `-=`.
-#[inline(always)]
-fn add(line: &mut [u64], source: &[u64], minus: bool) {
-    if minus {
-        for (line, source) in line.iter_mut().zip(source) {
-            *line = line.wrapping_sub(*source);
-        }
-    } else {
-        for (line, source) in line.iter_mut().zip(source) {
-            *line = line.wrapping_add(*source);
-        }
-    }
-}
 
 /// What each term holds of a range of the depth of them all: the term, its part of that range counted from the start
 /// of the range, and where in the term's matrices it begins.
-#[inline(always)]
 fn parts<'t, 'a>(
     terms: &'t [Term<'a>],
     range: Range<usize>,
@@ -40,122 +24,124 @@ fn parts<'t, 'a>(
     })
 }
 
-/// A rectangle of a factor that is added to, or subtracted from, a packed matrix.
-struct Patch<'a> {
-    source: &'a [u64],
-    /// Words between rows of the source, and the place of its first word.
-    stride: usize,
-    from: usize,
-    rows: usize,
-    columns: usize,
-    /// Where it goes in the packed matrix.
-    to: usize,
-    minus: bool,
-}
-
-/// Packs `rows` and `depth` of the sum of the pieces of A, in rows of `stride` words.
-#[allow(clippy::too_many_arguments)]
+/// Packs `rows` and `depth` of A in rows of `stride` words: whole pairs, and then the sum of their products.
 pub fn pack_a(
     path: Path,
     packed: &mut [u64],
     stride: usize,
     terms: &[Term<'_>],
-    pieces: &[Piece],
-    size: Size,
+    k: usize,
     rows: Range<usize>,
     depth: Range<usize>,
 ) {
-    let mut patches = Vec::new();
-    for piece in pieces {
-        let row = piece.row + rows.start;
-        for (term, part, at) in parts(terms, piece.column + depth.start..piece.column + depth.end) {
-            patches.extend(term.x.sources().map(|source| Patch {
-                source,
-                stride: size.k,
-                from: row * size.k + at,
-                rows: rows.len().min(size.m.saturating_sub(row)),
-                columns: part.len(),
-                to: part.start,
-                minus: piece.minus,
-            }));
-        }
+    for (term, part, at) in parts(terms, depth.clone()) {
+        let from = (term.x, rows.start * k + at, k);
+        let to = (&mut packed[part.start..], [stride, GEMM_COLUMNS]);
+        pack(path, to, from, [rows.len(), part.len()]);
     }
-    pack(path, &mut packed[..rows.len() * stride], stride, &patches);
+    let rows = &mut packed[..rows.len() * stride];
+    pairs_of_rows(path, rows, stride, depth.len());
 }
 
-/// Packs `depth` and `columns` of the sum of the pieces of B, in rows of `stride` words.
-#[allow(clippy::too_many_arguments)]
+/// Packs `depth` and `columns` of B in strips of a tile's width, of `words` rows: whole pairs, and then the sums of
+/// their products.
 pub fn pack_b(
     path: Path,
     packed: &mut [u64],
-    stride: usize,
+    words: usize,
     terms: &[Term<'_>],
-    pieces: &[Piece],
-    size: Size,
+    n: usize,
     depth: Range<usize>,
     columns: Range<usize>,
 ) {
-    let mut patches = Vec::new();
-    for piece in pieces {
-        let column = piece.column + columns.start;
-        for (term, part, at) in parts(terms, piece.row + depth.start..piece.row + depth.end) {
-            patches.extend(term.y.sources().map(|source| Patch {
-                source,
-                stride: size.n,
-                from: at * size.n + column,
-                rows: part.len(),
-                columns: columns.len().min(size.n.saturating_sub(column)),
-                to: part.start * stride,
-                minus: piece.minus,
-            }));
-        }
+    for (term, part, at) in parts(terms, depth.clone()) {
+        let from = (term.y, at * n + columns.start, n);
+        let to = (
+            &mut packed[part.start * GEMM_COLUMNS..],
+            [GEMM_COLUMNS, words * GEMM_COLUMNS],
+        );
+        pack(path, to, from, [part.len(), columns.len()]);
     }
-    pack(path, &mut packed[..depth.len() * stride], stride, &patches);
+    pairs_of_strips(path, packed, words, depth.len());
+}
+
+/// A row of a tile.
+type Line = [u64; GEMM_COLUMNS];
+
+#[inline(always)]
+fn plus(line: Line, other: Line) -> Line {
+    std::array::from_fn(|i| line[i].wrapping_add(other[i]))
+}
+
+/// So many words from the first of a slice on, at most a line, and then zeros.
+#[inline(always)]
+fn line(words: &[u64], width: usize) -> Line {
+    let mut line = [0; GEMM_COLUMNS];
+    match words.first_chunk() {
+        Some(whole) if width >= GEMM_COLUMNS => line = *whole,
+        _ => line[..width].copy_from_slice(&words[..width]),
+    }
+    line
 }
 
 kernel! {
-    /// The sum of patches.
-    fn pack(packed: &mut [u64], stride: usize, patches: &[Patch<'_>]) {
-        packed.fill(0);
-        for patch in patches {
-            for r in 0..if patch.columns > 0 { patch.rows } else { 0 } {
-                let source = &patch.source[patch.from + r * patch.stride..][..patch.columns];
-                add(&mut packed[patch.to + r * stride..][..patch.columns], source, patch.minus);
+    /// Copies `rows x columns` words of a matrix from a place in it with rows of `stride` words, line by line, the last
+    /// one of a row filled up with zeros: rows go `steps[0]` words apart and the lines of each `steps[1]`.
+    fn pack(to: (&mut [u64], [usize; 2]), from: (Sum<'_>, usize, usize), sizes: [usize; 2]) {
+        let (packed, steps) = to;
+        let (Sum(first, second), at, stride) = from;
+        for r in 0..sizes[0] {
+            for (i, c) in (0..sizes[1]).step_by(GEMM_COLUMNS).enumerate() {
+                let (at, width) = (at + r * stride + c, sizes[1] - c);
+                let mut sum = line(&first[at..], width);
+                if let Some(second) = second {
+                    sum = plus(sum, line(&second[at..], width));
+                }
+                packed[r * steps[0] + i * steps[1]..][..GEMM_COLUMNS].copy_from_slice(&sum);
             }
         }
     }
 }
 
 kernel! {
-    /// Puts a tile in its place of `product`, rows of `columns` words, or adds it there.
-    pub fn put_tile(
-        product: &mut [u64],
-        columns: usize,
-        tile: &[[u64; GEMM_COLUMNS]],
-        at: (usize, usize),
-        first: bool,
-    ) {
-        for (r, tile) in tile.iter().enumerate() {
-            let words = &mut product[(at.0 + r) * columns + at.1..][..GEMM_COLUMNS];
-            if first {
-                words.copy_from_slice(tile);
-            } else {
-                add(words, tile, false);
-            }
+    /// Puts the sum of the products of pairs of the first `deep` words of each row behind them; a zero makes up the
+    /// last pair.
+    fn pairs_of_rows(packed: &mut [u64], stride: usize, deep: usize) {
+        let even = deep.next_multiple_of(2);
+        for row in packed.chunks_mut(stride) {
+            row[deep..even].fill(0);
+            let (pairs, _) = row[..even].as_chunks::<2>();
+            row[even] = pairs.iter().fold(0, |sum, [x, y]| sum.wrapping_add(x.wrapping_mul(*y)));
         }
     }
 }
 
 kernel! {
-    /// Adds a product, rows of `stride` words, to the columns from `column` of each of the pieces of `out`.
-    pub fn add_product(out: &mut [u64], product: &[u64], stride: usize, pieces: &[Piece], size: Size, columns: Range<usize>) {
-        for piece in pieces {
-            let column = piece.column + columns.start;
-            let width = columns.len().min(size.n.saturating_sub(column));
-            let rows = out.chunks_exact_mut(size.n).skip(piece.row);
-            for (out, line) in rows.zip(product.chunks_exact(stride)) {
-                if width > 0 {
-                    add(&mut out[column..column + width], &line[..width], piece.minus);
+    /// The same for the rows of each strip of `words` rows.
+    fn pairs_of_strips(packed: &mut [u64], words: usize, deep: usize) {
+        let even = deep.next_multiple_of(2);
+        let (lines, _) = packed.as_chunks_mut::<GEMM_COLUMNS>();
+        for strip in lines.chunks_mut(words) {
+            strip[deep..even].fill([0; GEMM_COLUMNS]);
+            let mut sum: Line = [0; GEMM_COLUMNS];
+            for [x, y] in strip[..even].as_chunks::<2>().0 {
+                sum = std::array::from_fn(|i| sum[i].wrapping_add(x[i].wrapping_mul(y[i])));
+            }
+            strip[even] = sum;
+        }
+    }
+}
+
+kernel! {
+    /// Adds the first `width` columns of a tile to the words from the first of `out` on, in rows of `stride` words.
+    pub fn add_tile(out: &mut [u64], stride: usize, tile: &[[u64; GEMM_COLUMNS]], width: usize) {
+        for (out, tile) in out.chunks_mut(stride).zip(tile) {
+            match out.first_chunk_mut() {
+                Some(out) if width == GEMM_COLUMNS => *out = plus(*out, *tile),
+                _ => {
+                    for (out, tile) in out[..width].iter_mut().zip(tile) {
+                        *out = out.wrapping_add(*tile);
+                    }
                 }
             }
         }
