@@ -31,7 +31,7 @@ use crate::{SLICE, contained, lock};
 const STANDBY: Duration = Duration::from_millis(2);
 
 /// How long a caller that waits for a small message stays awake.
-const AWAKE: Duration = Duration::from_micros(50);
+const AWAKE: Duration = Duration::from_micros(100);
 
 /// How long a reader stays with one peer that sends without a pause.
 const READING: Duration = Duration::from_millis(50);
