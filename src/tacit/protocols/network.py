@@ -38,7 +38,7 @@ class Network:
 
 NETWORKS: Final[dict[str, Network]] = {
     "loopback": Network("loopback", 80e-6, 0.5e9, least=1 << 18, most=1 << 18, in_flight=3),
-    "lan": Network("lan", 0.5e-3, 125e6, least=3 << 14, most=1 << 17, in_flight=4),
+    "lan": Network("lan", 0.5e-3, 125e6, least=1 << 14, most=1 << 17, in_flight=4),
     "wan": Network("wan", 20e-3, 12.5e6, least=1 << 14, most=1 << 18, in_flight=4),
 }
 """`lan` is 1 ms round trip at 1 Gbit/s, `wan` is 40 ms at 100 Mbit/s; on `loopback` three parties share the machine."""
