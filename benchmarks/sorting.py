@@ -11,6 +11,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
+# The harness is found only now, hence imports below code.
 
 from harness import dry_cost  # noqa: E402
 from tacit.library import select, shuffled, sort  # noqa: E402

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections import Counter
 from typing import Any
 
@@ -12,12 +14,13 @@ from hypothesis import strategies as st
 
 from harness import dry_cost, opened, rep3_boxes, run_plain, run_rep3, share, u64
 from tacit.engine.drive import Traffic, lockstep
+from tacit.errors import SecretError
 from tacit.library import shuffled
 from tacit.library.order import Key
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.network import NETWORKS
 from tacit.protocols.rep3 import Rep3
-from tacit.protocols.shares import Bits
+from tacit.protocols.shares import Arith, Bits, Column, Differences
 
 LO, HI = -(2**63), 2**63 - 1
 EXTREMES = [LO, LO + 1, -(2**62), -1, 0, 1, 2**62, HI - 1, HI]
@@ -266,3 +269,12 @@ def test_applying_a_permutation_opens_a_random_one() -> None:
         np.testing.assert_array_equal(opened(boxes, results), u64([0, 1, 2]))
         patterns[tuple(boxes[0].seen.tolist())] += 1
     assert len(patterns) == 6 and sum((c - 50) ** 2 / 50 for c in patterns.values()) < 25.7
+
+
+@pytest.mark.parametrize("look", [pickle.dumps, copy.copy, np.asarray, bool])
+def test_rows_to_compare_show_nothing_of_their_shares(look: Any) -> None:
+    column = Column(Arith(u64([7, 8]), u64([9, 10])))
+    for value in (column, Differences(column, np.array([0]), np.array([1]))):
+        assert repr(value) in ("Column", "Arith(shape=(1,))")
+        with pytest.raises(SecretError, match="SECRET-001"):
+            look(value)

@@ -94,7 +94,7 @@ def config(options: dict[str, Any]) -> Any:
 
 def party(rank: int, ports: list[int], pipe: Connection) -> None:
     """Serve runs until None comes."""
-    log = tempfile.TemporaryFile()  # noqa: SIM115
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as this process writes
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     desc = libspu.link.Desc()

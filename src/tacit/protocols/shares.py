@@ -121,11 +121,14 @@ class Arith(_Shares):
         return Arith(*(np.stack(parts, axis=axis) for parts in zip(*(i.parts for i in items), strict=True)))
 
 
-class Column:
+class Column(_Shares):
     """Flat x, of which rows are compared again and again."""
 
     def __init__(self, x: Arith) -> None:
         self.parts = tuple(np.ascontiguousarray(p) for p in x.parts)
+
+    def __repr__(self) -> str:
+        return "Column"
 
     @cached_property
     def known(self) -> U64Array:
