@@ -8,8 +8,8 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
 from typing import Any, Final, Literal, TypeAlias
@@ -330,8 +330,22 @@ class Home:
     relation: Relation
 
 
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """The rows of a table that several parties hold, each part computed at its home: all homes have `columns`."""
+
+    homes: tuple[Home, ...]
+    columns: tuple[Column, ...]
+    relation: Relation
+
+    @property
+    def rows(self) -> int:
+        """At most so many rows in all."""
+        return sum(h.rows for h in self.homes)
+
+
 Relation: TypeAlias = (
-    Scan | Values | Filter | Project | Join | Group | Window | Sort | Limit | Distinct | SetOperation | Home
+    Scan | Values | Filter | Project | Join | Group | Window | Sort | Limit | Distinct | SetOperation | Home | Stack
 )
 
 
@@ -355,11 +369,101 @@ def optional(column: Column) -> Column:
 
 def sources(relation: Relation) -> tuple[Relation, ...]:
     """The relations that one is made from."""
-    if isinstance(relation, (Scan, Values, Home)):
+    if isinstance(relation, (Scan, Values, Home, Stack)):
         return ()
     if isinstance(relation, (Join, SetOperation)):
         return (relation.left, relation.right)
     return (relation.source,)
+
+
+def with_sources(relation: Relation, new: Sequence[Relation]) -> Relation:
+    """The same relation made from others, which must have the columns that it reads."""
+    if all(a is b for a, b in zip(sources(relation), new, strict=True)):
+        return relation
+    if isinstance(relation, (Join, SetOperation)):
+        return replace(relation, left=new[0], right=new[1])
+    return replace(relation, source=new[0])  # type: ignore[arg-type]
+
+
+def relations(*roots: Relation) -> list[Relation]:
+    """All relations that some are made from, each once, sources first."""
+    seen: set[int] = set()
+    out: list[Relation] = []
+    stack: list[tuple[Relation, bool]] = [(r, False) for r in reversed(roots)]
+    while stack:
+        item, done = stack.pop()
+        if done:
+            out.append(item)
+        elif id(item) not in seen:
+            seen.add(id(item))
+            stack.append((item, True))
+            stack.extend((s, False) for s in reversed(sources(item)))
+    return out
+
+
+def expressions(relation: Relation) -> Iterator[Expr]:
+    """The expressions that a relation itself evaluates, on the columns of its sources."""
+    if isinstance(relation, Filter):
+        yield relation.predicate
+    elif isinstance(relation, Project):
+        yield from (e for _, e in relation.items)
+    elif isinstance(relation, Join):
+        if relation.condition is not None:
+            yield relation.condition
+    elif isinstance(relation, Group):
+        yield from (e for _, e in relation.keys)
+        for _, a in relation.aggregates:
+            yield from a.args
+            if a.where is not None:
+                yield a.where
+    elif isinstance(relation, Window):
+        for _, w in relation.calls:
+            yield from (*w.args, *w.partition, *(k.expr for k in w.order))
+    elif isinstance(relation, Sort):
+        yield from (k.expr for k in relation.keys)
+
+
+def with_expressions(relation: Relation, change: Callable[[Expr], Expr]) -> Relation:
+    """The same relation with each expression that `expressions` lists changed."""
+    if isinstance(relation, Filter):
+        return replace(relation, predicate=change(relation.predicate))
+    if isinstance(relation, Project):
+        return replace(relation, items=tuple((c, change(e)) for c, e in relation.items))
+    if isinstance(relation, Join) and relation.condition is not None:
+        return replace(relation, condition=change(relation.condition))
+    if isinstance(relation, Group):
+        aggregates = tuple(
+            (c, replace(a, args=tuple(map(change, a.args)), where=None if a.where is None else change(a.where)))
+            for c, a in relation.aggregates
+        )
+        return replace(relation, keys=tuple((c, change(e)) for c, e in relation.keys), aggregates=aggregates)
+    if isinstance(relation, Window):
+        calls = tuple(
+            (
+                c,
+                replace(
+                    w,
+                    args=tuple(map(change, w.args)),
+                    partition=tuple(map(change, w.partition)),
+                    order=tuple(replace(k, expr=change(k.expr)) for k in w.order),
+                ),
+            )
+            for c, w in relation.calls
+        )
+        return replace(relation, calls=calls)
+    if isinstance(relation, Sort):
+        return replace(relation, keys=tuple(replace(k, expr=change(k.expr)) for k in relation.keys))
+    return relation
+
+
+def substitute(expr: Expr, values: Mapping[Column, Expr]) -> Expr:
+    """The expression with columns replaced by expressions."""
+    if isinstance(expr, Ref):
+        return values.get(expr.column, expr)
+    if isinstance(expr, Call):
+        args = tuple(substitute(a, values) for a in expr.args)
+        return expr if all(a is b for a, b in zip(args, expr.args, strict=True)) else replace(expr, args=args)
+    return expr
 
 
 def references(expr: Expr) -> Iterator[Column]:

@@ -1,0 +1,664 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rewriting of bound queries: the same answer from work that is cheaper, or that one party can do at home.
+
+Rows are padded to public bounds, so a filter does not make anything smaller; what counts is how many rows joins have,
+that one side of a join is unique, and how much happens before anything becomes secret. In order: averages become sums
+and counts, which are exact; filters move to the relations that they are about, and inner joins are ordered anew; a join
+of many with many below an aggregation aggregates one side first (Yan and Larson 1994), so that its product is never
+made; expressions over one party's columns are computed there; columns that nobody reads are dropped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from tacit.frontends.sql import functions
+from tacit.frontends.sql.algebra import (
+    Aggregate,
+    Call,
+    Column,
+    Constant,
+    Distinct,
+    Expr,
+    Filter,
+    Group,
+    Join,
+    Limit,
+    Project,
+    Query,
+    Ref,
+    Relation,
+    Scan,
+    SetOperation,
+    Sort,
+    Values,
+    Window,
+    conjunction,
+    conjuncts,
+    equi_keys,
+    expressions,
+    references,
+    relations,
+    sources,
+    substitute,
+    with_expressions,
+    with_sources,
+)
+from tacit.frontends.sql.properties import Properties, plain
+from tacit.frontends.sql.types import BIGINT, BOOLEAN
+from tacit.plan import Interval
+
+
+def rewrite(query: Query, properties: Properties) -> Query:
+    """The query rewritten; its result's columns are the same ones."""
+    relation = _each(query.relation, lambda r: _split_averages(r, properties))
+    relation = _Filters(relation, properties).run()
+    relation = _each(relation, lambda r: _aggregate_first(r, properties))
+    relation = _Hoist(relation, properties).run()
+    return replace(query, relation=_prune(relation))
+
+
+def _each(root: Relation, change: Callable[[Relation], Relation]) -> Relation:
+    """All relations changed, sources first; what is shared stays shared."""
+    done: dict[int, Relation] = {}
+    for item in relations(root):
+        done[id(item)] = change(with_sources(item, [done[id(s)] for s in sources(item)]))
+    return done[id(root)]
+
+
+def _passing(columns: Iterable[Column]) -> tuple[tuple[Column, Expr], ...]:
+    return tuple((c, Ref(c)) for c in columns)
+
+
+def _column(name: str, expr: Expr | Aggregate) -> Column:
+    return Column(name, expr.type, expr.nullable, expr.domain)
+
+
+# --- averages -------------------------------------------------------------------------------------------------------
+
+
+def _split_averages(item: Relation, properties: Properties) -> Relation:
+    """A group with averages of exact numbers as one with sums and counts, and their quotients above it."""
+    if isinstance(item, Group) and isinstance(item.source, Project):
+        inner = dict(item.source.items)
+        merged = with_expressions(item, lambda e: substitute(e, inner))
+        assert isinstance(merged, Group)
+        item = replace(merged, source=item.source.source)
+    if not isinstance(item, Group) or not any(_is_exact_average(a) for _, a in item.aggregates):
+        return item
+    rows = properties.rows(item.source)
+    parts: dict[Aggregate, Column] = {}
+
+    def part(name: str, a: Aggregate) -> Column:
+        made = functions.aggregate(name, a.args, rows, distinct=a.distinct, where=a.where, at=a.at)
+        return parts.setdefault(made, _column(name, made))
+
+    kept: list[tuple[Column, Aggregate]] = []
+    items: list[tuple[Column, Expr]] = list(_passing(c for c, _ in item.keys))
+    for column, a in item.aggregates:
+        if _is_exact_average(a):
+            quotient = functions.call("div", Ref(part("sum", a)), Ref(part("count", a)), at=a.at)
+            items.append((column, quotient))
+        else:
+            kept.append((column, a))
+            items.append((column, Ref(column)))
+    known = {a: c for c, a in kept}
+    again = {c: Ref(known[a]) for a, c in parts.items() if a in known}
+    aggregates = (*kept, *((c, a) for a, c in parts.items() if a not in known))
+    return Project(replace(item, aggregates=aggregates), tuple((c, substitute(e, again)) for c, e in items))
+
+
+def _is_exact_average(a: Aggregate) -> bool:
+    return a.name == "avg" and a.args[0].type.kind in ("int", "decimal")
+
+
+# --- filters and the order of joins ---------------------------------------------------------------------------------
+
+
+class _Filters:
+    """Moves filters down, and orders inner joins."""
+
+    def __init__(self, root: Relation, properties: Properties) -> None:
+        self._root = root
+        self._properties = properties
+        uses = Counter(id(s) for item in relations(root) for s in sources(item))
+        self._shared = {key for key, n in uses.items() if n > 1}
+        self._done: dict[int, Relation] = {}
+        self._alive: list[Relation] = []
+
+    def run(self) -> Relation:
+        return self._push(self._root, ())
+
+    def _push(self, item: Relation, predicates: tuple[Expr, ...]) -> Relation:
+        """The relation with only those rows for which all predicates hold."""
+        if id(item) not in self._shared:
+            return self._into(item, predicates)
+        if id(item) not in self._done:
+            self._alive.append(item)
+            self._done[id(item)] = self._into(item, ())
+        return _filtered(self._done[id(item)], predicates)
+
+    def _into(self, item: Relation, predicates: tuple[Expr, ...]) -> Relation:
+        if isinstance(item, Filter):
+            return self._push(item.source, (*predicates, *conjuncts(_factored(item.predicate))))
+        if isinstance(item, Project):
+            values = dict(item.items)
+            return replace(item, source=self._push(item.source, tuple(substitute(p, values) for p in predicates)))
+        if isinstance(item, Join):
+            return self._join(item, predicates)
+        if isinstance(item, Group):
+            keys = dict(item.keys)
+            below = _about(predicates, keys) if keys else ()
+            source = self._push(item.source, tuple(substitute(p, keys) for p in below))
+            return _filtered(replace(item, source=source), _without(predicates, below))
+        if isinstance(item, Window):
+            partitions = [plain(w.partition) for _, w in item.calls]
+            below = _about(predicates, set.intersection(*partitions) if partitions else set())
+            return _filtered(replace(item, source=self._push(item.source, below)), _without(predicates, below))
+        if isinstance(item, (Distinct, Sort)):
+            return replace(item, source=self._push(item.source, predicates))
+        if isinstance(item, SetOperation):
+            sides = []
+            for side in (item.left, item.right):
+                values = {c: Ref(s) for c, s in zip(item.columns, side.columns, strict=True)}
+                sides.append(self._push(side, tuple(substitute(p, values) for p in predicates)))
+            return replace(item, left=sides[0], right=sides[1])
+        if isinstance(item, Limit):
+            return _filtered(replace(item, source=self._push(item.source, ())), predicates)
+        return _filtered(item, predicates)
+
+    def _join(self, item: Join, predicates: tuple[Expr, ...]) -> Relation:
+        left, right = set(item.left.columns), set(item.right.columns)
+        if item.kind == "left" and any(_rejects_null(p, right - left) for p in predicates):
+            item = replace(item, kind="inner")
+        if item.kind == "inner":
+            return self._cluster(item, predicates)
+        if item.kind == "mark" and item.mark is not None:
+            for p in predicates:
+                wanted = p == Ref(item.mark)
+                if wanted or (isinstance(p, Call) and p.name == "not" and p.args[0] == Ref(item.mark)):
+                    rest = tuple(q for q in predicates if q is not p)
+                    if not any(item.mark in references(q) for q in rest):
+                        narrow = replace(item, kind="semi" if wanted else "anti", mark=None)
+                        if wanted:
+                            narrow = replace(narrow, null_aware=False)
+                        return self._without_mark(self._join(narrow, rest), item.mark, wanted)
+        condition = conjuncts(None if item.condition is None else _factored(item.condition))
+        # The first conjunct of a comparison that knows NULL is the comparison itself.
+        fixed = condition[:1] if item.null_aware else ()
+        loose = condition[len(fixed) :]
+        to_left: tuple[Expr, ...] = ()
+        to_right: tuple[Expr, ...] = ()
+        if item.kind != "full":
+            to_left = _about(predicates, left)
+            to_right = tuple(p for p in _about(loose, right) if any(True for _ in references(p)))
+        kept = _without(loose, to_right)
+        if item.kind == "semi":
+            own = tuple(p for p in _about(kept, left) if any(True for _ in references(p)))
+            to_left, kept = (*to_left, *own), _without(kept, own)
+        joined = replace(
+            item,
+            left=self._push(item.left, to_left),
+            right=self._push(item.right, to_right),
+            condition=conjunction((*fixed, *kept)),
+        )
+        return _filtered(_sunk(joined), _without(predicates, to_left))
+
+    @staticmethod
+    def _without_mark(relation: Relation, mark: Column, value: bool) -> Relation:
+        """Whoever reads the mark above finds what the filter left of it."""
+        constant = Constant(int(value), BOOLEAN)
+        return Project(relation, (*_passing(relation.columns), (mark, constant)))
+
+    def _cluster(self, item: Join, predicates: tuple[Expr, ...]) -> Relation:
+        """A nest of inner joins: its leaves, each with the filters that are about it alone, joined in a good order."""
+        leaves: list[Relation] = []
+        parts = list(predicates)
+        stack: list[Relation] = [item]
+        while stack:
+            top = stack.pop()
+            free = id(top) not in self._shared
+            if free and isinstance(top, Join) and top.kind == "inner":
+                parts.extend(conjuncts(None if top.condition is None else _factored(top.condition)))
+                stack.extend((top.right, top.left))
+            elif free and isinstance(top, Filter):
+                parts.extend(conjuncts(_factored(top.predicate)))
+                stack.append(top.source)
+            elif free and isinstance(top, Project) and all(e == Ref(c) for c, e in top.items):
+                stack.append(top.source)
+            else:
+                leaves.append(top)
+        parts = list(dict.fromkeys(parts))
+        classes = _classes(parts)
+        filters: dict[int, list[Expr]] = {}
+        for k, leaf in enumerate(leaves):
+            own = set(leaf.columns)
+            mine = list(_about(tuple(parts), own))
+            parts = [p for p in parts if p not in mine]
+            mine.extend(i for p in parts if (i := _implied(p, own)) is not None)
+            for members in classes:
+                here = [c for c in members if c in own]
+                mine.extend(_equal(here[0], c) for c in here[1:])
+            filters[k] = list(dict.fromkeys(mine))
+        pushed = [self._push(leaf, tuple(filters[k])) for k, leaf in enumerate(leaves)]
+        return _Order(pushed, parts, classes, self._properties).run()
+
+
+class _Order:
+    """Joins relations two by two, the cheapest pair first (Fegaras 1998)."""
+
+    def __init__(
+        self, leaves: Sequence[Relation], parts: Sequence[Expr], classes: Sequence[list[Column]], properties: Properties
+    ) -> None:
+        self._items = list(leaves)
+        self._parts = [p for p in parts if not _is_equality(p)]
+        self._classes = classes
+        self._properties = properties
+
+    def run(self) -> Relation:
+        while len(self._items) > 1:
+            pairs = [(a, b) for k, a in enumerate(self._items) for b in self._items[k + 1 :]]
+            joined = min((self._joined(a, b) for a, b in pairs), key=self._cost)
+            self._items = [i for i in self._items if i is not joined.left and i is not joined.right]
+            self._items.append(joined)
+            used = conjuncts(joined.condition)
+            self._parts = [p for p in self._parts if p not in used]
+        return _filtered(self._items[0], tuple(self._parts))
+
+    def _joined(self, a: Relation, b: Relation) -> Join:
+        left, right = set(a.columns), set(b.columns)
+        equal = []
+        for members in self._classes:
+            x, y = next((c for c in members if c in left), None), next((c for c in members if c in right), None)
+            if x is not None and y is not None:
+                equal.append(_equal(x, y))
+        both = _about(tuple(self._parts), left | right)
+        return Join("inner", a, b, conjunction((*equal, *both)))
+
+    def _cost(self, join: Join) -> tuple[bool, int, int]:
+        rows = self._properties.rows(join)
+        inputs = [self._properties.rows(join.left), self._properties.rows(join.right)]
+        linked = bool(equi_keys(join)[0])
+        at_home = len(self._properties.parties(join)) == 1 and rows <= max(inputs)
+        return (not linked and rows > max(inputs), 0 if at_home else sum(inputs) + rows, rows)
+
+
+def _filtered(item: Relation, predicates: tuple[Expr, ...]) -> Relation:
+    predicate = conjunction(predicates)
+    return item if predicate is None else Filter(item, predicate)
+
+
+def _about(predicates: tuple[Expr, ...], columns: Iterable[Column]) -> tuple[Expr, ...]:
+    known = set(columns)
+    return tuple(p for p in predicates if set(references(p)) <= known)
+
+
+def _without(predicates: tuple[Expr, ...], others: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    return tuple(p for p in predicates if p not in others)
+
+
+def _factored(predicate: Expr) -> Expr:
+    """A predicate with what all alternatives of a disjunction share taken out of it."""
+    if not isinstance(predicate, Call):
+        return predicate
+    if predicate.name == "and":
+        return conjunction(tuple(q for p in predicate.args for q in conjuncts(_factored(p)))) or predicate
+    if predicate.name != "or":
+        return predicate
+    ways = [conjuncts(_factored(w)) for w in predicate.args]
+    common = tuple(p for p in dict.fromkeys(ways[0]) if all(p in w for w in ways[1:]))
+    if not common:
+        return predicate
+    rest = [conjunction(_without(w, common)) for w in ways]
+    alternatives = [r for r in rest if r is not None]
+    either = (_either(alternatives),) if len(alternatives) == len(rest) else ()
+    return conjunction((*common, *either)) or predicate
+
+
+def _either(parts: Sequence[Expr]) -> Expr:
+    if len(parts) == 1:
+        return parts[0]
+    return Call("or", tuple(parts), BOOLEAN, any(p.nullable for p in parts), Interval(0, 1))
+
+
+def _implied(predicate: Expr, columns: set[Column]) -> Expr | None:
+    """What a disjunction says about these columns alone."""
+    if not isinstance(predicate, Call) or predicate.name != "or":
+        return None
+    own = [conjunction(_about(conjuncts(way), columns)) for way in predicate.args]
+    found = [o for o in own if o is not None and any(True for _ in references(o))]
+    return _either(found) if len(found) == len(own) else None
+
+
+def _is_equality(predicate: Expr) -> bool:
+    if not isinstance(predicate, Call) or predicate.name != "eq":
+        return False
+    a, b = predicate.args
+    return isinstance(a, Ref) and isinstance(b, Ref) and a.type == b.type
+
+
+def _equal(a: Column, b: Column) -> Expr:
+    return Call("eq", (Ref(a), Ref(b)), BOOLEAN, a.nullable or b.nullable, Interval(0, 1))
+
+
+def _classes(parts: Iterable[Expr]) -> list[list[Column]]:
+    """Columns that some predicates make equal."""
+    classes: list[list[Column]] = []
+    for p in parts:
+        if _is_equality(p):
+            members = list(dict.fromkeys(references(p)))
+            touched = [c for c in classes if any(m in c for m in members)]
+            classes = [c for c in classes if c not in touched]
+            classes.append(list(dict.fromkeys([c for t in touched for c in t] + members)))
+    return classes
+
+
+_STRICT: Final = frozenset(
+    ["eq", "ne", "lt", "le", "gt", "ge", "like", "add", "sub", "mul", "neg", "cast", "in", "abs", "date_part"]
+)
+"""Functions of which some are NULL where an argument is: not all there are, but those that filters are made of."""
+
+
+def _rejects_null(predicate: Expr, columns: set[Column]) -> bool:
+    """Whether a predicate cannot be true where all these columns are NULL, as far as is easily seen."""
+    if isinstance(predicate, Ref):
+        return predicate.column in columns
+    if not isinstance(predicate, Call):
+        return False
+    if predicate.name == "not":
+        inner = predicate.args[0]
+        if isinstance(inner, Call) and inner.name == "is_null":
+            return _is_null_of(inner.args[0], columns)
+        return _rejects_null(inner, columns) if _is_strict(inner) else False
+    if predicate.name == "and":
+        return any(_rejects_null(p, columns) for p in predicate.args)
+    if predicate.name == "or":
+        return all(_rejects_null(p, columns) for p in predicate.args)
+    return _is_null_of(predicate, columns)
+
+
+def _is_strict(expr: Expr) -> bool:
+    return isinstance(expr, Ref) or (isinstance(expr, Call) and expr.name in _STRICT)
+
+
+def _is_null_of(expr: Expr, columns: set[Column]) -> bool:
+    """Whether an expression is NULL where all these columns are."""
+    if isinstance(expr, Ref):
+        return expr.column in columns
+    return isinstance(expr, Call) and expr.name in _STRICT and any(_is_null_of(a, columns) for a in expr.args)
+
+
+def _sunk(join: Join) -> Relation:
+    """A semijoin moved to the relation among its left side's that it is about: fewer rows, and perhaps at home."""
+    if join.kind not in ("semi", "anti") or join.condition is None:
+        return join
+    read = set(references(join.condition)) & set(join.left.columns)
+    side = join.left
+    if isinstance(side, Join):
+        if side.kind != "full" and read <= set(side.left.columns):
+            return replace(side, left=_sunk(replace(join, left=side.left)))
+        if side.kind == "inner" and read <= set(side.right.columns):
+            return replace(side, right=_sunk(replace(join, left=side.right)))
+    return join
+
+
+# --- aggregation before a join of many with many ----------------------------------------------------------------------
+
+
+def _aggregate_first(item: Relation, properties: Properties) -> Relation:
+    if not isinstance(item, Group) or not isinstance(item.source, Join) or item.source.kind != "inner":
+        return item
+    join = item.source
+    if any(properties.sides(join)):
+        return item
+    pairs, rest = equi_keys(join)
+    if rest or not pairs:
+        return item
+    for turned in (False, True):
+        done = _aggregate_side(item, join, tuple((b, a) if turned else (a, b) for a, b in pairs), turned, properties)
+        if done is not None:
+            return done
+    return item
+
+
+def _aggregate_side(
+    item: Group, join: Join, pairs: tuple[tuple[Expr, Expr], ...], turned: bool, properties: Properties
+) -> Relation | None:
+    """The group with one side of its join (the right one, or if `turned` the left one) aggregated by the keys first."""
+    kept, side = (join.right, join.left) if turned else (join.left, join.right)
+    own = set(side.columns)
+    keys = [(_column("key", b), b) for _, b in pairs]
+    matching: dict[Column, Expr] = {b.column: a for a, b in pairs if isinstance(b, Ref)}
+    group_keys = tuple((c, substitute(e, matching)) for c, e in item.keys)
+    if any(set(references(e)) & own for _, e in group_keys):
+        return None
+    if any(not _divisible(a, own) for _, a in item.aggregates):
+        return None
+    rows = properties.rows(side)
+    counted = functions.aggregate("count_star", (), rows)
+    number = _column("count", counted)
+    inner: list[tuple[Column, Aggregate]] = [(number, counted)]
+    outer: list[tuple[Column, Aggregate]] = []
+    items: list[tuple[Column, Expr]] = list(_passing(c for c, _ in group_keys))
+    groups = properties.rows(kept)
+    zero = Constant(0, BIGINT)
+    for column, a in item.aggregates:
+        about_side = bool(_read(a) & own)
+        name = "sum" if a.name in ("count", "count_star") else a.name
+        arg: Expr
+        if about_side:
+            # Grouped by the join's keys here, then once more above.
+            partial = replace(a, domain=functions.aggregate(a.name, a.args, rows, where=a.where).domain)
+            inner_column = _column(a.name, partial)
+            inner.append((inner_column, partial))
+            arg, where = Ref(inner_column), None
+        elif a.name in ("min", "max"):
+            arg, where = a.args[0], a.where
+        elif a.name == "sum":
+            arg, where = functions.call("mul", a.args[0], Ref(number), at=a.at), a.where
+        elif a.name == "count":
+            null = functions.call("is_null", a.args[0])
+            arg, where = functions.call("case", null, zero, Ref(number)), a.where
+        else:
+            arg, where = Ref(number), a.where
+        made = functions.aggregate(name, (arg,), groups, where=where, at=a.at)
+        total = Column(column.name, made.type, made.nullable, made.domain)
+        outer.append((total, made))
+        value: Expr = Ref(total)
+        if a.name in ("count", "count_star"):
+            value = functions.call("coalesce", value, zero)
+        items.append((column, _typed(value, column)))
+    first = Group(side, tuple(keys), tuple(inner))
+    condition = conjunction(
+        tuple(
+            Call("eq", (a, Ref(c)), BOOLEAN, a.nullable or c.nullable, Interval(0, 1))
+            for (a, _), (c, _) in zip(pairs, keys, strict=True)
+        )
+    )
+    joined = Join("inner", first, kept, condition) if turned else Join("inner", kept, first, condition)
+    return Project(Group(joined, group_keys, tuple(outer)), tuple(items))
+
+
+def _divisible(a: Aggregate, side: set[Column]) -> bool:
+    read = _read(a)
+    if a.distinct or a.name not in ("sum", "count", "count_star", "min", "max"):
+        return a.name in ("min", "max") and (read <= side or not read & side)
+    return read <= side or not read & side
+
+
+def _read(a: Aggregate) -> set[Column]:
+    exprs = [*a.args, *([a.where] if a.where is not None else [])]
+    return {c for e in exprs for c in references(e)}
+
+
+def _typed(value: Expr, column: Column) -> Expr:
+    return value if value.type == column.type else functions.cast(value, column.type)
+
+
+# --- expressions at home ----------------------------------------------------------------------------------------------
+
+
+class _Hoist:
+    """Computes expressions where one party has all that they read, before it is shared."""
+
+    def __init__(self, root: Relation, properties: Properties) -> None:
+        self._root = root
+        self._properties = properties
+        uses = Counter(id(s) for item in relations(root) for s in sources(item))
+        self._shared = {key for key, n in uses.items() if n > 1}
+
+    def run(self) -> Relation:
+        done: dict[int, Relation] = {}
+        for item in relations(self._root):
+            new = self._relieved(with_sources(item, [done[id(s)] for s in sources(item)]))
+            if id(item) in self._shared:
+                self._shared.add(id(new))
+            done[id(item)] = new
+        return done[id(self._root)]
+
+    def _relieved(self, item: Relation) -> Relation:
+        """A relation that reads ready columns where its sources can compute what it would."""
+        if len(self._properties.parties(item)) < 2 or self._is_chain(item):
+            return item
+        sides = list(sources(item))
+        placed: dict[Expr, Column] = {}
+
+        def change(expr: Expr) -> Expr:
+            if not isinstance(expr, Call):
+                return expr
+            if expr in placed:
+                return Ref(placed[expr])
+            if self._worth(expr):
+                for k, side in enumerate(sides):
+                    found = self._place(side, expr)
+                    if found is not None:
+                        sides[k], placed[expr] = found
+                        return Ref(placed[expr])
+            args = tuple(change(a) for a in expr.args)
+            return expr if all(a is b for a, b in zip(args, expr.args, strict=True)) else replace(expr, args=args)
+
+        lowered = with_sources(with_expressions(item, change), sides)
+        # Who reads all columns of a relation, as DISTINCT does, must not meet new ones.
+        return _narrowed(lowered, set(item.columns), item.columns)
+
+    @staticmethod
+    def _worth(expr: Call) -> bool:
+        # A quotient of exact numbers is exact only as long as nobody rounds it.
+        return any(True for _ in references(expr)) and not (expr.name == "div" or expr.type.kind == "null")
+
+    def _place(self, item: Relation, expr: Expr) -> tuple[Relation, Column] | None:
+        """The relation with the value of an expression as one more column, if a party can compute it alone."""
+        if not set(references(expr)) <= set(item.columns) or id(item) in self._shared:
+            return None
+        if len(self._properties.parties(item)) == 1 or self._is_chain(item):
+            column = _column("e", expr)
+            return Project(item, (*_passing(item.columns), (column, expr))), column
+        if isinstance(item, Join):
+            inside = [item.left, item.right] if item.kind == "inner" else [item.left] if item.kind != "full" else []
+            for k, side in enumerate(inside):
+                found = self._place(side, expr)
+                if found is not None:
+                    new = [item.left, item.right]
+                    new[k] = found[0]
+                    return with_sources(item, new), found[1]
+            return None
+        if isinstance(item, Project):
+            values = dict(item.items)
+            found = self._place(item.source, substitute(expr, values))
+            if found is None:
+                return None
+            return Project(found[0], (*item.items, (found[1], Ref(found[1])))), found[1]
+        if isinstance(item, (Filter, Window, Sort, Limit)):
+            found = self._place(item.source, expr)
+            return None if found is None else (with_sources(item, [found[0]]), found[1])
+        return None
+
+    @staticmethod
+    def _is_chain(item: Relation) -> bool:
+        """Whether rows of one table are filtered and computed on one by one: each party does it to its own."""
+        while isinstance(item, (Filter, Project)):
+            item = item.source
+        return isinstance(item, Scan)
+
+
+# --- columns that nobody reads ----------------------------------------------------------------------------------------
+
+
+def _prune(root: Relation) -> Relation:
+    order = relations(root)
+    needed: dict[int, set[Column]] = {id(item): set() for item in order}
+    needed[id(root)] = set(root.columns)
+    for item in reversed(order):
+        wanted = needed[id(item)]
+        for source, read in zip(sources(item), _reads(item, wanted), strict=True):
+            needed[id(source)] |= read
+    done: dict[int, Relation] = {}
+    for item in order:
+        narrow = [done[id(s)] for s in sources(item)]
+        if isinstance(item, (Join, Group, Window, Sort)):
+            narrow = [_narrowed(done[id(s)], needed[id(s)]) for s in sources(item)]
+        if isinstance(item, SetOperation):
+            places = _places(item, needed[id(item)])
+            sides = [(s, tuple(s.columns[k] for k in places)) for s in sources(item)]
+            narrow = [_narrowed(done[id(s)], set(columns), columns) for s, columns in sides]
+        done[id(item)] = _kept(with_sources(item, narrow), needed[id(item)])
+    return _narrowed(done[id(root)], set(root.columns), root.columns)
+
+
+def _reads(item: Relation, wanted: set[Column]) -> list[set[Column]]:
+    """Of each source, the columns that a relation needs so that somebody can read `wanted` of its own."""
+    inner = [set(s.columns) for s in sources(item)]
+    if isinstance(item, Distinct):
+        return inner
+    if isinstance(item, SetOperation):
+        return [{s.columns[k] for k in _places(item, wanted)} for s in (item.left, item.right)]
+    kept = _kept(item, wanted)
+    read = {c for e in expressions(kept) for c in references(e)}
+    if not isinstance(item, (Project, Group)):
+        read |= wanted
+    return [read & own or set(_first(s.columns)) for own, s in zip(inner, sources(item), strict=True)]
+
+
+def _places(item: SetOperation, wanted: set[Column]) -> list[int]:
+    """The places of the columns that a set operation has to keep: all, where rows are compared."""
+    if item.kind == "union" and item.all:
+        return [k for k, c in enumerate(item.columns) if c in wanted] or [0]
+    return list(range(len(item.columns)))
+
+
+def _kept(item: Relation, wanted: set[Column]) -> Relation:
+    """A relation without what it makes for nobody."""
+    if isinstance(item, Scan):
+        pairs = [(n, c) for n, c in zip(item.names, item.columns, strict=True) if c in wanted]
+        pairs = pairs or [(item.names[0], item.columns[0])]
+        return replace(item, names=tuple(n for n, _ in pairs), columns=tuple(c for _, c in pairs))
+    if isinstance(item, Values):
+        places = [k for k, c in enumerate(item.columns) if c in wanted] or [0]
+        rows = tuple(tuple(row[k] for k in places) for row in item.rows)
+        return replace(item, columns=tuple(item.columns[k] for k in places), rows=rows)
+    if isinstance(item, Project):
+        items = tuple((c, e) for c, e in item.items if c in wanted) or item.items[:1]
+        return replace(item, items=items)
+    if isinstance(item, Group):
+        aggregates = tuple((c, a) for c, a in item.aggregates if c in wanted)
+        if not item.keys and not aggregates:
+            aggregates = item.aggregates[:1]
+        return replace(item, aggregates=aggregates)
+    if isinstance(item, Window):
+        return replace(item, calls=tuple((c, w) for c, w in item.calls if c in wanted))
+    if isinstance(item, SetOperation):
+        return replace(item, columns=tuple(item.columns[k] for k in _places(item, wanted)))
+    return item
+
+
+def _narrowed(item: Relation, wanted: set[Column], order: tuple[Column, ...] | None = None) -> Relation:
+    """A relation with these columns only."""
+    columns = order or tuple(c for c in item.columns if c in wanted) or _first(item.columns)
+    return item if columns == item.columns else Project(item, _passing(columns))
+
+
+def _first(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    return columns[:1]
