@@ -7,7 +7,8 @@
     ├── PlanError         PLAN-…       a plan that cannot be built, verified or agreed on
     ├── RoomError         ROOM-…       a room file, certificate, role or party that does not fit
     ├── TransportError    TRANSPORT-…  a peer or a link: dead, silent, flooding, malformed, unknown
-    └── RunError          RUN-…        a run that ended before its result: cancelled, refused, failed
+    ├── RunError          RUN-…        a run that ended before its result: cancelled, refused, failed
+    └── SqlError          SQL-…        a query or table that is wrong, or that cannot be computed as asked
 
 An error says what happened, what was expected, at which party, and what to do. It never carries a secret, not
 even how close a refused value was to the limit: an error message is an output channel.
@@ -97,6 +98,10 @@ class RunError(TacitError):
     """A run ended before its result: cancelled, refused, failed. Codes RUN-…."""
 
 
+class SqlError(TacitError):
+    """A query or table that is wrong, or that cannot be computed as asked. Codes SQL-…."""
+
+
 _BY_NAME: dict[str, type[TacitError]] = {
-    cls.__name__: cls for cls in (InputError, SecretError, PlanError, RoomError, TransportError, RunError)
+    cls.__name__: cls for cls in (InputError, SecretError, PlanError, RoomError, TransportError, RunError, SqlError)
 }
