@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import prod
 from weakref import WeakKeyDictionary
 
@@ -22,12 +23,16 @@ from tacit.frontends.sql.algebra import (
     Scan,
     SetOperation,
     Sort,
+    Stack,
     Values,
     Window,
     conjuncts,
     equi_keys,
     references,
+    relations,
+    sources,
 )
+from tacit.frontends.sql.types import TEXT_WORD, SqlType
 
 Keys = frozenset[frozenset[Column]]
 """Sets of columns of which no two rows agree, NULLs aside; the empty set says that there is at most one row."""
@@ -37,6 +42,7 @@ _MOST_KEYS = 16
 
 _rows: WeakKeyDictionary[Relation, int] = WeakKeyDictionary()
 _keys: WeakKeyDictionary[Relation, Keys] = WeakKeyDictionary()
+_parties: WeakKeyDictionary[Relation, frozenset[int]] = WeakKeyDictionary()
 
 
 def rows_of(relation: Relation) -> int:
@@ -58,7 +64,7 @@ def _count(relation: Relation) -> int:
     match relation:
         case Scan():
             return relation.table.rows
-        case Home():
+        case Home() | Stack():
             return relation.rows
         case Values():
             return len(relation.rows)
@@ -68,10 +74,12 @@ def _count(relation: Relation) -> int:
             return rows_of(relation.left)
         case Join():
             left, right = rows_of(relation.left), rows_of(relation.right)
-            at_most_one, at_most_one_left = _partners(relation)
-            if relation.kind == "left":
-                return left if at_most_one else left * max(1, right)
-            return left + right if at_most_one or at_most_one_left else left * right + left + right
+            at_most_one, at_most_one_left = partners(relation)
+            if relation.kind == "left" and at_most_one:
+                return left
+            if at_most_one or at_most_one_left:
+                return left + right
+            return left * right + left + (right if relation.kind == "full" else 0)
         case Group(keys=()):
             return 1
         case Group():
@@ -91,10 +99,11 @@ def _count(relation: Relation) -> int:
 
 
 def _values(keys: list[Expr]) -> int:
-    """How many combinations of values there can be."""
-    if any(k.type.kind == "text" for k in keys):
-        return 1 << 62
-    return prod(k.domain.hi - k.domain.lo + 1 + k.nullable for k in keys)
+    """How many combinations of values there can be; of text longer than a word nobody counts on."""
+    return prod(
+        (256 ** min(k.domain.hi, TEXT_WORD) if k.type.kind == "text" else k.domain.hi - k.domain.lo + 1) + k.nullable
+        for k in keys
+    )
 
 
 def _flat(relation: Relation) -> tuple[list[Relation], list[Expr]]:
@@ -148,12 +157,86 @@ def _joined(relation: Relation) -> int:
     return best
 
 
-def _partners(join: Join) -> tuple[bool, bool]:
-    """Whether a left row has at most one partner, and whether a right row has."""
+def partners(join: Join) -> tuple[bool, bool]:
+    """Whether a left row has at most one partner by the equalities of the condition, and whether a right row has."""
     pairs, _ = equi_keys(join)
-    left = frozenset(a.column for a, _ in pairs if isinstance(a, Ref))
-    right = frozenset(b.column for _, b in pairs if isinstance(b, Ref))
-    return any(k <= right for k in keys_of(join.right)), any(k <= left for k in keys_of(join.left))
+    left, right = bare(a for a, _ in pairs), bare(b for _, b in pairs)
+    return is_unique(join.right, right), is_unique(join.left, left)
+
+
+def bare(exprs: Iterable[Expr]) -> frozenset[Column]:
+    """The columns among some expressions, whatever wider type they are cast to."""
+    found = set()
+    for expr in exprs:
+        while isinstance(expr, Call) and expr.name == "cast" and _widens(expr.args[0].type, expr.type):
+            expr = expr.args[0]
+        if isinstance(expr, Ref):
+            found.add(expr.column)
+    return frozenset(found)
+
+
+def _widens(a: SqlType, b: SqlType) -> bool:
+    """Whether different values of one type stay different in another."""
+    exact = a.kind in ("int", "decimal") and b.kind in ("int", "decimal") and a.scale <= b.scale
+    return exact or a.kind == b.kind == "text"
+
+
+def is_unique(relation: Relation, columns: frozenset[Column]) -> bool:
+    """Whether no two rows agree in all these columns, NULLs aside."""
+    keys = keys_of(relation)
+    if any(k <= columns for k in keys):
+        return True
+    same = _equivalents(relation)
+    wider = columns.union(*(same.get(c, frozenset()) for c in columns))
+    return any(k <= wider for k in keys)
+
+
+def parties_of(relation: Relation) -> frozenset[int]:
+    """The parties whose rows a relation is made from."""
+    if relation not in _parties:
+        for item in relations(relation):
+            match item:
+                case Scan():
+                    own = frozenset(p.party for p in item.table.parts)
+                case Home():
+                    own = frozenset([item.party])
+                case Stack():
+                    own = frozenset(h.party for h in item.homes)
+                case _:
+                    own = frozenset()
+            _parties[item] = own.union(*(_parties[s] for s in sources(item)))
+    return _parties[relation]
+
+
+def _equivalents(relation: Relation) -> dict[Column, frozenset[Column]]:
+    """For each column the ones that equal it in every row, as filters and inner joins ask."""
+    classes: dict[Column, frozenset[Column]] = {}
+    stack = [relation]
+    while stack:
+        item = stack.pop()
+        match item:
+            case Filter():
+                conditions = conjuncts(item.predicate)
+            case Join(kind="inner"):
+                conditions = conjuncts(item.condition)
+            case _:
+                conditions = ()
+        for condition in conditions:
+            if isinstance(condition, Call) and condition.name == "eq":
+                a, b = condition.args
+                if isinstance(a, Ref) and isinstance(b, Ref):
+                    union = classes.get(a.column, frozenset([a.column])) | classes.get(b.column, frozenset([b.column]))
+                    classes.update(dict.fromkeys(union, union))
+        match item:
+            case Join(kind="full") | Group() | SetOperation():
+                pass
+            case Join():
+                stack.extend((item.left, item.right) if item.kind == "inner" else (item.left,))
+            case Home() | Stack():
+                stack.append(item.relation)
+            case _:
+                stack.extend(sources(item))
+    return classes
 
 
 def _unique(relation: Relation) -> Keys:
@@ -163,8 +246,8 @@ def _unique(relation: Relation) -> Keys:
             keys = [[columns.get(n.lower()) for n in names] for names in relation.table.unique]
             found = frozenset(frozenset(c for c in key if c) for key in keys if all(key))
             return _ONE if relation.table.rows <= 1 else found
-        case Home():
-            return keys_of(relation.relation)
+        case Home() | Stack():
+            return frozenset(k for k in keys_of(relation.relation) if k <= set(relation.columns))
         case Values():
             return _ONE if len(relation.rows) <= 1 else frozenset()
         case Filter():
@@ -180,7 +263,7 @@ def _unique(relation: Relation) -> Keys:
         case Join(kind="inner" | "left"):
             left, right = keys_of(relation.left), keys_of(relation.right)
             found = frozenset(a | b for a in left for b in right)
-            at_most_one, at_most_one_left = _partners(relation)
+            at_most_one, at_most_one_left = partners(relation)
             found |= left if at_most_one else frozenset()
             return found | right if at_most_one_left and relation.kind == "inner" else found
         case Group(keys=()):

@@ -28,12 +28,12 @@ from tacit.frontends.sql.algebra import (
     sources,
     with_sources,
 )
+from tacit.frontends.sql.bounds import rows_of
 from tacit.frontends.sql.catalogue import Part, Table
-from tacit.frontends.sql.properties import Properties
 from tacit.frontends.sql.render import render
 
 
-def place(query: Query, properties: Properties, min_group: int = 1) -> Query:
+def place(query: Query, min_group: int = 1) -> Query:
     """The query with its largest one-party parts as homes. `min_group` above 1, here or of a table, keeps groups of
     rows out of them.
     """
@@ -43,7 +43,7 @@ def place(query: Query, properties: Properties, min_group: int = 1) -> Query:
     order = relations(root)
     for item in order:
         inner = sources(item)
-        if all(id(s) in able for s in inner) and _fits(item, properties, min_group):
+        if all(id(s) in able for s in inner) and _fits(item, min_group):
             engines = {alone[id(s)] for s in inner if alone[id(s)] is not None}
             if not isinstance(item, Scan):
                 alone[id(item)] = engines.pop() if len(engines) == 1 else None
@@ -55,9 +55,9 @@ def place(query: Query, properties: Properties, min_group: int = 1) -> Query:
     def placed(item: Relation) -> Relation:
         if id(item) not in done:
             if alone[id(item)] is not None and id(item) in able:
-                done[id(item)] = _home(item, _part(item), properties)
+                done[id(item)] = _home(item, _part(item))
             elif _chain(item) is not None:
-                done[id(item)] = _stack(item, properties)
+                done[id(item)] = _stack(item)
             else:
                 done[id(item)] = with_sources(item, [placed(s) for s in sources(item)])
         return done[id(item)]
@@ -91,11 +91,11 @@ def _engine(scan: Scan) -> tuple[int, str] | None:
     return part.party, part.dialect if part.dialect == "duckdb" else part.source.split("#")[0]
 
 
-def _fits(item: Relation, properties: Properties, min_group: int) -> bool:
+def _fits(item: Relation, min_group: int) -> bool:
     """Whether a home may compute this, given that it has what it is made from."""
     if isinstance(item, Join) and item.kind in ("inner", "left", "full"):
-        inputs = properties.rows(item.left) + properties.rows(item.right)
-        return properties.rows(item) <= max(inputs, 64)
+        inputs = rows_of(item.left) + rows_of(item.right)
+        return rows_of(item) <= max(inputs, 64)
     if isinstance(item, Project):
         return not any(e.type.kind == "double" and not isinstance(e, Ref) for _, e in item.items)
     if isinstance(item, Group):
@@ -107,7 +107,7 @@ def _fits(item: Relation, properties: Properties, min_group: int) -> bool:
     return not isinstance(item, (Home, Stack))
 
 
-def _home(item: Relation, part: Part, properties: Properties) -> Home:
+def _home(item: Relation, part: Part) -> Home:
     names: dict[str, str] = {}
     for scan in relations(item):
         if isinstance(scan, Scan):
@@ -115,11 +115,11 @@ def _home(item: Relation, part: Part, properties: Properties) -> Home:
     padded = part.padded or not all(isinstance(r, (Scan, Project)) for r in relations(item))
     return Home(
         part.party,
-        render(item, part.dialect),
+        render(item, part.dialect, {name: name for name in names}),
         part.dialect,
         tuple(sorted(names.items())),
         item.columns,
-        properties.rows(item),
+        rows_of(item),
         padded,
         item,
     )
@@ -140,13 +140,13 @@ def _plain(item: Filter | Project) -> bool:
     )
 
 
-def _stack(item: Relation, properties: Properties) -> Stack:
+def _stack(item: Relation) -> Stack:
     scan = _chain(item)
     assert scan is not None
     homes = []
     for part in scan.table.parts:
         own: Relation = _of_part(item, scan, replace(scan.table, parts=(part,)))
-        home = _home(own, part, Properties())
+        home = _home(own, part)
         homes.append(replace(home, relation=own))
     return Stack(tuple(homes), item.columns, item)
 

@@ -47,17 +47,17 @@ from tacit.frontends.sql.algebra import (
     with_expressions,
     with_sources,
 )
-from tacit.frontends.sql.properties import Properties, plain
+from tacit.frontends.sql.bounds import bare, parties_of, partners, rows_of
 from tacit.frontends.sql.types import BIGINT, BOOLEAN
 from tacit.plan import Interval
 
 
-def rewrite(query: Query, properties: Properties) -> Query:
+def rewrite(query: Query) -> Query:
     """The query rewritten; its result's columns are the same ones."""
-    relation = _each(query.relation, lambda r: _split_averages(r, properties))
-    relation = _Filters(relation, properties).run()
-    relation = _each(relation, lambda r: _aggregate_first(r, properties))
-    relation = _Hoist(relation, properties).run()
+    relation = _each(query.relation, _split_averages)
+    relation = _Filters(relation).run()
+    relation = _each(relation, _aggregate_first)
+    relation = _Hoist(relation).run()
     return replace(query, relation=_prune(relation))
 
 
@@ -80,7 +80,7 @@ def _column(name: str, expr: Expr | Aggregate) -> Column:
 # --- averages -------------------------------------------------------------------------------------------------------
 
 
-def _split_averages(item: Relation, properties: Properties) -> Relation:
+def _split_averages(item: Relation) -> Relation:
     """A group with averages of exact numbers as one with sums and counts, and their quotients above it."""
     if isinstance(item, Group) and isinstance(item.source, Project):
         inner = dict(item.source.items)
@@ -89,7 +89,7 @@ def _split_averages(item: Relation, properties: Properties) -> Relation:
         item = replace(merged, source=item.source.source)
     if not isinstance(item, Group) or not any(_is_exact_average(a) for _, a in item.aggregates):
         return item
-    rows = properties.rows(item.source)
+    rows = rows_of(item.source)
     parts: dict[Aggregate, Column] = {}
 
     def part(name: str, a: Aggregate) -> Column:
@@ -100,7 +100,7 @@ def _split_averages(item: Relation, properties: Properties) -> Relation:
     items: list[tuple[Column, Expr]] = list(_passing(c for c, _ in item.keys))
     for column, a in item.aggregates:
         if _is_exact_average(a):
-            quotient = functions.call("div", Ref(part("sum", a)), Ref(part("count", a)), at=a.at)
+            quotient = functions.apply("div", (Ref(part("sum", a)), Ref(part("count", a))), at=a.at)
             items.append((column, quotient))
         else:
             kept.append((column, a))
@@ -121,9 +121,8 @@ def _is_exact_average(a: Aggregate) -> bool:
 class _Filters:
     """Moves filters down, and orders inner joins."""
 
-    def __init__(self, root: Relation, properties: Properties) -> None:
+    def __init__(self, root: Relation) -> None:
         self._root = root
-        self._properties = properties
         uses = Counter(id(s) for item in relations(root) for s in sources(item))
         self._shared = {key for key, n in uses.items() if n > 1}
         self._done: dict[int, Relation] = {}
@@ -155,8 +154,8 @@ class _Filters:
             source = self._push(item.source, tuple(substitute(p, keys) for p in below))
             return _filtered(replace(item, source=source), _without(predicates, below))
         if isinstance(item, Window):
-            partitions = [plain(w.partition) for _, w in item.calls]
-            below = _about(predicates, set.intersection(*partitions) if partitions else set())
+            partitions = [bare(w.partition) for _, w in item.calls]
+            below = _about(predicates, frozenset.intersection(*partitions) if partitions else ())
             return _filtered(replace(item, source=self._push(item.source, below)), _without(predicates, below))
         if isinstance(item, (Distinct, Sort)):
             return replace(item, source=self._push(item.source, predicates))
@@ -244,19 +243,16 @@ class _Filters:
                 mine.extend(_equal(here[0], c) for c in here[1:])
             filters[k] = list(dict.fromkeys(mine))
         pushed = [self._push(leaf, tuple(filters[k])) for k, leaf in enumerate(leaves)]
-        return _Order(pushed, parts, classes, self._properties).run()
+        return _Order(pushed, parts, classes).run()
 
 
 class _Order:
     """Joins relations two by two, the cheapest pair first (Fegaras 1998)."""
 
-    def __init__(
-        self, leaves: Sequence[Relation], parts: Sequence[Expr], classes: Sequence[list[Column]], properties: Properties
-    ) -> None:
+    def __init__(self, leaves: Sequence[Relation], parts: Sequence[Expr], classes: Sequence[list[Column]]) -> None:
         self._items = list(leaves)
         self._parts = [p for p in parts if not _is_equality(p)]
         self._classes = classes
-        self._properties = properties
 
     def run(self) -> Relation:
         while len(self._items) > 1:
@@ -279,10 +275,10 @@ class _Order:
         return Join("inner", a, b, conjunction((*equal, *both)))
 
     def _cost(self, join: Join) -> tuple[bool, int, int]:
-        rows = self._properties.rows(join)
-        inputs = [self._properties.rows(join.left), self._properties.rows(join.right)]
+        rows = rows_of(join)
+        inputs = [rows_of(join.left), rows_of(join.right)]
         linked = bool(equi_keys(join)[0])
-        at_home = len(self._properties.parties(join)) == 1 and rows <= max(inputs)
+        at_home = len(parties_of(join)) == 1 and rows <= max(inputs)
         return (not linked and rows > max(inputs), 0 if at_home else sum(inputs) + rows, rows)
 
 
@@ -408,25 +404,23 @@ def _sunk(join: Join) -> Relation:
 # --- aggregation before a join of many with many ----------------------------------------------------------------------
 
 
-def _aggregate_first(item: Relation, properties: Properties) -> Relation:
+def _aggregate_first(item: Relation) -> Relation:
     if not isinstance(item, Group) or not isinstance(item.source, Join) or item.source.kind != "inner":
         return item
     join = item.source
-    if any(properties.sides(join)):
+    if any(partners(join)):
         return item
     pairs, rest = equi_keys(join)
     if rest or not pairs:
         return item
     for turned in (False, True):
-        done = _aggregate_side(item, join, tuple((b, a) if turned else (a, b) for a, b in pairs), turned, properties)
+        done = _aggregate_side(item, join, tuple((b, a) if turned else (a, b) for a, b in pairs), turned)
         if done is not None:
             return done
     return item
 
 
-def _aggregate_side(
-    item: Group, join: Join, pairs: tuple[tuple[Expr, Expr], ...], turned: bool, properties: Properties
-) -> Relation | None:
+def _aggregate_side(item: Group, join: Join, pairs: tuple[tuple[Expr, Expr], ...], turned: bool) -> Relation | None:
     """The group with one side of its join (the right one, or if `turned` the left one) aggregated by the keys first."""
     kept, side = (join.right, join.left) if turned else (join.left, join.right)
     own = set(side.columns)
@@ -437,13 +431,13 @@ def _aggregate_side(
         return None
     if any(not _divisible(a, own) for _, a in item.aggregates):
         return None
-    rows = properties.rows(side)
+    rows = rows_of(side)
     counted = functions.aggregate("count_star", (), rows)
     number = _column("count", counted)
     inner: list[tuple[Column, Aggregate]] = [(number, counted)]
     outer: list[tuple[Column, Aggregate]] = []
     items: list[tuple[Column, Expr]] = list(_passing(c for c, _ in group_keys))
-    groups = properties.rows(kept)
+    groups = rows_of(kept)
     zero = Constant(0, BIGINT)
     for column, a in item.aggregates:
         about_side = bool(_read(a) & own)
@@ -458,10 +452,10 @@ def _aggregate_side(
         elif a.name in ("min", "max"):
             arg, where = a.args[0], a.where
         elif a.name == "sum":
-            arg, where = functions.call("mul", a.args[0], Ref(number), at=a.at), a.where
+            arg, where = functions.apply("mul", (a.args[0], Ref(number)), at=a.at), a.where
         elif a.name == "count":
-            null = functions.call("is_null", a.args[0])
-            arg, where = functions.call("case", null, zero, Ref(number)), a.where
+            null = functions.call("is_null", a.args)
+            arg, where = functions.apply("case", (null, zero, Ref(number))), a.where
         else:
             arg, where = Ref(number), a.where
         made = functions.aggregate(name, (arg,), groups, where=where, at=a.at)
@@ -469,7 +463,7 @@ def _aggregate_side(
         outer.append((total, made))
         value: Expr = Ref(total)
         if a.name in ("count", "count_star"):
-            value = functions.call("coalesce", value, zero)
+            value = functions.apply("coalesce", (value, zero))
         items.append((column, _typed(value, column)))
     first = Group(side, tuple(keys), tuple(inner))
     condition = conjunction(
@@ -504,9 +498,8 @@ def _typed(value: Expr, column: Column) -> Expr:
 class _Hoist:
     """Computes expressions where one party has all that they read, before it is shared."""
 
-    def __init__(self, root: Relation, properties: Properties) -> None:
+    def __init__(self, root: Relation) -> None:
         self._root = root
-        self._properties = properties
         uses = Counter(id(s) for item in relations(root) for s in sources(item))
         self._shared = {key for key, n in uses.items() if n > 1}
 
@@ -521,7 +514,7 @@ class _Hoist:
 
     def _relieved(self, item: Relation) -> Relation:
         """A relation that reads ready columns where its sources can compute what it would."""
-        if len(self._properties.parties(item)) < 2 or self._is_chain(item):
+        if len(parties_of(item)) < 2 or self._is_chain(item):
             return item
         sides = list(sources(item))
         placed: dict[Expr, Column] = {}
@@ -553,7 +546,7 @@ class _Hoist:
         """The relation with the value of an expression as one more column, if a party can compute it alone."""
         if not set(references(expr)) <= set(item.columns) or id(item) in self._shared:
             return None
-        if len(self._properties.parties(item)) == 1 or self._is_chain(item):
+        if len(parties_of(item)) == 1 or self._is_chain(item):
             column = _column("e", expr)
             return Project(item, (*_passing(item.columns), (column, expr))), column
         if isinstance(item, Join):
