@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exact division of integers: by a public divisor in one truncation, by a secret one digit by digit."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from tacit.errors import SqlError
+from tacit.frontends.arithmetic import (
+    absolute,
+    add,
+    floor_divide,
+    greater_equal,
+    less,
+    multiply,
+    negative,
+    subtract,
+)
+from tacit.frontends.array import SecretArray
+from tacit.frontends.graph import raw_constant
+from tacit.frontends.loop import loop
+from tacit.frontends.operands import apply, astype
+from tacit.frontends.reductions import sum as sum_of
+from tacit.plan import INT64, fixed
+from tacit.frontends.shaping import concat, expand_dims
+from tacit.plan.types import F_MAX, FIXED_MAX
+
+DIGIT: Final = 2
+"""Bits of a quotient that one step of long division finds, with 2^DIGIT - 1 comparisons."""
+WORD_BITS: Final = 60
+"""Bits of a quotient in one word."""
+
+
+def floor_by(x: SecretArray, divisor: int) -> SecretArray:
+    """floor(x / divisor) of integers for a public positive divisor: one product with a public number, one exact
+    truncation; more only where the range of x is beyond some 30 bits.
+    """
+    if divisor == 1:
+        return x
+    bounds = x.node.type.interval
+    below = bounds.lo // divisor
+    shifted = subtract(x, below * divisor) if below else x
+    reach = bounds.hi - below * divisor
+    twos = (divisor & -divisor).bit_length() - 1
+    for bits in range(1, F_MAX + 1):
+        # With m = ceil(2^bits / divisor) and e = m * divisor - 2^bits, the error x * e / (divisor * 2^bits) of x * m /
+        # 2^bits does not reach the next integer if x * e < 2^bits (Granlund and Montgomery 1994).
+        m = -(-(1 << bits) // divisor)
+        if reach * m < FIXED_MAX and reach * (m * divisor - (1 << bits)) < 1 << bits:
+            raw = SecretArray(x.program, raw_constant(np.asarray(m, np.int64), fixed(bits)))
+            quotient = astype(apply("mul", shifted, raw), INT64)
+            break
+    else:
+        if twos and divisor >> twos > 1:
+            quotient = floor_by(floor_by(shifted, 1 << twos), divisor >> twos)
+        elif reach < 2**48 and divisor < 2 ** (F_MAX - 3):
+            quotient = floor_divide(shifted, divisor)
+        else:
+            quotient = floor_quotient(shifted, _constant(x, divisor))
+    return add(quotient, below) if below else quotient
+
+
+def round_by(x: SecretArray, divisor: int) -> SecretArray:
+    """x / divisor to the nearest integer, halves away from zero, for a public even divisor."""
+    assert divisor % 2 == 0
+    half = add(x, divisor // 2)
+    return floor_by(half if x.node.type.interval.lo >= 0 else subtract(half, less(x, 0)), divisor)
+
+
+def truncate_by(x: SecretArray, divisor: int) -> SecretArray:
+    """x / divisor without its fraction, for a public divisor other than zero."""
+    size = abs(divisor)
+    if x.node.type.interval.lo >= 0 or size == 1:
+        quotient = floor_by(x, size)
+    else:
+        # Towards zero: below it, the floor of x + size - 1.
+        quotient = floor_by(add(x, multiply(astype(less(x, 0), INT64), size - 1)), size)
+    return quotient if divisor > 0 else negative(quotient)
+
+
+def digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None = None) -> list[SecretArray]:
+    """floor(n * 2^bits / d) for n >= 0 and d >= 1, as words of `WORD_BITS` bits, the most significant first.
+
+    `bound` is a public one on n / d, by default that of n's range. Restoring division: each step finds `DIGIT` bits by
+    comparing the remainder with the multiples of the divisor, whatever the values. Opens nothing. Raises `SqlError`
+    SQL-008 where a remainder has no room.
+    """
+    top, most = n.node.type.interval.hi, d.node.type.interval.hi
+    largest = top // max(d.node.type.interval.lo, 1)
+    whole = min(largest, largest if bound is None else bound).bit_length()
+    steps = -(-(whole + bits) // DIGIT)
+    lead = steps * DIGIT - bits
+    reach = max(top, most << lead)
+    if reach << DIGIT >= 2**63:
+        raise SqlError(
+            "SQL-008",
+            f"an exact quotient of numbers up to {top} by numbers up to {most} has no room",
+            expected="a numerator below 2^60, and a quotient times its divisor below 2^60",
+            next="aggregate fewer rows, or narrower columns",
+        )
+    step = multiply(d, 1 << lead)
+    multiples = apply("mul", apply("reshape", step, shape=(1, *step.shape)), _column(d, range(1, 1 << DIGIT)))
+
+    def body(rest: SecretArray, found: SecretArray) -> tuple[SecretArray, SecretArray]:
+        shifted = multiply(rest, 1 << DIGIT)
+        digit = sum_of(greater_equal(shifted, multiples), axis=0)
+        left = subtract(shifted, multiply(digit, step))
+        # Long division leaves nothing else; `clip` proves it to the plan, which would list an assumption otherwise.
+        return apply("clip", left, lo=0, hi=reach), concat([found[1:], expand_dims(digit)])
+
+    start = apply("clip", n, lo=0, hi=reach) if n.node.type.interval.lo < 0 else n
+    _, found = loop(steps, body, start, np.zeros((steps, *n.shape), np.int64), ranges=[(0, reach), (0, 2**DIGIT - 1)])
+    per_word = WORD_BITS // DIGIT
+    ends = range(steps, 0, -per_word)
+    parts = [found[max(0, end - per_word) : end] for end in reversed(ends)]
+    return [_number(p) for p in parts]
+
+
+def floor_quotient(n: SecretArray, d: SecretArray, bits: int = 0, bound: int | None = None) -> SecretArray:
+    """floor(n * 2^bits / d) for n >= 0 and d >= 1, in one word."""
+    words = digits(n, d, bits, bound)
+    assert len(words) == 1
+    return words[0]
+
+
+def signed(n: SecretArray, d: SecretArray, bits: int, bound: int | None = None) -> SecretArray:
+    """n * 2^bits / d without its fraction, for d >= 1, in one word."""
+    if n.node.type.interval.lo >= 0:
+        return floor_quotient(n, d, bits, bound)
+    size = floor_quotient(absolute(n), d, bits, bound)
+    return apply("where", less(n, 0), negative(size), size)
+
+
+def _constant(x: SecretArray, value: int) -> SecretArray:
+    one = SecretArray(x.program, raw_constant(np.asarray(value, np.int64), INT64))
+    return apply("broadcast_to", one, shape=x.shape)
+
+
+def _column(x: SecretArray, values: range) -> SecretArray:
+    return SecretArray(x.program, raw_constant(np.asarray(values, np.int64).reshape(-1, 1), INT64))
+
+
+def _number(places: SecretArray) -> SecretArray:
+    """The numbers whose digits are the rows, the most significant first. Halves are joined, so that bounds stay exact."""
+    n = places.shape[0]
+    if n == 1:
+        return places[0]
+    low = 1 << (n - 1).bit_length() - 1
+    if low * 2 == n:
+        width = DIGIT
+        while places.shape[0] > 1:
+            places = add(multiply(places[::2], 1 << width), places[1::2])
+            width *= 2
+        return places[0]
+    return add(multiply(_number(places[: n - low]), 1 << DIGIT * low), _number(places[n - low :]))

@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Vectors: constants, choice, equality, order, and doubles that are exact quotients.
+
+A double is fixed point, or an exact quotient: `Vector.denominator` says which. Sums, products and comparisons of
+quotients stay exact as long as they fit the ring; what else is done with one turns it into fixed point (`fixed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacit.frontends.arithmetic import (
+    divide,
+    equal,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    multiply,
+    not_equal,
+    where,
+)
+from tacit.frontends.array import Owner, SecretArray
+from tacit.frontends.graph import constant_values, raw_constant
+from tacit.frontends.operands import apply, astype
+from tacit.frontends.reductions import all as all_of
+from tacit.frontends.scaling import times
+from tacit.frontends.shaping import broadcast_to, getitem, stack
+from tacit.frontends.sql import division
+from tacit.frontends.sql.frame import Vector
+from tacit.frontends.sql.types import DOUBLE, TEXT_WORD, SqlType
+from tacit.plan import BOOL, FIXED, INT64, DType
+
+UNIT: Final = 2**FIXED.f
+"""The raw value of 1 in a double's fixed point."""
+_EXACT_MAX: Final = 2**62
+"""Numerators and denominators that exact arithmetic on quotients may reach."""
+
+
+# --- constants ------------------------------------------------------------------------------------------------------
+
+
+def public(owner: Owner, raw: int, dtype: DType, rows: int) -> SecretArray:
+    """The array [rows] of one public raw value."""
+    return broadcast_to(SecretArray(owner, raw_constant(np.asarray(raw, np.int64), dtype)), (rows,))
+
+
+def known(x: SecretArray) -> int | None:
+    """The raw value of every element of `x` where `public` made it, else None."""
+    node = x.node.inputs[0] if x.node.op == "broadcast_to" else x.node
+    values = constant_values(node)
+    return int(values.reshape(-1)[0]) if values is not None and values.size == 1 else None
+
+
+def constant(value: int | str | None, type: SqlType, rows: int, program: Owner) -> Vector:
+    """A public value in every one of `rows` rows: its raw value, a text, or None for NULL."""
+    null = public(program, 1, BOOL, rows) if value is None else None
+    if type.kind == "text":
+        text = str(value or "").encode()
+        count = max(1, -(-len(text) // TEXT_WORD))
+        return Vector(type, tuple(public(program, w, INT64, rows) for w in text_words(text, count)), null)
+    return Vector(type, (public(program, int(value or 0), type.dtype, rows),), null)
+
+
+def text_words(text: bytes, count: int) -> list[int]:
+    """UTF-8 bytes in `count` words; see `types`."""
+    padded = text.ljust(count * TEXT_WORD, b"\0")
+    return [int.from_bytes(padded[k * TEXT_WORD : (k + 1) * TEXT_WORD]) for k in range(count)]
+
+
+# --- NULL -----------------------------------------------------------------------------------------------------------
+
+
+def either(a: SecretArray | None, b: SecretArray | None) -> SecretArray | None:
+    """Where one of two flags holds; None never holds."""
+    if a is None or b is None or a is b:
+        return a if b is None else b
+    return logical_or(a, b)
+
+
+def zero_where(flag: SecretArray | None, x: SecretArray) -> SecretArray:
+    """x, and zero where the flag holds. One product."""
+    if flag is None:
+        return x
+    if x.dtype == BOOL:
+        return logical_and(x, logical_not(flag))
+    return apply("where", flag, public(x.program, 0, x.dtype, x.shape[0]), x)
+
+
+def masked(v: Vector) -> Vector:
+    """v with words that are zero where it is NULL, whatever they are there now."""
+    return replace(v, words=tuple(zero_where(v.null, w) for w in v.words))
+
+
+def null_if_absent(v: Vector, flag: SecretArray) -> Vector:
+    """v where the flag holds, NULL elsewhere."""
+    absent = logical_not(flag)
+    return replace(v, words=tuple(zero_where(absent, w) for w in v.words), null=either(v.null, absent))
+
+
+# --- doubles ----------------------------------------------------------------------------------------------------------
+
+
+def quotient(numerator: SecretArray, denominator: SecretArray, scale: int, null: SecretArray | None) -> Vector:
+    """numerator / (denominator * 10^scale) as a double, exactly; the denominator is positive."""
+    return Vector(SqlType("double", 0, scale), (numerator,), null, denominator)
+
+
+def exact(v: Vector) -> Vector | None:
+    """A number as an exact quotient: as it is, or over 1; None for fixed point that is no constant."""
+    if v.denominator is not None:
+        return v
+    x = v.words[0]
+    if v.type.kind == "double":
+        raw = known(x)
+        if raw is None:
+            return None
+        value = Fraction(raw, UNIT)
+        numerator, denominator = (public(x.program, n, INT64, x.shape[0]) for n in value.as_integer_ratio())
+        return quotient(numerator, denominator, 0, v.null)
+    return quotient(astype(x, INT64), public(x.program, 1, INT64, x.shape[0]), v.type.scale, v.null)
+
+
+def fixed(v: Vector) -> Vector:
+    """A number as fixed point with 18 fractional bits, within some units in the last place.
+
+    A quotient by a secret is divided in fixed point, or digit by digit where it has no room there.
+    """
+    if v.type.kind == "double" and v.denominator is None:
+        return v
+    x, d, unit = v.words[0], v.denominator, 10**v.type.scale
+    n = 1 if d is None else known(d)
+    whole = known(x)
+    if n is not None and whole is not None:
+        value = public(x.program, round(Fraction(whole, n * unit) * UNIT), FIXED, x.shape[0])
+    elif n is not None:
+        value = times(astype(x, INT64), Fraction(1, n * unit))
+    else:
+        assert d is not None
+        top = max(x.node.type.interval.magnitude, d.node.type.interval.magnitude)
+        if top * UNIT < FIXED.range.hi and d.node.type.interval.lo >= 1:
+            value = divide(x, d)
+            value = times(value, Fraction(1, unit)) if unit > 1 else value
+        else:
+            value = multiply(division.signed(x, multiply(d, unit), FIXED.f), _raw_unit(x))
+    return Vector(DOUBLE, (value,), v.null)
+
+
+def _raw_unit(x: SecretArray) -> SecretArray:
+    """The smallest number in fixed point: times an integer, that integer as a raw value."""
+    return SecretArray(x.program, raw_constant(np.asarray(1, np.int64), FIXED))
+
+
+def rescaled(v: Vector, scale: int) -> Vector:
+    """An exact quotient with its numerator for a larger scale."""
+    factor = 10 ** (scale - v.type.scale)
+    return v if factor == 1 else replace(v, type=replace(v.type, scale=scale), words=(multiply(v.words[0], factor),))
+
+
+def fits(*intervals: object) -> bool:
+    """Whether products of bounds stay inside what exact arithmetic allows."""
+    return all(abs(int(i)) < _EXACT_MAX for i in intervals)  # type: ignore[call-overload]
+
+
+def magnitude(x: SecretArray) -> int:
+    """The largest absolute raw value that x may have."""
+    return x.node.type.interval.magnitude
+
+
+def crossed(a: Vector, b: Vector) -> tuple[SecretArray, SecretArray, SecretArray, int] | None:
+    """Numerators of two quotients over their common denominator, that denominator, and the common scale; None where
+    they do not fit.
+    """
+    assert a.denominator is not None and b.denominator is not None
+    scale = max(a.type.scale, b.type.scale)
+    up_a, up_b = 10 ** (scale - a.type.scale), 10 ** (scale - b.type.scale)
+    alike = a.denominator is b.denominator or (
+        known(a.denominator) is not None and known(a.denominator) == known(b.denominator)
+    )
+    da, db = (1, 1) if alike else (magnitude(a.denominator), magnitude(b.denominator))
+    if not fits(
+        magnitude(a.words[0]) * up_a * db, magnitude(b.words[0]) * up_b * da, da * db, magnitude(a.denominator)
+    ):
+        return None
+    x, y = (v.words[0] if up == 1 else multiply(v.words[0], up) for v, up in ((a, up_a), (b, up_b)))
+    if alike:
+        return x, y, a.denominator, scale
+    return product(x, b.denominator), product(y, a.denominator), product(a.denominator, b.denominator), scale
+
+
+def product(x: SecretArray, y: SecretArray) -> SecretArray:
+    """x * y, local where one of them is known."""
+    for one, other in ((x, y), (y, x)):
+        n = known(one)
+        if n is not None and not one.dtype.is_fixed and other.dtype != BOOL:
+            return other if n == 1 else multiply(other, n)
+    return multiply(x, y)
+
+
+def unified(a: Vector, b: Vector) -> tuple[Vector, Vector]:
+    """Two vectors of one type with words that mean the same: as many of text, one representation of doubles."""
+    if a.type.kind == "null":
+        a = replace(constant(None, b.type, a.words[0].shape[0], a.words[0].program), null=a.null)
+    if b.type.kind == "null":
+        b = replace(constant(None, a.type, b.words[0].shape[0], b.words[0].program), null=b.null)
+    if a.denominator is not None or b.denominator is not None:
+        x, y = exact(a), exact(b)
+        scale = max(a.type.scale, b.type.scale) if x is None or y is None else max(x.type.scale, y.type.scale)
+        if (
+            x is not None
+            and y is not None
+            and fits(*(magnitude(v.words[0]) * 10 ** (scale - v.type.scale) for v in (x, y)))
+        ):
+            return rescaled(x, scale), rescaled(y, scale)
+        return fixed(a), fixed(b)
+    count = max(len(a.words), len(b.words))
+    return _widened(a, count), _widened(b, count)
+
+
+def _widened(v: Vector, count: int) -> Vector:
+    more = count - len(v.words)
+    zero = public(v.words[0].program, 0, v.words[0].dtype, v.words[0].shape[0])
+    return replace(v, words=(*v.words, *(zero,) * more)) if more else v
+
+
+# --- choice, equality, order ------------------------------------------------------------------------------------------
+
+
+def select(flag: SecretArray, a: Vector, b: Vector) -> Vector:
+    """a where the flag holds, b elsewhere: one product for each word."""
+    a, b = unified(a, b)
+    rows = flag.shape[0]
+    null = None
+    if a.null is not None or b.null is not None:
+        never = public(flag.program, 0, BOOL, rows)
+        null = apply("where", flag, a.null or never, b.null or never) if a.null is not b.null else a.null
+    denominator = a.denominator
+    if a.denominator is not None and b.denominator is not None and a.denominator is not b.denominator:
+        same_known = known(a.denominator) is not None and known(a.denominator) == known(b.denominator)
+        denominator = a.denominator if same_known else apply("where", flag, a.denominator, b.denominator)
+    words = tuple(x if x is y else apply("where", flag, x, y) for x, y in zip(a.words, b.words, strict=True))
+    return Vector(a.type, words, null, denominator)
+
+
+def same(a: Vector, b: Vector) -> SecretArray:
+    """Whether two values are alike as GROUP BY sees them: NULL is like NULL. Words of NULL have to be zero."""
+    out = equal_words(a, b)
+    if a.null is None and b.null is None:
+        return out
+    if a.null is None or b.null is None:
+        null = a.null or b.null
+        assert null is not None
+        return logical_and(out, logical_not(null))
+    return logical_and(out, logical_not(logical_xor(a.null, b.null)))
+
+
+def equal_words(a: Vector, b: Vector) -> SecretArray:
+    """Whether two values are equal, whatever where one is NULL. The words of text in one comparison."""
+    x, y = comparable(a, b)
+    if len(x) == 1:
+        return equal(x[0], y[0])
+    return all_of(equal(stack(x), stack(y)), axis=0)
+
+
+def less_words(a: Vector, b: Vector, *, or_equal: bool = False) -> SecretArray:
+    """Whether a < b, or a <= b, whatever where one is NULL. The words of text in one comparison and a tree of ANDs."""
+    x, y = comparable(a, b)
+    if a.type.kind == "bool":
+        # Of two bits, a < b is "not a and b".
+        first, second = (y[0], x[0]) if or_equal else (x[0], y[0])
+        out = logical_and(logical_not(first), second)
+        return logical_not(out) if or_equal else out
+    last = (less_equal if or_equal else less)(x[-1], y[-1])
+    if len(x) == 1:
+        return last
+    before, alike = less(stack(x[:-1]), stack(y[:-1])), equal(stack(x[:-1]), stack(y[:-1]))
+    n = len(x) - 1
+    pairs = [(getitem(before, k), getitem(alike, k)) for k in range(n)]
+    while len(pairs) > 1:
+        joined = [
+            (logical_xor(p, logical_and(e, q)), logical_and(e, f))
+            for (p, e), (q, f) in zip(pairs[::2], pairs[1::2], strict=False)
+        ]
+        pairs = joined + pairs[len(pairs) & ~1 :]
+    (p, e) = pairs[0]
+    return logical_xor(p, logical_and(e, last))
+
+
+def comparable(a: Vector, b: Vector) -> tuple[Sequence[SecretArray], Sequence[SecretArray]]:
+    """Words whose order and equality are those of the values. Quotients are multiplied crosswise where that fits,
+    else compared as fixed point.
+    """
+    if a.denominator is None and b.denominator is None:
+        a, b = unified(a, b)
+        return a.words, b.words
+    x, y = exact(a), exact(b)
+    if x is not None and y is not None:
+        scale = max(x.type.scale, y.type.scale)
+        got = _cross_numerators(x, y, scale)
+        if got is not None:
+            return got
+    return fixed(a).words, fixed(b).words
+
+
+def _cross_numerators(a: Vector, b: Vector, scale: int) -> tuple[list[SecretArray], list[SecretArray]] | None:
+    assert a.denominator is not None and b.denominator is not None
+    alike = a.denominator is b.denominator
+    sides = []
+    for v, other in ((a, b), (b, a)):
+        assert other.denominator is not None
+        up = 10 ** (scale - v.type.scale)
+        d = 1 if alike else magnitude(other.denominator)
+        if not fits(magnitude(v.words[0]) * up * d):
+            return None
+        x = v.words[0] if up == 1 else multiply(v.words[0], up)
+        sides.append([x if alike else product(x, other.denominator)])
+    return sides[0], sides[1]
+
+
+def sort_words(v: Vector, descending: bool, nulls_first: bool) -> list[tuple[SecretArray, bool]]:
+    """Keys for `sort_by`, the most significant first, each with whether it descends: of a nullable value where it is
+    NULL, then its words. A quotient by a secret is one key that is exact where it fits, else fixed point.
+    """
+    keys = [(v.null, nulls_first)] if v.null is not None else []
+    if v.denominator is None:
+        return [*keys, *((w, descending) for w in v.words)]
+    d = known(v.denominator)
+    if d is not None:
+        return [*keys, (v.words[0], descending)]
+    # Two different quotients are further apart than 1 / D^2.
+    bits = 2 * magnitude(v.denominator).bit_length()
+    if magnitude(v.words[0]) << bits < _EXACT_MAX:
+        return [*keys, (division.signed(v.words[0], v.denominator, bits), descending)]
+    return [*keys, (fixed(v).words[0], descending)]
+
+
+def differs(a: SecretArray, raw: int) -> SecretArray:
+    """Whether a differs from a public raw value."""
+    return not_equal(a, public(a.program, raw, a.dtype, a.shape[0]))
+
+
+def is_equal(a: SecretArray, raw: int) -> SecretArray:
+    """Whether a has a public raw value."""
+    return equal(a, public(a.program, raw, a.dtype, a.shape[0]))
+
+
+def raws(a: SecretArray, values: Sequence[int]) -> SecretArray:
+    """Public raw values [n, 1] of the element type of a, to meet a [rows]."""
+    column: NDArray[np.int64] = np.asarray(values, np.int64).reshape(-1, 1)
+    return SecretArray(a.program, raw_constant(column, a.dtype))
+
+
+__all__ = [name for name in dir() if not name.startswith("_")]
