@@ -27,8 +27,10 @@ from tacit.plan import INT64, fixed
 from tacit.frontends.shaping import concat, expand_dims
 from tacit.plan.types import F_MAX, FIXED_MAX
 
-DIGIT: Final = 2
-"""Bits of a quotient that one step of long division finds, with 2^DIGIT - 1 comparisons."""
+DIGIT_MAX: Final = 4
+"""Bits of a quotient that one step of long division finds at most: with b bits, 2^b - 1 comparisons a row."""
+SMALL: Final = 1024
+"""Up to so many rows, rounds are dearer than comparisons, and steps find `DIGIT_MAX` bits, else two."""
 WORD_BITS: Final = 60
 """Bits of a quotient in one word."""
 
@@ -43,7 +45,7 @@ def floor_by(x: SecretArray, divisor: int) -> SecretArray:
     below = bounds.lo // divisor
     shifted = subtract(x, below * divisor) if below else x
     reach = bounds.hi - below * divisor
-    twos = (divisor & -divisor).bit_length() - 1
+    twos = min((divisor & -divisor).bit_length() - 1, F_MAX)
     for bits in range(1, F_MAX + 1):
         # With m = ceil(2^bits / divisor) and e = m * divisor - 2^bits, the error x * e / (divisor * 2^bits) of x * m /
         # 2^bits does not reach the next integer if x * e < 2^bits (Granlund and Montgomery 1994).
@@ -53,7 +55,7 @@ def floor_by(x: SecretArray, divisor: int) -> SecretArray:
             quotient = astype(apply("mul", shifted, raw), INT64)
             break
     else:
-        if twos and divisor >> twos > 1:
+        if twos and divisor != 1 << twos:
             quotient = floor_by(floor_by(shifted, 1 << twos), divisor >> twos)
         elif reach < 2**48 and divisor < 2 ** (F_MAX - 3):
             quotient = floor_divide(shifted, divisor)
@@ -83,17 +85,18 @@ def truncate_by(x: SecretArray, divisor: int) -> SecretArray:
 def digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None = None) -> list[SecretArray]:
     """floor(n * 2^bits / d) for n >= 0 and d >= 1, as words of `WORD_BITS` bits, the most significant first.
 
-    `bound` is a public one on n / d, by default that of n's range. Restoring division: each step finds `DIGIT` bits by
+    `bound` is a public one on n / d, by default that of n's range. Restoring division: each step finds some bits by
     comparing the remainder with the multiples of the divisor, whatever the values. Opens nothing. Raises `SqlError`
     SQL-008 where a remainder has no room.
     """
     top, most = n.node.type.interval.hi, d.node.type.interval.hi
     largest = top // max(d.node.type.interval.lo, 1)
     whole = min(largest, largest if bound is None else bound).bit_length()
-    steps = -(-(whole + bits) // DIGIT)
-    lead = steps * DIGIT - bits
+    width = DIGIT_MAX if n.size <= SMALL else 2
+    steps = -(-(whole + bits) // width)
+    lead = steps * width - bits
     reach = max(top, most << lead)
-    if reach << DIGIT >= 2**63:
+    if reach << width >= 2**63:
         raise SqlError(
             "SQL-008",
             f"an exact quotient of numbers up to {top} by numbers up to {most} has no room",
@@ -101,21 +104,21 @@ def digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None = None) 
             next="aggregate fewer rows, or narrower columns",
         )
     step = multiply(d, 1 << lead)
-    multiples = apply("mul", apply("reshape", step, shape=(1, *step.shape)), _column(d, range(1, 1 << DIGIT)))
+    multiples = apply("mul", apply("reshape", step, shape=(1, *step.shape)), _column(d, range(1, 1 << width)))
 
     def body(rest: SecretArray, found: SecretArray) -> tuple[SecretArray, SecretArray]:
-        shifted = multiply(rest, 1 << DIGIT)
+        shifted = multiply(rest, 1 << width)
         digit = sum_of(greater_equal(shifted, multiples), axis=0)
         left = subtract(shifted, multiply(digit, step))
         # Long division leaves nothing else; `clip` proves it to the plan, which would list an assumption otherwise.
         return apply("clip", left, lo=0, hi=reach), concat([found[1:], expand_dims(digit)])
 
     start = apply("clip", n, lo=0, hi=reach) if n.node.type.interval.lo < 0 else n
-    _, found = loop(steps, body, start, np.zeros((steps, *n.shape), np.int64), ranges=[(0, reach), (0, 2**DIGIT - 1)])
-    per_word = WORD_BITS // DIGIT
+    _, found = loop(steps, body, start, np.zeros((steps, *n.shape), np.int64), ranges=[(0, reach), (0, 2**width - 1)])
+    per_word = WORD_BITS // width
     ends = range(steps, 0, -per_word)
     parts = [found[max(0, end - per_word) : end] for end in reversed(ends)]
-    return [_number(p) for p in parts]
+    return [_number(p, width) for p in parts]
 
 
 def floor_quotient(n: SecretArray, d: SecretArray, bits: int = 0, bound: int | None = None) -> SecretArray:
@@ -142,16 +145,15 @@ def _column(x: SecretArray, values: range) -> SecretArray:
     return SecretArray(x.program, raw_constant(np.asarray(values, np.int64).reshape(-1, 1), INT64))
 
 
-def _number(places: SecretArray) -> SecretArray:
+def _number(places: SecretArray, width: int) -> SecretArray:
     """The numbers whose digits are the rows, the most significant first. Halves are joined, so that bounds stay exact."""
     n = places.shape[0]
     if n == 1:
         return places[0]
     low = 1 << (n - 1).bit_length() - 1
     if low * 2 == n:
-        width = DIGIT
         while places.shape[0] > 1:
             places = add(multiply(places[::2], 1 << width), places[1::2])
             width *= 2
         return places[0]
-    return add(multiply(_number(places[: n - low]), 1 << DIGIT * low), _number(places[n - low :]))
+    return add(multiply(_number(places[: n - low], width), 1 << width * low), _number(places[n - low :], width))

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results: which arrays a query discloses, and how they become an Arrow table at the recipient.
+
+Rows that are not meant are zero in every array, and so is what is NULL. An exact quotient n / d is disclosed as just
+enough bits to tell it from every other quotient with such a divisor (two of them are further apart than 1 / D^2), so
+its recipient learns the quotient, correctly rounded, and nothing else. Where the recipient has d anyhow, n says the
+same, and no division is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacit.frontends.arithmetic import absolute, less, maximum, negative, where
+from tacit.frontends.array import SecretArray
+from tacit.frontends.graph import Record
+from tacit.frontends.operands import apply
+from tacit.frontends.sql import division
+from tacit.frontends.sql.algebra import Column, Query
+from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.types import TEXT_WORD, SqlType, to_arrow
+from tacit.frontends.sql.vectors import known, magnitude, public, zero_where
+from tacit.plan import FIXED
+
+Raw: TypeAlias = NDArray[np.int64]
+Read: TypeAlias = Callable[[Sequence[Raw]], Any]
+"""From all disclosed arrays to the values of a column, as an array of raw values or a list of Python numbers."""
+
+
+@dataclass
+class Result:
+    """The arrays [rows] that a query discloses, and how to read them."""
+
+    query: Query
+    rows: int
+    arrays: list[SecretArray] = field(default_factory=list)
+    _present: int | None = None
+    _nulls: dict[Column, int] = field(default_factory=dict)
+    _reads: dict[Column, Read] = field(default_factory=dict)
+    _places: dict[Record, int] = field(default_factory=dict)
+
+    def table(self, raws: Sequence[NDArray[Any]]) -> Any:
+        """The Arrow table of the rows that are meant, in order, from the raw values of `arrays`: 64-bit integers, bools
+        also as such.
+        """
+        import pyarrow as pa
+
+        values = [np.asarray(r).astype(np.int64) if r.dtype.kind == "b" else np.asarray(r).view(np.int64) for r in raws]
+        kept = np.ones(self.rows, bool) if self._present is None else values[self._present] != 0
+        columns = []
+        for column in self.query.relation.columns:
+            at = self._nulls.get(column)
+            null = np.zeros(self.rows, bool) if at is None else values[at] != 0
+            columns.append(_arrow(self._reads[column](values), null, kept, column.type))
+        return pa.Table.from_arrays(columns, names=list(self.query.names))
+
+    def disclose(self, array: SecretArray) -> int:
+        """The place of an array among those that are disclosed."""
+        if array.node not in self._places:
+            self._places[array.node] = len(self.arrays)
+            self.arrays.append(array)
+        return self._places[array.node]
+
+
+def disclosed(frame: Frame, query: Query) -> Result:
+    """What to reveal for the result of a query whose rows are in `frame`, in the order in which they are meant.
+
+    Raises `SqlError` SQL-008 where a quotient has no room to be found.
+    """
+    out = Result(query, frame.rows)
+    absent = None if frame.present is None else apply("logical_not", frame.present)
+    if frame.present is not None:
+        out._present = out.disclose(frame.present)
+    hidden: dict[Record, SecretArray] = {}
+
+    def shown(x: SecretArray) -> int:
+        if x.node not in hidden:
+            hidden[x.node] = zero_where(absent, x)
+        return out.disclose(hidden[x.node])
+
+    columns = {c: frame.columns[c] for c in query.relation.columns}
+    plain = {v.words[0].node for v in columns.values() if v.type.kind in ("int", "decimal") and v.null is None}
+    for column, v in columns.items():
+        if v.null is not None:
+            out._nulls[column] = shown(v.null)
+        if v.denominator is None:
+            places = [shown(w) for w in v.words]
+            out._reads[column] = lambda raws, places=places: [raws[p] for p in places]
+        else:
+            out._reads[column] = _quotient(out, column, v, absent, shown, plain)
+    return out
+
+
+def _quotient(
+    out: Result,
+    column: Column,
+    v: Vector,
+    absent: SecretArray | None,
+    shown: Callable[[SecretArray], int],
+    plain: set[Record],
+) -> Read:
+    assert v.denominator is not None
+    n, d, unit = v.words[0], v.denominator, 10**v.type.scale
+    whole = known(d)
+    if whole is not None:
+        place = shown(n)
+        return lambda raws: [Fraction(int(x), whole * unit) for x in raws[place]]
+    count, least = _count(d)
+    if count.node in plain:
+        top, bottom = shown(n), shown(count)
+        return lambda raws: [
+            Fraction(int(x), max(int(y), least) * unit) if x else Fraction(0)
+            for x, y in zip(raws[top], raws[bottom], strict=True)
+        ]
+    n = zero_where(absent, n)
+    if absent is not None:
+        d = where(absent, public(d.program, 1, d.dtype, out.rows), d)
+    if d.node.type.interval.lo < 1:
+        d = maximum(d, 1)
+    largest = d.node.type.interval.hi
+    bits = 2 * largest.bit_length()
+    signed = n.node.type.interval.lo < 0
+    size = absolute(n) if signed else n
+    words = division.digits(size, d, bits, _bound(column, unit, magnitude(n), largest, bits))
+    if signed:
+        below = less(n, 0)
+        words = [where(below, negative(w), w) for w in words]
+    places = [out.disclose(w) for w in words]
+
+    def read(raws: Sequence[Raw]) -> list[Fraction]:
+        found = []
+        for row in zip(*(raws[p] for p in places), strict=True):
+            total = 0
+            for word in row:
+                total = (total << division.WORD_BITS) + int(word)
+            # The only quotient with such a divisor that begins with these bits: nearest to their middle.
+            middle = Fraction(2 * abs(total) + 1, 2 << bits).limit_denominator(largest) if total else Fraction(0)
+            found.append((middle if total > 0 else -middle) / unit)
+        return found
+
+    return read
+
+
+def _count(d: SecretArray) -> tuple[SecretArray, int]:
+    """What a divisor is the larger of, and a public least: (d, 1) if it is not made so."""
+    if d.node.op == "maximum":
+        for k in (0, 1):
+            least = known(SecretArray(d.program, d.node.inputs[k]))
+            if least is not None:
+                return SecretArray(d.program, d.node.inputs[1 - k]), least
+    return d, 1
+
+
+def _bound(column: Column, unit: int, top: int, largest: int, bits: int) -> int | None:
+    """A bound on the quotient of words from the column's domain, where the range of the words alone has no room."""
+    if (largest << top.bit_length() + division.DIGIT_MAX) < 2**62:
+        return None
+    return min(top, column.domain.magnitude * unit // 2**FIXED.f + 1)
+
+
+# --- to Arrow ---------------------------------------------------------------------------------------------------------
+
+
+def _arrow(values: Any, null: NDArray[np.bool], kept: NDArray[np.bool], kind: SqlType) -> Any:
+    """An Arrow array of a type from raw words, or from fractions."""
+    import pyarrow as pa
+
+    missing = null[kept]
+    if isinstance(values[0] if values else None, np.ndarray):
+        words = [w[kept] for w in values]
+    else:
+        numbers = [v for v, k in zip(values, kept, strict=True) if k]
+        return pa.array([None if m else float(x) for x, m in zip(numbers, missing, strict=True)], to_arrow(kind))
+    target = to_arrow(kind)
+    if kind.kind == "null":
+        return pa.nulls(len(missing))
+    if kind.kind == "text":
+        return _text(words, missing)
+    if kind.kind == "decimal":
+        pairs = np.stack([words[0], words[0] >> 63], axis=1)
+        return pa.Array.from_buffers(target, len(missing), [_validity(missing), pa.py_buffer(pairs.tobytes())])
+    if kind.kind == "double":
+        return pa.array(np.ldexp(words[0].astype(np.float64), -FIXED.f), target, mask=missing)
+    if kind.kind == "bool":
+        return pa.array(words[0] != 0, target, mask=missing)
+    if kind.kind == "date":
+        return pa.array(words[0].astype(np.int32), pa.int32(), mask=missing).cast(target)
+    return pa.array(words[0], pa.int64(), mask=missing).cast(target)
+
+
+def _text(words: Sequence[Raw], missing: NDArray[np.bool]) -> Any:
+    import pyarrow as pa
+
+    n = len(missing)
+    padded = np.stack([w.astype(">i8") for w in words], axis=1).view(np.uint8).reshape(n, len(words), 8)
+    data = np.ascontiguousarray(padded[:, :, 8 - TEXT_WORD :]).reshape(n, -1)
+    used = data != 0
+    offsets = np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(np.int64)
+    buffers = [_validity(missing), pa.py_buffer(offsets.tobytes()), pa.py_buffer(data[used].tobytes())]
+    return pa.Array.from_buffers(pa.large_string(), n, buffers).cast(pa.string())
+
+
+def _validity(missing: NDArray[np.bool]) -> Any:
+    import pyarrow as pa
+
+    return pa.py_buffer(np.packbits(~missing, bitorder="little").tobytes()) if missing.any() else None
+
+
+__all__: Final = ["Result", "disclosed"]
