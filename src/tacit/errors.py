@@ -8,7 +8,7 @@
     ├── RoomError         ROOM-…       a room file, certificate, role or party that does not fit
     ├── TransportError    TRANSPORT-…  a peer or a link: dead, silent, flooding, malformed, unknown
     ├── RunError          RUN-…        a run that ended before its result: cancelled, refused, failed
-    └── SqlError          SQL-…        a query or a table that cannot be understood, planned or run
+    └── SqlError          SQL-…        a query or table that is wrong, or that cannot be computed as asked
 
 An error says what happened, what was expected, at which party, and what to do. It never carries a secret, not
 even how close a refused value was to the limit: an error message is an output channel.
@@ -99,7 +99,7 @@ class RunError(TacitError):
 
 
 class SqlError(TacitError):
-    """A query or a table that cannot be understood, planned or run. Codes SQL-…."""
+    """A query or table that is wrong, or that cannot be computed as asked. Codes SQL-…."""
 
 
 _BY_NAME: dict[str, type[TacitError]] = {
