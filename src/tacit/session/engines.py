@@ -15,14 +15,13 @@ import io
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
-
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from typing import TYPE_CHECKING, Any, Final
 
 from tacit.errors import InputError
 from tacit.frontends.sql.types import SqlType, to_arrow
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 DIALECTS: Final = ("duckdb", "postgres")
 TIMEOUT_S: Final = 120.0
@@ -68,6 +67,10 @@ def understood(text: str, dialect: str, tables: Sequence[str], party: str | None
     """The one SELECT that a text is, every name in it quoted. Raises InputError INPUT-019 for anything else: another
     statement, a table that is not among `tables`, a construct or function that is not known to be harmless.
     """
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
     if dialect not in DIALECTS:
         raise _refused("it is written for no engine that there is", party, f"one of {', '.join(DIALECTS)}")
     try:
@@ -97,6 +100,8 @@ def written(tree: exp.Expr, dialect: str) -> str:
 
 
 def _check(node: exp.Expr, tables: set[str], party: str | None) -> None:
+    from sqlglot import exp
+
     kind = type(node).__name__
     if isinstance(node, exp.Anonymous):
         if node.name.lower() not in _BY_NAME:
@@ -139,6 +144,8 @@ def _failed(why: str, party: str | None) -> InputError:
 
 def at_most(tree: exp.Expr, rows: int) -> exp.Expr:
     """The query, cut off after one row more than there may be: so a wrong bound costs no more memory."""
+    from sqlglot import exp
+
     source = tree.copy()
     assert isinstance(source, exp.Query)
     return exp.select("*").from_(source.subquery(exp.to_identifier("q", quoted=True))).limit(rows + 1)
@@ -295,6 +302,8 @@ def quoted_relation(relation: str) -> str:
 
 def with_relations(tree: exp.Expr, relations: Mapping[str, str]) -> exp.Expr:
     """The query with each table's name replaced by the relation of the database that it stands for."""
+    from sqlglot import exp
+
     tree = tree.copy()
     common = {c.alias.lower() for c in tree.find_all(exp.CTE)}
     by_name = {name.lower(): relation for name, relation in relations.items()}

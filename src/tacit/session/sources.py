@@ -60,10 +60,10 @@ class HomeQuery:
     def __str__(self) -> str:
         """One printable line; `parse_query` is the inverse."""
         text = "".join(c if c.isprintable() and c not in "%#" else quote(c, safe="") for c in self.text)
-        pairs = [("rows", f"{'<=' if self.padded else ''}{self.rows}")]
+        pairs = [("at_most" if self.padded else "rows", str(self.rows))]
         pairs += [("column", f"{k}{f':{n}' if k == TEXT else ''}{'?' if null else ''}") for k, null, n in self.columns]
         pairs += [("from", f"{name}={source}") for name, source in self.sources]
-        return f"{self.dialect}:{text}#{urlencode(pairs, quote_via=quote, safe='(),:?<>/')}"
+        return f"{self.dialect}:{text}#{urlencode(pairs, quote_via=quote, safe='(),:?=/')}"
 
 
 @lru_cache(64)
@@ -73,18 +73,18 @@ def parse_query(text: str) -> HomeQuery:
     dialect, _, query = head.partition(":")
     try:
         pairs = parse_qsl(tail, strict_parsing=True, max_num_fields=8192)
-        by_key: dict[str, list[str]] = {"rows": [], "column": [], "from": []}
+        by_key: dict[str, list[str]] = {"rows": [], "at_most": [], "column": [], "from": []}
         for key, value in pairs:
             by_key[key].append(value)
-        (rows,) = by_key["rows"]
+        (rows,) = by_key["rows"] + by_key["at_most"]
         columns = tuple(map(_parse_column, by_key["column"]))
         sources = [s.partition("=") for s in by_key["from"]]
         return HomeQuery(
             unquote(query, errors="strict"),
             dialect,
             tuple((name, source) for name, _, source in sources),
-            int(rows.removeprefix("<=")),
-            rows.startswith("<="),
+            int(rows),
+            bool(by_key["at_most"]),
             columns,
         )
     except (ValueError, KeyError):
