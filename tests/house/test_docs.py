@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from sources import Source, sources
 
-CODE = re.compile(r"(INPUT|SECRET|PLAN|ROOM|TRANSPORT|RUN)-\d{3}")
+CODE = re.compile(r"(INPUT|SECRET|PLAN|ROOM|TRANSPORT|RUN|SQL)-\d{3}")
 STANDARDS = {"AES", "ISO", "RFC", "SHA", "TLS", "UTF"}
 LOOKS_LIKE_A_CODE = re.compile(r"[A-Z]{3,}-\d+")
 ONE_PLACE = {"session": "runtime", "node": "runtime", "room": "runtime", "transport": "runtime"}

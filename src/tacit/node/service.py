@@ -5,7 +5,9 @@ Each connection is authenticated by its pinned certificate and begins with one m
 client's control connection) or `attach` (the lifeline of an open session) from a client. On the control connection:
 
     describe  {file}                       -> description {rows, columns}
+    describe_table {source, ...}           -> table_description {rows, columns, ...}
     put       {name, shape} + array        -> done          only from a client that acts for this party
+    give      {name, url} + Arrow stream   -> done          likewise: a table, or a database by its URL
     deal      {name, shape} + message      -> done          the client's shares of an input of its own
     propose   {} + plan                    -> shown {digest, disclosures, assumptions}
     run       {digest, run, mesh, public}  -> progress {step}..., results {outputs, ...} + arrays
@@ -28,23 +30,25 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from tacit import kernels
 from tacit.engine.drive import Traffic, drive
 from tacit.engine.profile import Profile
-from tacit.errors import InputError, RoomError, RunError, TacitError
+from tacit.errors import InputError, RoomError, RunError, SqlError, TacitError
 from tacit.node.mesh import Mesh
-from tacit.node.refusals import Refusals
+from tacit.node.refusals import CountedInputs, Refusals
 from tacit.plan import Node, Plan, Public
 from tacit.protocols.shares import U64Array
 from tacit.room import Client, Room
 from tacit.session.datasets import Datasets, redacted
+from tacit.session.engines import Postgres
 from tacit.session.line import Line
 from tacit.session.messages import VERSION, Message, error_message, unknown
 from tacit.session.party import Bound, Dealt, bind, check_room, may_read, run
+from tacit.session.sources import Inputs, Question, Sources, from_ipc
 from tacit.transport import Cause, Connection, Identity, Listener
 
 log = logging.getLogger("tacit.node")
@@ -56,6 +60,7 @@ SESSIONS_MAX: Final = 64
 SESSIONS_PER_CLIENT_MAX: Final = 8
 PROPOSALS_MAX: Final = 16
 INPUTS_MAX: Final = 4096
+TABLES_MAX: Final = 256
 RESULTS_MAX: Final = 16
 PROGRESS_S: Final = 0.2
 
@@ -82,11 +87,13 @@ class _Session:
     cancelled: bytes = b""
     put: dict[str, U64Array] = field(default_factory=dict)
     dealt: dict[str, Dealt] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
     proposals: OrderedDict[str, tuple[Plan, Bound]] = field(default_factory=OrderedDict)
 
     def bytes_beside(self, name: str) -> int:
         """What it handed over, without the input of this name."""
         put = sum(array.nbytes for key, array in self.put.items() if key != name)
+        put += sum(getattr(table, "nbytes", 0) for key, table in self.given.items() if key != name)
         return put + sum(len(dealt.message) for key, dealt in self.dealt.items() if key != name)
 
 
@@ -137,7 +144,8 @@ class Party:
         self._listener = listener
         self._datasets = datasets
         self._compute_threads = threads
-        self._refusals = Refusals(datasets, name, room.limits.refusals_max)
+        self._sources = Sources(datasets, name)
+        self._refusals = Refusals(self._sources, name, room.limits.refusals_max)
         self._mesh = Mesh(room, self._me, identity)
         self._stopping: TacitError | None = None
         self._busy = threading.Lock()
@@ -308,7 +316,7 @@ class Party:
                 request = line.recv(lambda: self._stopping or session.ended or self._unattached(session))
                 try:
                     line.send(self._answer(line, session, request))
-                except InputError as error:
+                except (InputError, SqlError) as error:
                     log.warning("%s: %s", session.client.name, error)
                     acts = self._name in session.client.acts_for
                     line.send(error_message(error if acts else redacted(error)))
@@ -345,6 +353,13 @@ class Party:
                 found = self._datasets.describe(request.text("file"))
                 columns = [[c.name, str(c.dtype) if c.dtype else None] for c in found.columns]
                 return Message("description", {"rows": found.rows, "columns": columns})
+            case "describe_table":
+                asked = Question.from_fields(request.fields)
+                answer = self._inputs(session).describe(asked)
+                return Message("table_description", answer.to_fields())
+            case "give":
+                self._operator(session)
+                self._give(session, request)
             case "put":
                 self._operator(session)
                 self._room_for_input(session, request)
@@ -391,13 +406,27 @@ class Party:
     def _full(self, what: str, limit: int) -> RunError:
         return RunError("RUN-026", f"too many {what} at {self._name}", expected=f"at most {limit}", party=self._name)
 
+    def _inputs(self, session: _Session) -> Inputs | CountedInputs:
+        """This party's data for one request of a client."""
+        inputs = self._sources.inputs(session.given)
+        operator = self._name in session.client.acts_for
+        return inputs if operator else self._refusals.reader(session.client.name, inputs)
+
+    def _give(self, session: _Session, request: Message) -> None:
+        name, url = request.text("name", 100), request.text("url")
+        if len(session.given) >= TABLES_MAX and name not in session.given:
+            raise self._full("tables of one session", TABLES_MAX)
+        if url:
+            session.given[name] = Postgres(url, self._name)
+            return
+        self._room_for_input(session, request)
+        session.given[name] = from_ipc(bytes(request.part()), self._name)
+
     def _propose(self, session: _Session, request: Message) -> Message:
         plan = Plan.from_bytes(bytes(request.part()))
         check_room(plan, self._room)
         client = session.client
-        operator = self._name in client.acts_for
-        files = self._datasets if operator else self._refusals.reader(client.name)
-        bound = bind(plan, self._me, client.name, files, session.put, session.dealt)
+        bound = bind(plan, self._me, client.name, self._inputs(session), session.put, session.dealt)
         session.proposals[plan.digest] = (plan, bound)
         while len(session.proposals) > PROPOSALS_MAX:
             session.proposals.popitem(last=False)

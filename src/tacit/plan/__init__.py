@@ -8,6 +8,7 @@ from tacit.plan.graph import Plan, PlanBuilder, RegionBuilder
 from tacit.plan.indexing import normalise_index, numpy_index
 from tacit.plan.nodes import Attr, Attrs, Graph, Node, Region
 from tacit.plan.ops import OPS, OpSpec, constant_array, defaults, infer, infer_results, product_shift, truncates
+from tacit.plan.sources import full_source
 from tacit.plan.types import (
     BOOL,
     FIXED,
@@ -69,6 +70,7 @@ __all__ = [
     "default_interval",
     "defaults",
     "fixed",
+    "full_source",
     "infer",
     "infer_results",
     "join",

@@ -15,11 +15,14 @@ from typing import Final, Literal
 from tacit.plan.attributes import STR_MAX
 from tacit.plan.nodes import Graph, Node, all_nodes
 from tacit.plan.ops import MOVES, MOVES_OPEN, PERMUTATION_OPENS, SELECTION_OPENS, SORT_STRATEGIES, made_from
+from tacit.plan.sources import reference
 from tacit.plan.types import BOOL, Interval, Secret, TensorType
 from tacit.plan.words import NAME_MAX, PARTS_MAX, Reader, input_name, listing, quoted
 
 SOURCE_SHOWN: Final = 160
 """Characters of a source that a disclosure shows; the plan's text has it in full."""
+TEXT_SHOWN: Final = 2000
+"""Likewise of a text by which a party computes an input."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,7 @@ def disclosures(graph: Graph) -> tuple[Disclosure, ...]:
     for node in graph.nodes:
         if node.op == "input":
             words, size = _size_words(node.type.shape)
-            source = node.attrs["source"]
-            # What the owner will read, not what the author calls it.
-            origin = f" (from {quoted(source, SOURCE_SHOWN)})" if source else ""
-            what = f"{words} of {input_name(node, graph.parties, STR_MAX)}{origin}: {size}"
+            what = f"{words} of {input_name(node, graph.parties, STR_MAX)}{_origin(node)}: {size}"
             sizes.append(Disclosure("size", what, None, "everyone", "", node.id, node.type))
         elif node.op == "reveal":
             to = node.attrs["to"]
@@ -148,6 +148,16 @@ def sources(graph: Graph, node_id: int) -> tuple[Node, ...]:
                 seen.add(i)
                 stack.append(i)
     return tuple(graph.nodes[i] for i in sorted(seen) if graph.nodes[i].op == "input")
+
+
+def _origin(node: Node) -> str:
+    """What the owner will read, not what the author calls it."""
+    head, shared, text = node.attrs["source"].partition("#")
+    if not shared:
+        return f" (from {quoted(head, SOURCE_SHOWN)})" if head else ""
+    at = reference(node.attrs["source"])
+    rest = f"as `%{at}`" if at is not None else f"by `{quoted(text, TEXT_SHOWN)}`"
+    return f" (from {quoted(head, SOURCE_SHOWN)}, which the party computes {rest})"
 
 
 def _reveal_words(graph: Graph, reader: Reader, node: Node, labels: list[str]) -> str:

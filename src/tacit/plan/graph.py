@@ -18,6 +18,7 @@ from tacit.plan.disclosure import Assumption, Disclosure
 from tacit.plan.exactness import make_exact
 from tacit.plan.nodes import Attr, Attrs, Graph, Node, Region, live
 from tacit.plan.ops import check_permutation, defaults, infer_node, spec_of, truncates
+from tacit.plan.sources import name_once
 from tacit.plan.types import (
     BOOL,
     FIXED,
@@ -300,9 +301,8 @@ class PlanBuilder(_Scope):
         """
         labels, values = tuple(self._outputs), tuple(self._outputs.values())
         region = _without_idle(tuple(self._nodes), values)
-        graph = replace(
-            self._header, nodes=make_exact(region.nodes), outputs=tuple(zip(labels, region.outputs, strict=True))
-        )
+        nodes = name_once(make_exact(region.nodes))
+        graph = replace(self._header, nodes=nodes, outputs=tuple(zip(labels, region.outputs, strict=True)))
         verify(graph)
         return _plan(graph)
 

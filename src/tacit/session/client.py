@@ -28,6 +28,7 @@ from tacit.room import Party, Room
 from tacit.session.datasets import Column, Description
 from tacit.session.line import Line
 from tacit.session.messages import VERSION, Message, answer, checked_shape
+from tacit.session.sources import Answer, Question, to_ipc
 from tacit.transport import Identity, connect
 
 PONG_FRACTION: Final = 4
@@ -215,6 +216,25 @@ class Parties:
                 raise RunError("RUN-022", "a description of a file does not fit", party=self._lines[party].name)
             columns.append(Column(name, None if dtype is None else DType.parse(dtype)))
         return Description(reply.integer("rows"), tuple(columns))
+
+    def describe_table(self, party: int, question: Question) -> Answer:
+        """What a party says about one of its tables. Raises as `Sources.describe`."""
+        with self._lock:
+            request = Message("describe_table", question.to_fields())
+            reply = answer(self._all([party], [request])[0], "table_description")
+        try:
+            return Answer.from_fields(reply.fields)
+        except ValueError:
+            raise RunError("RUN-022", "a description of a table does not fit", party=self._lines[party].name) from None
+
+    def give(self, party: int, name: str, table: Any) -> None:
+        """Hand an Arrow table, or the URL of a database, to a party that this client acts for, for this session."""
+        if isinstance(table, str):
+            message = Message("give", {"name": name, "url": table})
+        else:
+            message = Message("give", {"name": name, "url": ""}, [to_ipc(table)])
+        with self._lock:
+            answer(self._all([party], [message])[0], "done")
 
     def run(self, plan: Plan, values: dict[tuple[int, str], U64Array], on_progress: OnProgress | None) -> Outcome:
         """Hand over inputs, propose the plan, compare what the parties say, run it, combine the results.

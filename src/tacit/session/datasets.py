@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,6 +76,11 @@ class Datasets:
         self._root = None if directory is None else Path(directory).resolve()
         self._party = party
         self._last: tuple[tuple[Path, int, int], Any] | None = None
+
+    @property
+    def directory(self) -> Path | None:
+        """The directory, resolved, or None."""
+        return self._root
 
     def describe(self, file: str) -> Description:
         """Rows, column names and types of a file. Raises InputError INPUT-001 to INPUT-003, INPUT-012 and INPUT-017.
@@ -143,19 +148,35 @@ class Datasets:
             )
         return tables.as_numpy(column, dtype)
 
-    def _table(self, file: str) -> Any:
-        from tacit.session import tables
-
+    def version(self, file: str) -> tuple[Path, int, int]:
+        """What changes when a file does. Raises as `describe`."""
         path = self._path(file)
         try:
             state = path.stat()
         except OSError:
             raise self._absent(file) from None
-        version = (path, state.st_mtime_ns, state.st_size)
+        return (path, state.st_mtime_ns, state.st_size)
+
+    def table(self, file: str, types: Mapping[str, Any]) -> Any:
+        """The Arrow table in a file; columns of a CSV file have these Arrow types, and otherwise what all their values
+        are. Raises as `describe`.
+        """
+        return self._read(file, self._path(file), types)
+
+    def _table(self, file: str) -> Any:
+        version = self.version(file)
         if self._last is not None and self._last[0] == version:
             return self._last[1]
+        table = self._read(file, version[0], None)
+        # The columns of one file are usually asked for one after the other.
+        self._last = (version, table)
+        return table
+
+    def _read(self, file: str, path: Path, types: Mapping[str, Any] | None) -> Any:
+        from tacit.session import tables
+
         try:
-            table = tables.read_table(path)
+            return tables.read_table(path, types)
         except tables.HeaderError as error:
             raise InputError(
                 "INPUT-017",
@@ -173,9 +194,6 @@ class Datasets:
                 party=self._party,
                 next="check the file's permissions, and open it with another program",
             ) from None
-        # The columns of one file are usually asked for one after the other.
-        self._last = (version, table)
-        return table
 
     def _path(self, file: str) -> Path:
         if self._root is None:
@@ -224,17 +242,21 @@ class Datasets:
         )
 
 
-_ABOUT_THE_REQUEST: Final = ("INPUT-001", "INPUT-003", "INPUT-004")
-"""No such file, a path outside the directory, no such column: they say nothing but what the client itself has named."""
+_ABOUT_THE_REQUEST: Final = ("INPUT-001", "INPUT-003", "INPUT-004", "INPUT-010", "INPUT-011", "INPUT-019", "INPUT-021")
+"""No such file, a path outside the directory, no such column or source, a query that is not accepted: they say nothing
+but what the client itself has named."""
+_ABOUT_ROWS: Final = ("SQL-011", "SQL-012", "SQL-013")
+"""Duplicates, another type than before, another number of rows."""
 
 
 def redacted(error: TacitError) -> TacitError:
     """What others than the owner are told about an error in the owner's data: code, party and what to do."""
-    if not isinstance(error, InputError) or error.code in _ABOUT_THE_REQUEST:
+    about_data = isinstance(error, InputError) and error.code not in _ABOUT_THE_REQUEST
+    if not about_data and error.code not in _ABOUT_ROWS:
         return error
-    return InputError(
+    return type(error)(
         error.code,
-        "an input of this party does not fit the plan",
+        "an input of this party does not fit the plan" if about_data else "a table of this party is not as declared",
         party=error.party,
         next="the party's own log says where; ask its operator",
     )

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from tacit.engine.drive import Traffic, lockstep
 from tacit.engine.keys import PROTOCOLS
@@ -20,8 +20,10 @@ from tacit.plan import Plan, Private
 from tacit.protocols.shares import U64Array
 from tacit.session.client import OnProgress, Outcome, PartyFacts, join_figures, join_profiles
 from tacit.session.datasets import Datasets, Description
+from tacit.session.engines import Postgres
 from tacit.session.local import CLIENT, room_of
 from tacit.session.party import Bound, Dealt, bind, check_room, run
+from tacit.session.sources import Answer, Question, Sources
 
 _NO_TLS: Final = {"version": "none", "group": "none", "cipher": "none"}
 
@@ -34,6 +36,8 @@ class MemoryParties:
         self.client = CLIENT
         self.room = room_of(names, protocol)
         self._datasets = [Datasets(directories.get(name), name) for name in names]
+        self._sources = [Sources(d, name) for d, name in zip(self._datasets, names, strict=True)]
+        self._given: list[dict[str, Any]] = [{} for _ in names]
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -43,6 +47,14 @@ class MemoryParties:
     def describe(self, party: int, file: str) -> Description:
         """As `Parties.describe`."""
         return self._datasets[party].describe(file)
+
+    def describe_table(self, party: int, question: Question) -> Answer:
+        """As `Parties.describe_table`."""
+        return self._sources[party].describe(question, self._given[party])
+
+    def give(self, party: int, name: str, table: Any) -> None:
+        """As `Parties.give`."""
+        self._given[party][name] = Postgres(table, self.room.party_names[party]) if isinstance(table, str) else table
 
     def run(self, plan: Plan, values: dict[tuple[int, str], U64Array], on_progress: OnProgress | None) -> Outcome:
         """As `Parties.run`. Seconds are those of all parties together."""
@@ -83,7 +95,8 @@ class MemoryParties:
                 for me, message in enumerate(messages):
                     dealt[me][name] = Dealt(message, raw.shape)
         put = [{name: raw for (party, name), raw in values.items() if party == me} for me in parties]
-        return [bind(received, me, self.client, self._datasets[me], put[me], dealt[me]) for me in parties]
+        readers = [self._sources[me].inputs(self._given[me]) for me in parties]
+        return [bind(received, me, self.client, readers[me], put[me], dealt[me]) for me in parties]
 
     def fetch(self, plan: Plan) -> dict[str, U64Array | None]:
         """There is no other client whose runs could be asked for: nothing."""

@@ -14,7 +14,7 @@ from typing import Protocol
 from tacit.engine.execute import Observer, execute
 from tacit.engine.keys import begin
 from tacit.errors import InputError, RoomError, RunError
-from tacit.plan import DType, Interval, Node, Plan, Private, Public
+from tacit.plan import DType, Interval, Node, Plan, Private, Public, full_source
 from tacit.plan.nodes import all_nodes
 from tacit.protocols.shares import Arith, U64Array
 from tacit.room import Room
@@ -44,7 +44,7 @@ class Bound:
 
 
 class Reader(Protocol):
-    """A party's files as a proposal reads them: `Datasets`, or a stricter one around it."""
+    """A party's data as a proposal reads it: `sources.Inputs`, or a stricter one around it."""
 
     def read(self, source: str, dtype: DType, interval: Interval) -> U64Array:
         """Raw values of the columns that a source names, each checked."""
@@ -85,7 +85,7 @@ def bind(
     """Find and check this party's inputs of a verified plan that `client` proposed.
 
     `put` and `dealt` are what that client handed over: raw arrays of this party, and shares of the client's own.
-    Raises InputError: as `Datasets.read`; INPUT-008 another shape than the plan says; INPUT-013 an input that nobody
+    Raises as `Inputs.read`, and InputError: INPUT-008 another shape than the plan says; INPUT-013 an input that nobody
     gave; INPUT-007 out of range.
     """
     own: dict[str, U64Array] = {}
@@ -98,7 +98,7 @@ def bind(
         if party == me:
             if name in own or name in shares:
                 raise _twice(name, owner)
-            own[name] = _own(node, owner, datasets, put)
+            own[name] = _own(node, full_source(plan.nodes, node), owner, datasets, put)
         elif party >= plan.computing:
             if name in own or name in shares:
                 raise _twice(name, owner)
@@ -110,8 +110,8 @@ def bind(
     return Bound(own, shares)
 
 
-def _own(node: Node, owner: str, datasets: Reader, put: Mapping[str, U64Array]) -> U64Array:
-    name, source, interval = node.attrs["name"], node.attrs["source"], node.type.interval
+def _own(node: Node, source: str, owner: str, datasets: Reader, put: Mapping[str, U64Array]) -> U64Array:
+    name, interval = node.attrs["name"], node.type.interval
     if source:
         values = datasets.read(source, node.type.dtype, interval)
     elif name in put:

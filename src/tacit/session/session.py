@@ -28,6 +28,8 @@ from tacit.session.identity import load_identity
 from tacit.session.local import THREADS_MAX, LocalParties
 from tacit.session.memory import MemoryParties
 from tacit.session.progress import progress_bar
+from tacit.session.relations import Relations, Rows, SqlTable, Unique
+from tacit.session.sources import Answer, Question
 from tacit.session.values import encode, infer_dtype, interval_of
 
 Directories = Mapping[int | str, str | os.PathLike[str]] | Sequence[str | os.PathLike[str]]
@@ -45,6 +47,12 @@ class Backend(Protocol):
 
     def describe(self, party: int, file: str) -> Description:
         """What a party says about one of its files."""
+
+    def describe_table(self, party: int, question: Question) -> Answer:
+        """What a party says about one of its tables."""
+
+    def give(self, party: int, name: str, table: Any) -> None:
+        """Hand a party a table, or the URL of a database."""
 
     def run(self, plan: Plan, values: dict[tuple[int, str], U64Array], on_progress: OnProgress | None) -> Outcome:
         """Agree on a plan and run it."""
@@ -102,6 +110,7 @@ class Session:
             self._run,
             network or _real(room.network),
         )
+        self._relations = Relations(self._program, backend, self._check_operator)
 
     # --- inputs ----------------------------------------------------------------------------------------------------
 
@@ -232,6 +241,47 @@ class Session:
         name = f"{stem}.{columns[0]}" if len(columns) == 1 else f"{len(columns)} columns of {stem}"
         self._loaded[name] = self._loaded.get(name, 0) + 1
         return name if self._loaded[name] == 1 else f"{name} #{self._loaded[name]}"
+
+    def table(
+        self,
+        name: str,
+        source: Any,
+        party: int | str | None = None,
+        *,
+        unique: Unique = (),
+        rows: Rows = "exact",
+        ranges: Mapping[str, Sequence[Any]] | None = None,
+        types: Mapping[str, str] | None = None,
+        min_group: int = 1,
+    ) -> SqlTable:
+        """Register a table under its name in queries; nothing of its rows leaves its owner for that.
+
+        `source` is a file in the data directory of `party` (CSV, Parquet or Arrow); `"warehouse.patients"`, a table of
+        a Postgres database that the party's operator configured in `sources.toml` there; or, from a client that acts
+        for the party, a pandas, Polars or Arrow table, or a database's table as `postgresql://...#schema.table`. A
+        mapping from parties to sources is a table of which each has some rows. A table without a party is this
+        client's own.
+
+        Columns are integers, decimals, floats (18 binary places are kept), bools, dates, timestamps and text; others
+        are left out. `types` declares those of columns of a CSV file, `{"price": "DECIMAL(15,2)"}`; else its values
+        decide. All parts must have the same columns, integers and decimals of any width.
+
+        What registering tells everybody, and `SqlTable.disclosed` lists: names and types of columns; which of them have
+        a NULL; of each column a range, `ranges={"age": (0, 130)}` or else that of its values rounded outwards to powers
+        of two, and of text the length of the longest in whole groups of 7 bytes; of each part the number of rows, or,
+        with a number as `rows`, only that there are at most so many. Whether declared ranges hold is checked when a
+        query reads the column.
+
+        `unique` are columns, or tuples of columns, of which no two rows have the same values; queries become much
+        faster by it. Each part is checked by its owner. That two parties have no row in common is not checked but
+        believed: where it is wrong, results are.
+        `min_group` is the fewest rows of this table that a disclosed group may have.
+
+        Raises InputError INPUT-001 to -005, -010, -012, -015, -017, and -020 to -025 for sources; RoomError ROOM-013
+        for a party that this client does not act for; SqlError SQL-003 and -004 for columns, SQL-011 for duplicates of
+        which `unique` says that there are none, SQL-012 where parts do not agree, SQL-013 for more rows than the bound.
+        """
+        return self._relations.add(name, source, party, unique, rows, ranges or {}, types or {}, min_group)
 
     def constant(self, array: ArrayLike, dtype: DType | str | type | None = None) -> SecretArray:
         """A public array, written into the plan for all to read. Raises InputError INPUT-101 to -103."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -31,16 +31,20 @@ _MONTHS: Final = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _DATE: Final = re.compile(rf"\d{{1,2}}\W*({_MONTHS})[a-z]*\W*\d*|({_MONTHS})[a-z]*\W*\d{{1,2}}\W+\d{{2,4}}", re.I)
 
 
-def read_table(path: Path) -> Any:
-    """The Arrow table in a file; columns of a CSV file are text. Raises `UnreadableError`, and `HeaderError` for a CSV
-    file whose first row is not one of names.
+def read_table(path: Path, types: Mapping[str, Any] | None = None) -> Any:
+    """The Arrow table in a file; columns of a CSV file are text, or with `types` these Arrow types, and otherwise what
+    all their values are. Raises `UnreadableError`, and `HeaderError` for a CSV file whose first row has no names.
     """
     try:
         if path.suffix == ".csv":
-            return _csv(path)
+            return _csv(path, types)
         if path.suffix in (".parquet", ".pq"):
-            return pyarrow.parquet.ParquetFile(path).read()
-        return pyarrow.feather.read_table(path, memory_map=False)
+            table = pyarrow.parquet.ParquetFile(path).read()
+        else:
+            table = pyarrow.feather.read_table(path, memory_map=False)
+        # Lengths, offsets and UTF-8 as they are, not as the file says.
+        table.validate(full=True)
+        return table
     except (pa.ArrowException, OSError, ValueError):
         # The reason is not repeated: Arrow's messages quote the contents.
         raise UnreadableError(_ragged_row(path) if path.suffix == ".csv" else 0) from None
@@ -106,17 +110,20 @@ def as_numpy(column: Any, dtype: DType) -> NDArray[Any]:
     return result
 
 
-def _csv(path: Path) -> Any:
-    # All columns as text first: type inference would decide by values that we have to judge ourselves.
+def _csv(path: Path, types: Mapping[str, Any] | None) -> Any:
     with pyarrow.csv.open_csv(path) as reader:
         names = reader.schema.names
     check_header(names)
-    convert = pyarrow.csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=_MISSING
-    )
+    if types is None:
+        # All columns as text first: type inference would decide by values that we have to judge ourselves.
+        types = dict.fromkeys(names, pa.string())
+    convert = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=_MISSING)
     # In a table of one column an empty line is a missing value, in a wider one it is nothing.
     parse = pyarrow.csv.ParseOptions(ignore_empty_lines=len(names) > 1)
-    return pyarrow.csv.read_csv(path, convert_options=convert, parse_options=parse)
+    table = pyarrow.csv.read_csv(path, convert_options=convert, parse_options=parse)
+    if any(pa.types.is_binary(kind) for kind in table.schema.types):
+        raise ValueError("text that is not UTF-8")
+    return table
 
 
 def _ragged_row(path: Path) -> int:

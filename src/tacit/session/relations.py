@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of a session: registered with their owners, and read by plans as inputs from the owners' queries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any, Final, Literal, Protocol
+
+from tacit.errors import InputError, SqlError
+from tacit.frontends.array import SecretArray
+from tacit.frontends.graph import record
+from tacit.frontends.program import Program
+from tacit.frontends.sql.algebra import Column, Home
+from tacit.frontends.sql.catalogue import Catalogue, Field, Part, Table
+from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.properties import Properties
+from tacit.frontends.sql.types import NULL, TEXT, TEXT_WORD, SqlType, decimal, parse_type, words_of
+from tacit.plan import BOOL, DType, Interval
+from tacit.protocols.shares import U64Array
+from tacit.session.columns import normalised
+from tacit.session.datasets import SUFFIXES, Datasets
+from tacit.session.engines import Postgres, understood, written
+from tacit.session.sources import Answer, HomeQuery, Question, Sources, file_source, input_source
+
+SOURCE_MAX: Final = 60_000
+"""Characters of a home's query; a plan holds no longer source."""
+_NAME_MAX: Final = 60
+
+Rows = Literal["exact"] | int
+Unique = str | Sequence[str | Sequence[str]]
+
+
+class Owners(Protocol):
+    """The parties as registering a table needs them."""
+
+    def describe_table(self, party: int, question: Question) -> Answer:
+        """What a party says about one of its tables."""
+
+    def give(self, party: int, name: str, table: Any) -> None:
+        """Hand a party a table, or the URL of a database."""
+
+
+@dataclass(frozen=True)
+class SqlTable:
+    """A registered table: its name in queries, and what registering it has told everybody.
+
+    `schema` has each column's type in DuckDB's dialect; `others` names columns that queries cannot use, because SQL as
+    it is here has no type for them.
+    """
+
+    table: Table
+    others: tuple[str, ...]
+    parties: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name in queries."""
+        return self.table.name
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of all parts, or a bound on it."""
+        return self.table.rows
+
+    @property
+    def schema(self) -> dict[str, str]:
+        """The type of each column."""
+        return {f.name: f"{f.type}{'' if f.nullable else ' NOT NULL'}" for f in self.table.fields}
+
+    @property
+    def disclosed(self) -> tuple[str, ...]:
+        """What became known by registering it, line by line."""
+        lines = [
+            f"{'a bound on the' if p.padded else 'the'} number of rows of {self.parties[p.party]}: {p.rows}"
+            for p in self.table.parts
+        ]
+        for f in self.table.fields:
+            bounds = f"at most {f.domain.hi} bytes" if f.type == TEXT else f"raw values {f.domain.lo} to {f.domain.hi}"
+            lines.append(f"column {f.name}: {f.type}, {bounds}{', may be NULL' if f.nullable else ''}")
+        if len(self.table.parts) > 1:
+            lines += [
+                f"not checked, but taken on trust: no two parties have the same {', '.join(columns)}"
+                for columns in self.table.unique
+            ]
+        return tuple(lines)
+
+    def __repr__(self) -> str:
+        columns = ", ".join(f"{name} {kind}" for name, kind in self.schema.items())
+        return f"SqlTable({self.name}: {columns}; {self.rows} rows)"
+
+
+class Relations:
+    """The tables of one session. `check_operator(party)` refuses a party that this client does not act for."""
+
+    def __init__(
+        self, program: Program[U64Array | None], owners: Owners, check_operator: Callable[[int], None]
+    ) -> None:
+        self.catalogue: Final = Catalogue()
+        self._program = program
+        self._owners = owners
+        self._check_operator = check_operator
+        self._client = program.computing
+        # Tables that the client brings itself stay with it: it runs its own part of a query as a party would.
+        self._own_tables: dict[str, Any] = {}
+        self._own = Sources(Datasets(None, program.parties[-1]), program.parties[-1])
+        self._given = 0
+        self._databases: dict[tuple[int, str], str] = {}
+        self._leaves: dict[int, tuple[Home, Frame]] = {}
+        self._named: dict[str, int] = {}
+
+    def add(
+        self,
+        name: str,
+        source: Any,
+        party: int | str | None,
+        unique: Unique,
+        rows: Rows,
+        ranges: Mapping[str, Sequence[Any]],
+        types: Mapping[str, str],
+        min_group: int,
+    ) -> SqlTable:
+        """Register a table; see `Session.table`."""
+        if isinstance(source, Mapping) and party is None and not all(isinstance(v, list) for v in source.values()):
+            parts = {self._program.party_index(p): s for p, s in source.items()}
+        else:
+            parts = {self._client if party is None else self._program.party_index(party): source}
+        columns = [(u,) if isinstance(u, str) else tuple(u) for u in ([unique] if isinstance(unique, str) else unique)]
+        declared = {column: _declared(column, kind) for column, kind in types.items()}
+        bound = None if rows == "exact" else rows
+        if bound is not None and (type(bound) is not int or bound < 0):
+            raise _bad("rows is neither a number nor 'exact'", "rows='exact', or a bound such as rows=10_000")
+        answers: dict[int, tuple[str, Answer]] = {}
+        for index in sorted(parts):
+            where, others = self._place(parts[index], index, declared)
+            question = Question(where, bound, tuple(columns), {c: [_plain(v) for v in r] for c, r in ranges.items()})
+            if index == self._client:
+                answer = self._own.describe(question, self._own_tables)
+            else:
+                answer = self._owners.describe_table(index, question)
+            answers[index] = (where, replace(answer, others=(*answer.others, *others)))
+        fields = self._agreed({index: answer.fields for index, (_, answer) in answers.items()})
+        table = Table(
+            name,
+            fields,
+            tuple(Part(p, where, a.rows, bound is not None, a.dialect) for p, (where, a) in answers.items()),
+            tuple(_spelled(u, fields) for u in columns),
+            min_group,
+        )
+        self.catalogue.add(table)
+        left_out = dict.fromkeys(o for _, a in answers.values() for o in a.others)
+        return SqlTable(table, tuple(left_out), self._program.parties)
+
+    def _place(self, source: Any, party: int, types: Mapping[str, SqlType]) -> tuple[str, tuple[str, ...]]:
+        """Where the owner finds a source, after handing it over if this client holds it; and columns left out."""
+        if isinstance(source, str | os.PathLike):
+            text = os.fspath(source)
+            if text.startswith(("postgresql://", "postgres://")):
+                return self._database(text, party), ()
+            if party == self._client:
+                raise InputError(
+                    "INPUT-015",
+                    "this client is no party that reads files",
+                    next="pass a table of your own, or name the party",
+                )
+            if PurePosixPath(text).suffix in SUFFIXES:
+                return file_source(text, types), ()
+            database, _, relation = text.partition(".")
+            return f"database:{database}#{relation}", ()
+        self._check_operator(party)
+        table, others = normalised(_as_arrow(source), types, _no_such_values)
+        self._given += 1
+        return f"given:{self._give(party, f't{self._given}', table)}", others
+
+    def _database(self, text: str, party: int) -> str:
+        url, mark, relation = text.rpartition("#")
+        if not mark or not relation:
+            raise _bad("a database is named without a table", "postgresql://…#table, or #schema.table")
+        self._check_operator(party)
+        key = (party, url)
+        if key not in self._databases:
+            self._databases[key] = self._give(party, f"d{len(self._databases) + 1}", url)
+        return f"given:{self._databases[key]}#{relation}"
+
+    def _give(self, party: int, name: str, table: Any) -> str:
+        if party == self._client:
+            self._own_tables[name] = Postgres(table) if isinstance(table, str) else table
+        else:
+            self._owners.give(party, name, table)
+        return name
+
+    def _agreed(self, parts: Mapping[int, tuple[Field, ...]]) -> tuple[Field, ...]:
+        """The columns of all parts: integers and decimals as wide as the widest, all else alike."""
+        (first, fields), *others = parts.items()
+        agreed = {f.name.lower(): f for f in fields}
+        for party, theirs in others:
+            by_name = {f.name.lower(): f for f in theirs}
+            for name in [*agreed, *(n for n in by_name if n not in agreed)]:
+                mine, other = agreed.get(name), by_name.get(name)
+                common = None if mine is None or other is None else _common(mine, other)
+                if common is None:
+                    have, here = (str(f.type) if f else "no such column" for f in (other, mine))
+                    raise SqlError(
+                        "SQL-012",
+                        f"column {name[:100]!r} is {have} at {self._program.parties[party]}, and {here} at "
+                        f"{self._program.parties[first]}",
+                        expected="the same columns with the same types in all parts of a table",
+                        party=self._program.parties[party],
+                        next="convert the column at its owner, or declare its type with types=",
+                    )
+                agreed[name] = common
+        return tuple(agreed.values())
+
+    # --- inputs ----------------------------------------------------------------------------------------------------
+
+    def leaf(self, home: Home) -> Frame:
+        """The rows that a home gives, as inputs of plans. Raises SqlError SQL-007 for a query too long for a plan."""
+        if id(home) not in self._leaves:
+            self._leaves[id(home)] = (home, self._frame(home))
+        return self._leaves[id(home)][1]
+
+    def _frame(self, home: Home) -> Frame:
+        tree = understood(home.query, home.dialect, [name for name, _ in home.sources])
+        columns = tuple((c.type, c.nullable, c.domain.hi if c.type == TEXT else 0) for c in home.columns)
+        query = HomeQuery(written(tree, home.dialect), home.dialect, home.sources, home.rows, home.padded, columns)
+        if len(str(query)) > SOURCE_MAX:
+            raise SqlError(
+                "SQL-007",
+                f"the part of {self._program.parties[home.party]} makes a query of {len(str(query))} characters",
+                expected=f"at most {SOURCE_MAX}",
+                next="split the query, or let the owner define a view",
+            )
+        label = "+".join(dict.fromkeys(name for name, _ in home.sources))[:_NAME_MAX] or "values"
+        inputs = _Inputs(self, home, query, label)
+        vectors = {c: inputs.vector(k, c) for k, c in enumerate(home.columns)}
+        present = inputs.array("present", "rows", BOOL, Interval(0, 1)) if home.padded else None
+        return Frame(home.rows, vectors, present, Properties().unique(home.relation))
+
+    def free_name(self, name: str) -> str:
+        """The name for an input; a number follows where there is one of that name."""
+        self._named[name] = self._named.get(name, 0) + 1
+        return name if self._named[name] == 1 else f"{name} #{self._named[name]}"
+
+    def own_values(self, source: str, dtype: DType, interval: Interval) -> U64Array:
+        """Raw values of an input that this client brings itself."""
+        return self._own.inputs(self._own_tables).read(source, dtype, interval)
+
+
+class _Inputs:
+    """The inputs of one home."""
+
+    def __init__(self, relations: Relations, home: Home, query: HomeQuery, label: str) -> None:
+        self._relations = relations
+        self._program = relations._program
+        self._home = home
+        self._query = query
+        self._label = label
+
+    def vector(self, index: int, column: Column) -> Vector:
+        name = "".join(c if c.isprintable() else "?" for c in column.name)[:_NAME_MAX] or f"c{index}"
+        domain = column.domain
+        if column.type == TEXT:
+            domain = Interval(0, 2 ** (8 * TEXT_WORD) - 1)
+        elif column.nullable or self._home.padded:
+            domain = Interval(min(domain.lo, 0), max(domain.hi, 0))
+        count = words_of(column.type, column.domain)
+        words = tuple(
+            self.array(f"{index}.{w}", name if count == 1 else f"{name} {w + 1}", column.type.dtype, domain)
+            for w in range(count)
+        )
+        null = self.array(f"{index}.null", f"{name} is null", BOOL, Interval(0, 1)) if column.nullable else None
+        return Vector(column.type, words, null)
+
+    def array(self, value: str, name: str, dtype: DType, interval: Interval) -> SecretArray:
+        source = input_source(value, self._query)
+        party, shape = self._home.party, (self._home.rows,)
+        raw = None
+        if party == self._relations._client:
+            raw, source = self._relations.own_values(source, dtype, interval), ""
+        label = self._relations.free_name(f"{self._label}.{name}")
+        array = self._program.input(shape, dtype, party, raw, interval=interval, name=label, source=source)
+        return array if raw is None else SecretArray(self._program, record("share", array.node))
+
+
+def _as_arrow(source: Any) -> Any:
+    """A pandas, Polars or Arrow table, or a dictionary of columns, as an Arrow table. Raises InputError INPUT-025."""
+    import pyarrow as pa
+
+    try:
+        if isinstance(source, pa.Table):
+            return source
+        if isinstance(source, pa.RecordBatch):
+            return pa.Table.from_batches([source])
+        if isinstance(source, Mapping):
+            return pa.table(dict(source))
+        if hasattr(source, "to_arrow"):
+            return source.to_arrow()
+        if hasattr(source, "columns") and hasattr(source, "iloc"):
+            return pa.Table.from_pandas(source, preserve_index=False)
+        if hasattr(source, "__arrow_c_stream__"):
+            return pa.table(source)
+    except (pa.ArrowException, ValueError, TypeError):
+        # The reason is not repeated: it may quote a value.
+        raise _bad("a table cannot be turned into an Arrow table", "columns with values of one type each") from None
+    raise _bad(
+        f"a {type(source).__name__} is no table", "a pandas, Polars or Arrow table, a file, or a database's table"
+    )
+
+
+def _bad(what: str, expected: str) -> InputError:
+    return InputError("INPUT-025", what, expected=expected, next="see Session.table")
+
+
+def _no_such_values(column: str, kind: str) -> InputError:
+    return InputError(
+        "INPUT-005",
+        f"column {column!r} has a value that is no {kind}",
+        expected=f"values of type {kind} in every row",
+        next="correct the value, or declare another type with types=",
+    )
+
+
+def _declared(column: str, kind: str) -> SqlType:
+    found = parse_type(kind.upper().replace(" ", "")) if isinstance(kind, str) else None
+    if found is None or found == NULL:
+        raise _bad(
+            f"column {column[:100]!r} has no type that there is", "types={'price': 'DECIMAL(15,2)'} and the like"
+        )
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """An end of a range as it may stand in a message."""
+    return value if isinstance(value, int | float) else str(value)
+
+
+def _spelled(columns: tuple[str, ...], fields: Iterable[Field]) -> tuple[str, ...]:
+    """Columns as the table spells them."""
+    by_name = {f.name.lower(): f.name for f in fields}
+    return tuple(by_name[c.lower()] for c in columns)
+
+
+def _common(a: Field, b: Field) -> Field | None:
+    """The column that holds what both do, or None."""
+    kind = _wider(a.type, b.type)
+    if kind is None:
+        return None
+    spans = [_rescaled(f.domain, f.type, kind) for f in (a, b) if f.type != NULL] or [a.domain]
+    domain = Interval(min(s.lo for s in spans), max(s.hi for s in spans))
+    return Field(a.name, kind, a.nullable or b.nullable, domain)
+
+
+def _wider(a: SqlType, b: SqlType) -> SqlType | None:
+    if a == b or b == NULL:
+        return a
+    if a == NULL:
+        return b
+    if a.kind == b.kind == "int":
+        if a.signed == b.signed:
+            return max(a, b, key=lambda t: t.size)
+        unsigned, signed = (a, b) if b.signed else (b, a)
+        return SqlType("int", max(signed.size, min(2 * unsigned.size, 64)))
+    if a.kind == b.kind == "decimal":
+        scale = max(a.scale, b.scale)
+        return decimal(max(a.size - a.scale, b.size - b.scale) + scale, scale)
+    return None
+
+
+def _rescaled(domain: Interval, have: SqlType, want: SqlType) -> Interval:
+    factor = 10 ** (want.scale - have.scale) if want.kind == "decimal" else 1
+    return Interval(domain.lo * factor, domain.hi * factor)
