@@ -14,9 +14,9 @@ from tacit.frontends.array import SecretArray
 from tacit.frontends.graph import record
 from tacit.frontends.program import Program
 from tacit.frontends.sql.algebra import Column, Home
+from tacit.frontends.sql.bounds import keys_of
 from tacit.frontends.sql.catalogue import Catalogue, Field, Part, Table
 from tacit.frontends.sql.frame import Frame, Vector
-from tacit.frontends.sql.properties import Properties
 from tacit.frontends.sql.types import NULL, TEXT, TEXT_WORD, SqlType, decimal, parse_type, words_of
 from tacit.plan import BOOL, DType, Interval
 from tacit.protocols.shares import U64Array
@@ -236,7 +236,7 @@ class Relations:
         inputs = _Inputs(self, home, query, label)
         vectors = {c: inputs.vector(k, c) for k, c in enumerate(home.columns)}
         present = inputs.array("present", "rows", BOOL, Interval(0, 1)) if home.padded else None
-        return Frame(home.rows, vectors, present, Properties().unique(home.relation))
+        return Frame(home.rows, vectors, present, keys_of(home))
 
     def free_name(self, name: str) -> str:
         """The name for an input; a number follows where there is one of that name."""
