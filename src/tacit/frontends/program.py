@@ -129,8 +129,10 @@ class Program(Generic[Binding]):
         to: int | str | None = None,
         purpose: str = "result",
         title: str = "",
+        labels: Sequence[str] | None = None,
     ) -> Plan:
-        """The plan that discloses these arrays to everyone, or to one party: outputs `result0`, `result1`, ...
+        """The plan that discloses these arrays to everyone, or to one party, under `labels`, by default `result0`,
+        `result1`, ...
 
         Equal programs give equal plans. Raises `PlanError` as the builder does, `InputError` INPUT-104 for arrays of
         another program, SECRET-015 for none.
@@ -142,7 +144,7 @@ class Program(Generic[Binding]):
         for k, value in enumerate(write(builder, [a.node for a in arrays])):
             readers = (Public(),) if target is None else (Public(), Private(target))
             shown = value if builder.type(value).home in readers else builder.reveal(value, purpose, target)
-            builder.output(f"result{k}", shown)
+            builder.output(f"result{k}" if labels is None else labels[k], shown)
         return builder.build()
 
     def bindings(self, arrays: Sequence[SecretArray]) -> dict[str, Binding]:
@@ -150,9 +152,13 @@ class Program(Generic[Binding]):
         inputs = [r for r in needed(a.node for a in arrays) if r.op == "input"]
         return {r.attrs["name"]: self._bindings[r] for r in inputs}
 
+    def run(self, plan: Plan, arrays: Sequence[SecretArray]) -> Results:
+        """Run the plan that discloses these arrays; the raw values of its outputs by label."""
+        return self._run(plan, self.bindings(arrays))
+
     def reveal(self, arrays: Sequence[SecretArray], to: int | str | None = None, purpose: str = "result") -> list[Any]:
         """Run one plan that discloses these arrays; their NumPy values, or None where they are not for this session."""
-        results = self._run(self.plan(arrays, to, purpose), self.bindings(arrays))
+        results = self.run(self.plan(arrays, to, purpose), arrays)
         raws = [results[f"result{k}"] for k in range(len(arrays))]
         return [None if raw is None else decode(raw, a.dtype) for raw, a in zip(raws, arrays, strict=True)]
 

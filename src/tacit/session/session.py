@@ -28,6 +28,7 @@ from tacit.session.identity import load_identity
 from tacit.session.local import THREADS_MAX, LocalParties
 from tacit.session.memory import MemoryParties
 from tacit.session.progress import progress_bar
+from tacit.session.query import SecretFrame
 from tacit.session.relations import Relations, Rows, SqlTable, Unique
 from tacit.session.sources import Answer, Question
 from tacit.session.values import encode, infer_dtype, interval_of
@@ -282,6 +283,15 @@ class Session:
         which `unique` says that there are none, SQL-012 where parts do not agree, SQL-013 for more rows than the bound.
         """
         return self._relations.add(name, source, party, unique, rows, ranges or {}, types or {}, min_group)
+
+    def sql(self, text: str, *, min_group: int = 1) -> SecretFrame:
+        """A query over registered tables in DuckDB's dialect, bound and planned; `reveal` runs it.
+
+        What touches one party's tables only is computed by that party's own engine; the rest on shares of rows whose
+        number is public. `min_group` is the fewest rows that a disclosed group may have; smaller ones are left out, and
+        `Answer.hidden_groups` says how many. Raises SqlError SQL-001 to SQL-014, and nothing is sent before.
+        """
+        return SecretFrame(self._program, self._relations, text, min_group)
 
     def constant(self, array: ArrayLike, dtype: DType | str | type | None = None) -> SecretArray:
         """A public array, written into the plan for all to read. Raises InputError INPUT-101 to -103."""

@@ -120,4 +120,3 @@ def _so_far(flags: SecretArray) -> SecretArray:
 
 def _both(a: SecretArray | None, b: SecretArray) -> SecretArray:
     return b if a is None else logical_and(a, b)
-

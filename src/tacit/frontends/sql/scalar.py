@@ -309,7 +309,12 @@ def _extreme(greatest: bool) -> Callable[[_Rows, Call, list[Vector]], Vector]:
 
 def _better(a: Vector, b: Vector, greatest: bool) -> Vector:
     """The larger or smaller of two values, or the one that is not NULL."""
-    if a.null is None and b.null is None and len(a.words) == len(b.words) == 1 and a.denominator is b.denominator is None:
+    if (
+        a.null is None
+        and b.null is None
+        and len(a.words) == len(b.words) == 1
+        and a.denominator is b.denominator is None
+    ):
         if a.type.kind != "bool":
             return replace(a, words=((maximum if greatest else minimum)(a.words[0], b.words[0]),))
     take_b = less_words(a, b) if greatest else less_words(b, a)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queries of a session: SQL in, a secret frame, and what is disclosed of it as an Arrow table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from tacit.engine.estimate import CostReport, PricedPlan
+from tacit.frontends.array import SecretArray
+from tacit.frontends.program import Program
+from tacit.frontends.sql.bind import bind
+from tacit.frontends.sql.explain import tree
+from tacit.frontends.sql.homes import place
+from tacit.frontends.sql.lower import lower
+from tacit.frontends.sql.result import disclosed
+from tacit.frontends.sql.rewrite import rewrite
+from tacit.plan import Disclosure
+from tacit.protocols.shares import U64Array
+from tacit.session.relations import Relations
+
+TITLE_MAX: Final = 200
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The result of a query: `table` is a PyArrow table, or None at a client that it is not for.
+
+    `hidden_groups` is how many groups were left out because they are too small, None where no such rule applied.
+    """
+
+    table: Any
+    digest: str
+    disclosures: tuple[Disclosure, ...]
+    cost: CostReport
+    hidden_groups: int | None
+
+    def to_arrow(self) -> Any:
+        """The PyArrow table; its metadata has `tacit.digest`, `tacit.rounds`, `tacit.bytes`, `tacit.hidden_groups`."""
+        return self.table
+
+    def to_pandas(self) -> Any:
+        """As a pandas data frame."""
+        return self.table.to_pandas()
+
+    def to_polars(self) -> Any:
+        """As a Polars data frame."""
+        import polars
+
+        return polars.from_arrow(self.table)
+
+    def __len__(self) -> int:
+        return 0 if self.table is None else int(self.table.num_rows)
+
+    def __repr__(self) -> str:
+        hidden = f", {self.hidden_groups} groups hidden" if self.hidden_groups else ""
+        shape = "not for this client" if self.table is None else f"{len(self)} rows, {self.table.num_columns} columns"
+        return f"Answer({shape}{hidden}; plan {self.digest[:16]})"
+
+
+class SecretFrame:
+    """A query that is bound and planned, and of which nothing is disclosed before `reveal`.
+
+    `names` are its columns, `schema` their types in DuckDB's dialect.
+    """
+
+    def __init__(self, program: Program[U64Array | None], relations: Relations, text: str, min_group: int = 1) -> None:
+        self.text = text
+        self._program = program
+        self._query = place(rewrite(bind(text, relations.catalogue)), min_group)
+        self._lowered = lower(self._query, program, relations.leaf, min_group=min_group)
+        self._result = disclosed(self._lowered.frame, self._query)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns, which may repeat."""
+        return self._query.names
+
+    @property
+    def schema(self) -> tuple[tuple[str, str], ...]:
+        """Name and type of each column."""
+        return tuple((n, str(c.type)) for n, c in zip(self.names, self._query.relation.columns, strict=True))
+
+    def plan(self, to: int | str | None = None, purpose: str = "result") -> PricedPlan:
+        """The plan that `reveal` would propose; nothing is run."""
+        title = " ".join(self.text.split())
+        title = title if len(title) <= TITLE_MAX else title[: TITLE_MAX - 1] + "…"
+        return PricedPlan.of(self._program.plan(self._arrays, to, purpose, title, self._labels))
+
+    def explain(self, to: int | str | None = None, network: str | None = None) -> str:
+        """What `reveal` would do, as text: the tree of operators with homes, rows and strategies, the exact cost, and
+        every disclosure.
+        """
+        plan = self.plan(to)
+        notes = {id(s.relation): s.strategy for s in self._lowered.steps if s.strategy}
+        lines = tree(self._query.relation, self._program.parties, notes)
+        shown = "\n".join(f"  - {d}" for d in plan.disclosures())
+        return "\n".join(
+            [*lines, "", f"cost: {plan.cost(network)}", "", "discloses:", shown, "", f"plan {plan.digest}"]
+        )
+
+    def reveal(self, to: int | str | None = None, purpose: str = "result") -> Answer:
+        """Run the query and disclose its result, to everyone or to one party or client.
+
+        Raises what the owners' engines and `Session.run` raise, before anything is disclosed; RunError where a party
+        fails.
+        """
+        plan = self.plan(to, purpose)
+        outcome = self._program.run(plan, self._arrays)
+        raws = [outcome[label] for label in self._labels]
+        cost = plan.cost()
+        if any(raw is None for raw in raws):
+            return Answer(None, plan.digest, plan.disclosures(), cost, None)
+        values = [np.asarray(raw) for raw in raws]
+        hidden = int(values.pop()) if self._lowered.hidden is not None else None
+        facts = {"digest": plan.digest, "rounds": cost.rounds, "bytes": cost.bytes_total, "hidden_groups": hidden}
+        metadata = {f"tacit.{name}": str(value) for name, value in facts.items() if value is not None}
+        table = self._result.table(values).replace_schema_metadata(metadata)
+        return Answer(table, plan.digest, plan.disclosures(), cost, hidden)
+
+    @cached_property
+    def _arrays(self) -> list[SecretArray]:
+        hidden = [self._lowered.hidden] if self._lowered.hidden is not None else []
+        return [*self._result.arrays, *hidden]
+
+    @cached_property
+    def _labels(self) -> list[str]:
+        own = [f"result{k}" for k in range(len(self._result.arrays))]
+        return [*own, *(["hidden groups"] if self._lowered.hidden is not None else [])]
+
+    def __repr__(self) -> str:
+        columns = ", ".join(f"{name} {kind}" for name, kind in self.schema)
+        return f"SecretFrame({columns}; at most {self._lowered.frame.rows} rows)"
