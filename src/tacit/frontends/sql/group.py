@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Groups of secret rows: how many there are, and how large, stays secret.
+
+Rows are sorted by their keys, and what is summed over a group is a difference of running sums at its ends: no scan over
+the rows. Least and largest values, quantiles and different values come of sorting by key and value. Keys of a small
+public domain need no sort: one code in the place of the key, and a matrix product.
+
+Source: groups by sorting as in Asharov, Hamada, Kikuchi, Nof, Pinkas, Tomida 2023 (CCS); see `library.groups`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from typing import Final
+
+import numpy as np
+
+from tacit.frontends.arithmetic import (
+    add,
+    divide,
+    equal,
+    logical_and,
+    logical_not,
+    logical_xor,
+    matmul,
+    maximum,
+    multiply,
+    not_equal,
+    subtract,
+    where,
+)
+from tacit.frontends.array import Owner, SecretArray
+from tacit.frontends.groups import one_hot, run_ends, run_starts, run_sums
+from tacit.frontends.operands import astype, public
+from tacit.frontends.reductions import all as all_of
+from tacit.frontends.reductions import max as max_of
+from tacit.frontends.reductions import min as min_of
+from tacit.frontends.reductions import sum as sum_of
+from tacit.frontends.shaping import getitem, matrix_transpose, reshape
+from tacit.frontends.sql import rows as on
+from tacit.frontends.sql import vectors
+from tacit.frontends.sql.algebra import Aggregate, Column
+from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.rows import Flag
+from tacit.frontends.sql.types import DOUBLE
+from tacit.plan import BOOL, INT64
+
+CODES: Final = 48
+"""Up to so many combinations of keys a code in the place of the key is cheaper than a sort."""
+ORDERED: Final = frozenset(["min", "max", "any_value", "median", "quantile_cont", "quantile_disc"])
+"""Aggregates for which rows are sorted by their value as well."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An aggregate with its operands [rows], which are NULL in rows that it leaves out."""
+
+    column: Column
+    aggregate: Aggregate
+    args: tuple[Vector, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the rows of each group have to be in the order of its operand."""
+        return self.aggregate.name in ORDERED or self.aggregate.distinct
+
+
+def group(
+    frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner
+) -> tuple[Frame, SecretArray]:
+    """(one row for each combination of keys, the number of rows in each).
+
+    `frame` says how many rows there are and which are meant. Without keys there is one row. With keys at most as many
+    as the keys have combinations.
+    """
+    if not keys:
+        return _all(frame, wanted, program)
+    codes = _codes(keys, program)
+    if codes is not None and not any(w.ordered for w in wanted):
+        return _coded(frame, keys, wanted, codes, program)
+    return _sorted(frame, keys, wanted, program)
+
+
+# --- without keys ---------------------------------------------------------------------------------------------------
+
+
+def _all(frame: Frame, wanted: Sequence[Wanted], program: Owner) -> tuple[Frame, SecretArray]:
+    """One row over all rows that are meant."""
+    if frame.present is not None:
+        # Rows that are not meant are NULL like those that an aggregate leaves out.
+        wanted = [_where(w, frame.present) for w in wanted]
+    sums = _Sums(on.filled(program, frame.rows, 1, INT64) if frame.present is None else on.bit(frame.present))
+    rows = sums.of(sums.ones)
+    made: dict[Column, Made] = {}
+    columns: dict[Column, Vector] = {}
+    for w in wanted:
+        if w.ordered:
+            columns[w.column] = _only(w) if _is_plain(w) else _ordered([], {}, [w], 1, program)[0][w.column]
+        else:
+            made[w.column] = _linear(w, sums, keyed=False)
+    found = [reshape(sum_of(x), (1,)) for x in sums.arrays]
+    columns |= {c: m(found) for c, m in made.items()}
+    ordered = {w.column: columns[w.column] for w in wanted}
+    return Frame(1, ordered, None, frozenset([frozenset[Column]()]), compact=True), found[rows]
+
+
+def _where(w: Wanted, flag: SecretArray) -> Wanted:
+    return replace(w, args=tuple(vectors.null_if_absent(v, flag) for v in w.args))
+
+
+def _is_plain(w: Wanted) -> bool:
+    """Whether this is a least or largest number: found without a sort."""
+    v = w.args[0]
+    return w.aggregate.name in ("min", "max") and len(v.words) == 1 and v.denominator is None
+
+
+def _only(w: Wanted) -> Vector:
+    """The least or largest of all values."""
+    v = w.args[0]
+    x = on.bit(v.words[0])
+    interval = x.node.type.interval
+    least = w.aggregate.name == "min"
+    if v.null is not None:
+        edge = vectors.public(x.program, interval.hi if least else interval.lo, x.dtype, len(x))
+        x = where(v.null, edge, x)
+    found = reshape((min_of if least else max_of)(x), (1,))
+    null = None if v.null is None else reshape(all_of(v.null), (1,))
+    return vectors.masked(Vector(v.type, (astype(found, v.words[0].dtype),), null))
+
+
+# --- by a code ------------------------------------------------------------------------------------------------------
+
+
+def _codes(keys: Mapping[Column, Vector], program: Owner) -> SecretArray | None:
+    """Numbers from 0 for the combinations of keys, the first key being the most significant; None if too many."""
+    if any(len(v.words) != 1 or v.denominator is not None or v.words[0].dtype.is_fixed for v in keys.values()):
+        return None
+    if prod(_width(v) for v in keys.values()) > CODES:
+        return None
+    total: SecretArray | None = None
+    for v in keys.values():
+        x = on.bit(v.words[0])
+        interval = x.node.type.interval
+        code = subtract(x, interval.lo) if interval.lo else x
+        if v.null is not None:
+            code = where(v.null, _width(v) - 1, code)
+        total = code if total is None else add(multiply(total, _width(v)), code)
+    return total
+
+
+def _width(v: Vector) -> int:
+    """How many values a key can have."""
+    interval = v.words[0].node.type.interval
+    return interval.hi - interval.lo + 1 + (v.null is not None)
+
+
+def _coded(
+    frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], codes: SecretArray, program: Owner
+) -> tuple[Frame, SecretArray]:
+    """One row for each combination that the keys could have; those that do occur are meant."""
+    total = prod(_width(v) for v in keys.values())
+    if frame.present is not None:
+        codes = where(frame.present, codes, total)
+    hot = matrix_transpose(one_hot(codes, total + (frame.present is not None)))
+    hot = hot if len(hot) == total else getitem(hot, slice(0, total))
+    sums = _Sums(on.filled(program, frame.rows, 1, INT64))
+    rows = sums.of(sums.ones)
+    made = {w.column: _linear(w, sums, keyed=True) for w in wanted}
+    found = [
+        sum_of(hot, axis=1) if k == rows else reshape(matmul(hot, reshape(x, (frame.rows, 1))), (total,))
+        for k, x in enumerate(sums.arrays)
+    ]
+    columns, each = {}, total
+    for column, v in keys.items():
+        each //= _width(v)
+        code = np.arange(total) // each % _width(v)
+        word, null = v.words[0], None
+        interval = word.node.type.interval
+        if v.null is not None:
+            missing = code == _width(v) - 1
+            code, null = np.where(missing, -interval.lo, code), public(program, missing)
+        values = code + interval.lo
+        columns[column] = Vector(
+            v.type, (public(program, values.astype(bool) if word.dtype == BOOL else values),), null
+        )
+    columns |= {c: m(found) for c, m in made.items()}
+    return Frame(total, columns, not_equal(found[rows], 0), frozenset([frozenset(keys)])), found[rows]
+
+
+# --- by a sort ------------------------------------------------------------------------------------------------------
+
+
+def _sorted(
+    frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner
+) -> tuple[Frame, SecretArray]:
+    """One row for each group, in the order of keys, then rows that are not meant."""
+    size = frame.rows
+    if all(len(v.words) == 1 and v.denominator is None and not v.words[0].dtype.is_fixed for v in keys.values()):
+        size = min(size, prod(_width(v) for v in keys.values()))
+    words: list[on.SortWord] = [] if frame.present is None else [(logical_not(frame.present), False)]
+    words += [w for v in keys.values() for w in vectors.sort_words(v, False, False)]
+    words = on.joined(words)
+    by_value: dict[object, list[Wanted]] = {}
+    for w in wanted:
+        if w.ordered:
+            by_value.setdefault(tuple(a.node for a in w.args[0].arrays), []).append(w)
+    plain = [w for w in wanted if not w.ordered]
+    # What needs no order of its own goes with the first sort.
+    first, *others = [*by_value.values()] or [[]]
+    columns, present, counts = _ordered(words, keys, [*first, *plain], size, program, frame.present)
+    for more in others:
+        columns |= _ordered(words, {}, more, size, program)[0]
+    ordered = {c: columns[c] for c in (*keys, *(w.column for w in wanted))}
+    return Frame(size, ordered, present, frozenset([frozenset(keys)]), compact=True), counts
+
+
+def _ordered(
+    words: Sequence[on.SortWord],
+    keys: Mapping[Column, Vector],
+    wanted: Sequence[Wanted],
+    size: int,
+    program: Owner,
+    present: Flag = None,
+) -> tuple[dict[Column, Vector], Flag, SecretArray]:
+    """(keys and aggregates of each group, which groups are meant, how many rows each has).
+
+    Rows are sorted by `words`, and then by the one operand of all aggregates that want an order.
+    """
+    ordering = next((w.args[0] for w in wanted if w.ordered), None)
+    values = [] if ordering is None else vectors.sort_words(ordering, False, False)
+    given: dict[Column | tuple[Column, int], Vector] = dict(keys.items())
+    given |= {(w.column, k): v for w in wanted for k, v in enumerate(w.args)}
+    flags = [] if present is None else [present]
+    rows = len(words[0][0]) if words else len(next(iter(given.values())).words[0])
+    moved, others = on.in_order([*words, *values], given, *(w for w, _ in [*words, *values]), *flags)
+    runs = _Runs(others[: len(words)], others[len(words) : len(words) + len(values)], rows, size, program)
+
+    sums = _Sums(on.filled(program, rows, 1, INT64))
+    count = sums.of(sums.ones)
+    columns: dict[Column, Vector] = {}
+    made: dict[Column, Made] = {}
+    for w in wanted:
+        own = replace(w, args=tuple(moved[w.column, k] for k in range(len(w.args))))
+        if w.aggregate.distinct:
+            own = _where(own, runs.different)
+        if w.aggregate.name in ORDERED:
+            columns[w.column] = _picked(own, runs)
+        else:
+            made[w.column] = _linear(own, sums, keyed=True)
+    found = runs.sums(sums.arrays)
+    columns |= {c: m(found) for c, m in made.items()}
+    heads, rest, valid = on.kept(runs.starts, size, {c: moved[c] for c in keys}, *others[len(words) + len(values) :])
+    return heads | columns, rest[0] if rest else valid, found[count]
+
+
+class _Runs:
+    """Sorted rows as runs of equal `words`, and what is found of each run: as `size` arrays in the order of runs."""
+
+    def __init__(
+        self, words: Sequence[SecretArray], values: Sequence[SecretArray], rows: int, size: int, program: Owner
+    ) -> None:
+        self._words, self._values = words, values
+        self._first = np.arange(rows) == 0
+        self.program, self.size = program, size
+        self.starts = run_starts(*words) if words else public(program, self._first)
+
+    @cached_property
+    def different(self) -> SecretArray:
+        """On the first row of each different value in a run."""
+        return run_starts(*self._words, *self._values)
+
+    def ends(self, *more: SecretArray) -> SecretArray:
+        """On the last row of each run of rows that agree in `more` as well."""
+        if not self._words and not more:
+            return public(self.program, self._first[::-1])
+        return run_ends(*self._words, *more)
+
+    def sums(self, arrays: Sequence[SecretArray]) -> list[SecretArray]:
+        """The sum of each array over each run."""
+        if not self._words:
+            return [reshape(sum_of(x), (1,)) for x in arrays]
+        done = run_sums(self.starts, *arrays, size=self.size)
+        return list(done) if isinstance(done, tuple) else [done]
+
+    def at(self, flag: SecretArray, v: Vector) -> Vector:
+        """The value on the one row of each run where a flag holds."""
+        return on.kept(flag, self.size, {0: v})[0][0]
+
+
+def _picked(w: Wanted, runs: _Runs) -> Vector:
+    """What stands at some place of each run, whose rows are in the order of the operand, NULL last."""
+    v = w.args[0]
+    if w.aggregate.name in ("min", "any_value"):
+        return runs.at(runs.starts, v)
+    if w.aggregate.name == "max":
+        if v.null is None:
+            return runs.at(runs.ends(), v)
+        last = logical_and(runs.ends(v.null), logical_not(v.null))
+        return runs.at(logical_xor(last, logical_and(runs.starts, v.null)), v)
+    raise NotImplementedError
+
+
+# --- what is a matter of sums ---------------------------------------------------------------------------------------
+
+Made = Callable[[Sequence[SecretArray]], Vector]
+"""An aggregate from the sums that it asked for."""
+
+
+class _Sums:
+    """Arrays to sum over each group, each different one once; `ones` counts rows."""
+
+    def __init__(self, ones: SecretArray) -> None:
+        self.ones = ones
+        self.arrays: list[SecretArray] = []
+
+    def of(self, x: SecretArray) -> int:
+        """The place that the sum of x will have."""
+        for k, known in enumerate(self.arrays):
+            if known.node is x.node:
+                return k
+        self.arrays.append(x)
+        return len(self.arrays) - 1
+
+    def count(self, *args: Vector) -> int:
+        """The number of rows where no operand is NULL."""
+        flag = on.not_null(args)
+        return self.of(self.ones if flag is None else on.bit(flag))
+
+
+def _linear(w: Wanted, sums: _Sums, *, keyed: bool) -> Made:
+    """An aggregate that follows from sums over each group."""
+    name, args, kind = w.aggregate.name, w.args, w.aggregate.type
+    n = sums.of(sums.ones) if not args else sums.count(*args)
+    if name in ("count_star", "count", "regr_count"):
+        return lambda found: Vector(kind, (found[n],))
+    may_lack = not keyed or any(v.null is not None for v in args)
+
+    def lacking(found: Sequence[SecretArray]) -> SecretArray | None:
+        return equal(found[n], 0) if may_lack else None
+
+    if name in ("bool_and", "bool_or"):
+        true = sums.of(on.bit(args[0].words[0]))
+        if name == "bool_and":
+            # Of no values this would be true.
+            return lambda found: vectors.masked(Vector(kind, (equal(found[true], found[n]),), lacking(found)))
+        return lambda found: Vector(kind, (not_equal(found[true], 0),), lacking(found))
+    if name in ("sum", "avg"):
+        return _sum(w, sums, n, lacking)
+    raise NotImplementedError(name)
+
+
+def _sum(w: Wanted, sums: _Sums, n: int, lacking: Callable[[Sequence[SecretArray]], SecretArray | None]) -> Made:
+    v = w.args[0]
+    if v.denominator is not None and vectors.known(v.denominator) is None:
+        v = vectors.fixed(v)
+    total = sums.of(on.bit(v.words[0]))
+    divisor = 1 if v.denominator is None else vectors.known(v.denominator)
+    assert divisor is not None
+    if w.aggregate.name == "sum":
+        if v.denominator is None:
+            return lambda found: Vector(w.aggregate.type, (found[total],), lacking(found))
+        return lambda found: vectors.quotient(
+            found[total],
+            vectors.public(v.words[0].program, divisor, INT64, len(found[total])),
+            v.type.scale,
+            lacking(found),
+        )
+
+    def mean(found: Sequence[SecretArray]) -> Vector:
+        count = maximum(found[n], 1)
+        if v.type.kind == "double" and v.denominator is None:
+            return vectors.masked(Vector(DOUBLE, (divide(found[total], count),), lacking(found)))
+        return vectors.quotient(
+            found[total], count if divisor == 1 else multiply(count, divisor), v.type.scale, lacking(found)
+        )
+
+    return mean

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Joins of secret tables: how many rows match, and which, stays secret.
+
+Where one side's keys are unique, both sides are put on top of each other and sorted by key, so that a row of the unique
+side heads its partners; what the heads bring is copied to their runs in a constant number of rounds, and the rows of
+the other side are brought together. Whether there is any partner at all needs no unique keys. Without either, all pairs
+are formed, which only small tables have room for.
+
+Source: sort-merge joins with a copy of heads as in Asharov, Hamada, Kikuchi, Nof, Pinkas, Tomida 2023 (CCS), the copy
+by differences of neighbouring heads (`library.compact`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tacit.frontends.arithmetic import equal, logical_and, logical_not, logical_or, multiply
+from tacit.frontends.array import Owner, SecretArray
+from tacit.frontends.groups import fill_forward, running_any
+from tacit.frontends.reductions import all as all_of
+from tacit.frontends.reductions import any as any_of
+from tacit.frontends.shaping import concat, flip, getitem, reshape, stack
+from tacit.frontends.sql import rows as on
+from tacit.frontends.sql.algebra import Column
+from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.rows import Flag
+from tacit.frontends.sql.vectors import null_if_absent, same
+from tacit.plan import INT64, Interval
+
+Residual = Callable[[Frame], SecretArray] | None
+"""Of a table of pairs, those for which what a join asks besides equal keys is true."""
+
+Pairs = Sequence[tuple[Vector, Vector]]
+"""Keys that have to be equal: of each the left values and the right ones."""
+
+KEEP_ROWS: Final = 4
+"""A side that is so many times smaller than the other leaves its rows among the result's: to bring the others together
+costs more than these do later on."""
+EACH: Final = 24
+"""Up to so many rows are compared with every row of the other table, where only whether any fits is asked."""
+
+
+def unique_on(frame: Frame, keys: Iterable[Column | None]) -> bool:
+    """Whether no two rows agree in some keys, of which None stands for what is no column."""
+    given = {k for k in keys if k is not None}
+    return frame.rows == 1 or any(s <= given for s in frame.unique)
+
+
+# --- one side unique ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Pairs of rows, and rows without a partner. `matched`: where a row of the other side has its partner beside it;
+    if rows of the unique side are kept, `met` and `alone`: where there is one that had any partner, or none.
+    """
+
+    frame: Frame
+    matched: SecretArray
+    met: SecretArray | None = None
+    alone: SecretArray | None = None
+
+
+def with_unique(
+    unique: Frame,
+    other: Frame,
+    pairs: Pairs,
+    *,
+    keep_unique: bool = False,
+    keep_other: bool = False,
+    one_to_one: bool = False,
+    residual: Residual = None,
+) -> Joined:
+    """Pairs of rows with equal keys, where those of `unique`, the first of each pair of `pairs`, are unique.
+
+    A side's rows without partner are kept or not, with NULLs in the other's columns. If its keys are unique too, the
+    join is `one_to_one`. As many rows as `other` has, or both together; all parties send about 1.5 kB for each of both.
+    """
+    program = pairs[0][0].words[0].program
+    n, m = unique.rows, other.rows
+    no_null = on.not_null(b for _, b in pairs)
+    heads = on.both(unique.present, on.not_null(a for a, _ in pairs))
+    fits = on.both(other.present, no_null)
+    top, bottom = _halves(program, n, m)
+    flags = {"head": top(heads), "fits": bottom(fits), "upper": top(None)}
+    flags |= {"unique": top(unique.present)} if keep_unique else {}
+    flags |= {"other": bottom(other.present)} if keep_other else {}
+    order: list[on.SortWord] = []
+    if heads is not None:
+        # Within a run: its head, rows that may match it, and last what has no key that counts.
+        last = multiply(on.bit(logical_not(heads)), 2)
+        order.append((concat([last, 1 + on.bit(on.inverse(fits, m, program))]), False))
+    columns = {c: on.above(v, m) for c, v in unique.columns.items()}
+    columns |= {c: on.below(v, n) for c, v in other.columns.items()}
+    starts, columns, flags = _merged(pairs, order, columns, flags)
+
+    # Rows of the unique side that are no heads see themselves where they are kept.
+    sources = logical_or(starts, flags["upper"]) if keep_unique and heads is not None else starts
+    brought, (head,) = on.moved(
+        lambda rows: _several(fill_forward(sources, *rows)),
+        {c: columns[c] for c in unique.columns},
+        flags["head"],
+    )
+    columns |= brought
+    matched = logical_and(head, flags["fits"])
+    rows, present, compact = n + m, matched if not keep_other else flags["other"], False
+    if not keep_unique and KEEP_ROWS * n > m:
+        rows = min(n, m) if one_to_one and not keep_other else m
+        columns, (matched,), present = on.kept(present, rows, columns, matched)
+        compact = True
+    met = alone = None
+    if residual is not None:
+        matched = logical_and(matched, residual(Frame(rows, columns)))
+        if not keep_other:
+            present, compact = matched, False
+    if keep_unique:
+        met = logical_and(flags["upper"], _any_in_run(starts, matched))
+        alone = logical_and(flags["unique"], logical_not(met))
+        present = logical_or(present, alone)
+        for c in other.columns:
+            columns[c] = replace(columns[c], null=on.either(columns[c].null, flags["upper"]))
+    if keep_other:
+        there = logical_or(matched, flags["upper"]) if keep_unique else matched
+        # What is brought to a row with a key is its partner, or zeros.
+        zeros = residual is None and no_null is None
+        for c in unique.columns:
+            columns[c] = _missing(columns[c], there) if zeros else null_if_absent(columns[c], there)
+    sets = other.unique | (unique.unique if one_to_one else frozenset())
+    ordered = {c: columns[c] for c in (*unique.columns, *other.columns)}
+    return Joined(Frame(rows, ordered, present, sets, compact), matched, met, alone)
+
+
+def _any_in_run(starts: SecretArray, flag: SecretArray) -> SecretArray:
+    """On the first row of each run whether a flag holds on any of its rows."""
+    ends = concat([getitem(starts, slice(1, None)), on.filled(starts.program, 1, True)])
+    return flip(running_any(flip(ends), flip(flag)))
+
+
+def _missing(v: Vector, there: SecretArray) -> Vector:
+    return replace(v, null=on.either(v.null, logical_not(there)))
+
+
+def _halves(program: Owner, n: int, m: int) -> tuple[Callable[[Flag], SecretArray], Callable[[Flag], SecretArray]]:
+    """Flags of the first n of n + m rows, and of the m others, which hold nowhere else."""
+
+    def top(flag: Flag) -> SecretArray:
+        return concat([on.known(flag, n, program), on.filled(program, m, False)])
+
+    def bottom(flag: Flag) -> SecretArray:
+        return concat([on.filled(program, n, False), on.known(flag, m, program)])
+
+    return top, bottom
+
+
+def _merged(
+    pairs: Pairs,
+    order: Sequence[on.SortWord],
+    columns: Mapping[Column, Vector],
+    flags: Mapping[str, SecretArray],
+) -> tuple[SecretArray, dict[Column, Vector], dict[str, SecretArray]]:
+    """Rows on top of each other in the order of their keys, then of `order`: (where runs of equal keys start, columns,
+    flags). Rows that are equal in all of it keep their order, so the upper table's come first.
+    """
+    words = on.joined([(w, False) for a, b in pairs for w in on.stacked(a, b).words])
+    moved, others = on.in_order([*words, *order], columns, *flags.values(), *(w for w, _ in words))
+    starts = on.starts_of(others[len(flags) :])
+    return starts, moved, dict(zip(flags, others, strict=False))
+
+
+def _several(arrays: SecretArray | tuple[SecretArray, ...]) -> tuple[SecretArray, ...]:
+    return arrays if isinstance(arrays, tuple) else (arrays,)
+
+
+# --- whether there is a partner -------------------------------------------------------------------------------------
+
+
+def partners(left: Frame, right: Frame, pairs: Pairs, keep: Callable[[SecretArray, Flag], Flag] | None) -> Joined:
+    """The left rows, and which of them have a partner among the right ones.
+
+    `keep` says of (has a partner, is meant) which rows are; None keeps all that were.
+    """
+    if right.rows <= EACH:
+        found = any_of(_equal_pairs(left, right, pairs), axis=1)
+        present = left.present if keep is None else keep(found, left.present)
+        compact = left.compact and keep is None
+        return Joined(replace(left, present=present, compact=compact), found)
+    program = pairs[0][0].words[0].program
+    n, m = right.rows, left.rows
+    top, bottom = _halves(program, n, m)
+    flags = {
+        "right": top(on.both(right.present, on.not_null(b for _, b in pairs))),
+        "left": bottom(on.both(left.present, on.not_null(a for a, _ in pairs))),
+        "present": bottom(left.present),
+    }
+    columns = {c: on.below(v, n) for c, v in left.columns.items()}
+    starts, columns, flags = _merged([(b, a) for a, b in pairs], [], columns, flags)
+    found = logical_and(running_any(starts, flags["right"]), flags["left"])
+    return _settled(left, right, columns, found, flags["present"], keep)
+
+
+def other_partners(
+    left: Frame, right: Frame, pairs: Pairs, differ: tuple[Vector, Vector], keep: Callable[[SecretArray, Flag], Flag]
+) -> Joined:
+    """As `partners`, where a partner has another value than the left row in `differ`.
+
+    There is one with another value exactly if the least or the largest value among the partners is another.
+    """
+    program = pairs[0][0].words[0].program
+    n, m = right.rows, left.rows
+    top, bottom = _halves(program, n, m)
+    a, b = differ
+    valid = on.both(right.present, on.not_null([*(y for _, y in pairs), b]))
+    flags = {
+        "right": top(valid),
+        "left": bottom(on.both(left.present, on.not_null([*(x for x, _ in pairs), a]))),
+        "present": bottom(left.present),
+    }
+    own, values = Column("own", a.type, False, Interval(0, 0)), Column("values", b.type, False, Interval(0, 0))
+    both = on.stacked(b, a)
+    columns = {c: on.below(v, n) for c, v in left.columns.items()} | {values: replace(both, null=None)}
+    order = [(logical_not(flags["right"]), False), *((w, False) for w in both.words)]
+    starts, columns, flags = _merged([(y, x) for x, y in pairs], order, columns, flags)
+    all_values = columns.pop(values)
+    least, _ = on.moved(lambda rows: _several(fill_forward(starts, *rows)), {own: all_values})
+    most, _ = on.moved(lambda rows: _several(fill_forward(flags["right"], *rows)), {own: all_values})
+    seen = logical_and(running_any(starts, flags["right"]), flags["left"])
+    alike = logical_and(same(least[own], all_values), same(most[own], all_values))
+    found = logical_and(seen, logical_not(alike))
+    return _settled(left, right, columns, found, flags["present"], keep)
+
+
+def _settled(
+    left: Frame,
+    right: Frame,
+    columns: dict[Column, Vector],
+    found: SecretArray,
+    present: SecretArray,
+    keep: Callable[[SecretArray, Flag], Flag] | None,
+) -> Joined:
+    """The left rows alone, unless the right ones among them are so few that they may stay."""
+    kept = on.known(present if keep is None else keep(found, present), len(present), present.program)
+    if KEEP_ROWS * right.rows <= left.rows:
+        return Joined(Frame(len(present), columns, kept, left.unique), found)
+    columns, (found,), kept = on.kept(kept, left.rows, columns, found)
+    return Joined(Frame(left.rows, columns, kept, left.unique, compact=True), found)
+
+
+def _equal_pairs(left: Frame, right: Frame, pairs: Pairs) -> SecretArray:
+    """[left rows, right rows]: where both are meant and agree in all keys."""
+    n, m = left.rows, right.rows
+    found: list[SecretArray] = []
+    for a, b in pairs:
+        for k in range(max(len(a.words), len(b.words))):
+            x, y = (
+                v.words[k] if k < len(v.words) else on.filled(v.words[0].program, len(v.words[0]), 0, INT64)
+                for v in (a, b)
+            )
+            found.append(equal(reshape(x, (n, 1)), reshape(y, (1, m))))
+    for flag, shape in (
+        (on.both(left.present, on.not_null(a for a, _ in pairs)), (n, 1)),
+        (on.both(right.present, on.not_null(b for _, b in pairs)), (1, m)),
+    ):
+        if flag is not None:
+            found.append(on.grid(flag, shape, (n, m)))
+    return found[0] if len(found) == 1 else all_of(stack(found), axis=0)
+
+
+# --- all pairs ------------------------------------------------------------------------------------------------------
+
+
+def all_pairs(left: Frame, right: Frame) -> Frame:
+    """Every row of one table with every row of the other. Local but for a product of flags."""
+    n, m = left.rows, right.rows
+    columns = {c: on.each_with_all(v, m) for c, v in left.columns.items()}
+    columns |= {c: on.all_with_each(v, n) for c, v in right.columns.items()}
+    present = on.both(
+        None if left.present is None else on.spread(left.present, m, inner=True),
+        None if right.present is None else on.spread(right.present, n, inner=False),
+    )
+    sets = left.unique if m == 1 else right.unique if n == 1 else {a | b for a in left.unique for b in right.unique}
+    return Frame(n * m, columns, present, frozenset(sets))
+
+
+def outer_pairs(
+    left: Frame, right: Frame, matched: Frame, program: Owner, *, keep_left: bool, keep_right: bool
+) -> Frame:
+    """Pairs that match, of all there are, and the rows of a side that have no partner, with NULLs on the other side."""
+    n, m = left.rows, right.rows
+    found = on.known(matched.present, n * m, program)
+    if keep_left and not keep_right and m == 1:
+        columns = {**left.columns, **{c: null_if_absent(matched.columns[c], found) for c in right.columns}}
+        return Frame(n, columns, left.present, left.unique)
+    grid = reshape(found, (n, m))
+    columns, flags = matched.columns, [found]
+    sides = ((keep_left, left, right, 1), (keep_right, right, left, 0))
+    for _, side, missing, axis in (s for s in sides if s[0]):
+        alone = on.both(side.present, logical_not(any_of(grid, axis=axis)))
+        flags.append(on.known(alone, side.rows, program))
+        nothing = on.filled(program, side.rows, True)
+        columns = {
+            c: on.stacked(v, side.columns[c])
+            if c in side.columns
+            else on.stacked(v, on.nulls(missing.columns[c], side.rows, nothing))
+            for c, v in columns.items()
+        }
+    return Frame(sum(len(f) for f in flags), columns, concat(flags), frozenset())

@@ -1,0 +1,494 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Relations to array programs: the joint part of a query, on rows whose number is public and whose content is not.
+
+A row that a query leaves out stays where it is, with a flag that it is not meant; how many are meant stays secret, and
+operators bound their results by what is public. What moves rows opens random permutations and how shuffled rows
+compare, which do not depend on the data; nothing else is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Final
+
+from tacit.errors import PlanError, SqlError
+from tacit.frontends.arithmetic import greater_equal, logical_and, logical_not, logical_or
+from tacit.frontends.array import Owner, SecretArray
+from tacit.frontends.operands import public
+from tacit.frontends.reductions import any as any_of
+from tacit.frontends.reductions import sum as sum_of
+from tacit.frontends.shaping import broadcast_to, reshape
+from tacit.frontends.sql import group as groups
+from tacit.frontends.sql import join as joins
+from tacit.frontends.sql import order, vectors
+from tacit.frontends.sql import rows as on
+from tacit.frontends.sql.algebra import (
+    Aggregate,
+    At,
+    Call,
+    Column,
+    Constant,
+    Distinct,
+    Expr,
+    Filter,
+    Group,
+    Home,
+    Join,
+    Limit,
+    Project,
+    Query,
+    Ref,
+    Relation,
+    Scan,
+    SetOperation,
+    Sort,
+    SortKey,
+    Stack,
+    Values,
+    Window,
+    conjunction,
+    conjuncts,
+    equi_keys,
+    references,
+    relations,
+    sources,
+)
+from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.scalar import evaluate, holds
+from tacit.frontends.sql.types import BOOLEAN
+from tacit.plan import Interval
+
+PAIRS: Final = 1 << 22
+"""Elements, rows times words, that a table of all pairs may have."""
+ELEMENTS: Final = 1 << 30
+"""Elements that any table may have."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """How a relation is computed: `rows` is the public number of rows, the records from `first` to before `last` are
+    its own.
+    """
+
+    relation: Relation
+    strategy: str
+    rows: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A query as arrays: `frame` has the rows of the result, those that are meant first.
+
+    `hidden` [] is the number of groups that were left out because they are too small, None where there is no such rule.
+    `steps` are in the order of computation.
+    """
+
+    frame: Frame
+    columns: tuple[Column, ...]
+    names: tuple[str, ...]
+    hidden: SecretArray | None
+    steps: tuple[Step, ...]
+
+
+def lower(query: Query, program: Owner, leaf: Callable[[Home], Frame], *, min_group: int = 1) -> Lowered:
+    """The array program of a query whose one-party parts are at their homes.
+
+    `leaf` gives the rows that a home brings. Groups of fewer than `min_group` rows, or than one of their tables asks
+    for, are left out and counted. The result's rows are in the order that the query asks for, and where it asks for
+    none in one that says nothing else about them.
+
+    Raises `SqlError` SQL-006 for what cannot be computed on secrets, SQL-008 for sums that may not fit, SQL-010 for
+    tables that would be too large.
+    """
+    lowering = _Lowering(program, leaf, min_group)
+    for relation in relations(query.relation):
+        lowering.compute(relation)
+    frame = lowering.result(query.relation)
+    hidden = reduce(lambda a, b: a + b, lowering.hidden) if lowering.hidden else None
+    return Lowered(frame, query.relation.columns, query.names, hidden, tuple(lowering.steps))
+
+
+@dataclass
+class _Lowering:
+    program: Owner
+    leaf: Callable[[Home], Frame]
+    min_group: int
+    frames: dict[int, Frame] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    hidden: list[SecretArray] = field(default_factory=list)
+    strategy: str = ""
+
+    def compute(self, relation: Relation) -> None:
+        """Record a relation whose sources are recorded."""
+        first = self._serial()
+        self.strategy = ""
+        try:
+            frame = self._frame(relation)
+        except PlanError as error:
+            raise _overflow(relation, error) from error
+        frame = on.at_least_one(frame, self.program)
+        _refuse_beyond(ELEMENTS, frame.rows, _words(frame), relation)
+        self.frames[id(relation)] = frame
+        self.steps.append(Step(relation, self.strategy, frame.rows, first, self._serial()))
+
+    def result(self, relation: Relation) -> Frame:
+        """The rows of a relation as a result: those that are meant first, and in no order but the one asked for."""
+        frame = self.frames[id(relation)]
+        columns = {c: frame.columns[c] for c in relation.columns}
+        return on.compact(replace(frame, columns=columns))
+
+    def _serial(self) -> int:
+        return public(self.program, 0).node.serial
+
+    def _frame(self, relation: Relation) -> Frame:
+        made = [self.frames[id(s)] for s in sources(relation)]
+        if isinstance(relation, Home):
+            return self.leaf(relation)
+        if isinstance(relation, Stack):
+            return self._stack(relation)
+        if isinstance(relation, Scan):
+            raise AssertionError("a table is brought by its homes")
+        if isinstance(relation, Values):
+            return self._values(relation)
+        if isinstance(relation, Filter):
+            return self._filter(relation, made[0])
+        if isinstance(relation, Project):
+            return self._project(relation, made[0])
+        if isinstance(relation, Join):
+            return self._join(relation, made[0], made[1])
+        if isinstance(relation, Group):
+            return self._group(relation, made[0])
+        if isinstance(relation, Distinct):
+            return self._distinct(made[0])
+        if isinstance(relation, SetOperation):
+            return self._set(relation, made[0], made[1])
+        if isinstance(relation, Sort):
+            return self._sort(relation, made[0])
+        if isinstance(relation, Limit):
+            return order.limited(made[0], relation.size, relation.offset)
+        return self._window(relation, made[0])
+
+    # --- sources ----------------------------------------------------------------------------------------------
+
+    def _stack(self, relation: Stack) -> Frame:
+        parts = [self.leaf(h) for h in relation.homes]
+        parts = [on.at_least_one(p, self.program) for p in parts]
+        named = [
+            replace(p, columns={c: p.columns[own] for c, own in zip(relation.columns, h.columns, strict=True)})
+            for p, h in zip(parts, relation.homes, strict=True)
+        ]
+        out = reduce(lambda a, b: order.union(a, b, relation.columns, self.program), named)
+        return out
+
+    def _values(self, relation: Values) -> Frame:
+        n = len(relation.rows)
+        columns = {}
+        for k, column in enumerate(relation.columns):
+            cells = [self._constant(Constant(row[k].raw, column.type), 1) for row in relation.rows]
+            columns[column] = reduce(on.stacked, cells) if cells else self._constant(Constant(None, column.type), 0)
+        return Frame(n, columns, None, frozenset([frozenset[Column]()]) if n == 1 else frozenset())
+
+    def _constant(self, value: Constant, rows: int) -> Vector:
+        return vectors.constant(value.raw, value.type, rows, self.program)
+
+    def _value(self, expr: Expr, frame: Frame) -> Vector:
+        # A table need not have columns.
+        return self._constant(expr, frame.rows) if isinstance(expr, Constant) else evaluate(expr, frame)
+
+    def _holds(self, predicate: Expr, frame: Frame) -> SecretArray:
+        if isinstance(predicate, Constant):
+            return on.filled(self.program, frame.rows, bool(predicate.raw))
+        return holds(predicate, frame)
+
+    # --- row by row -------------------------------------------------------------------------------------------
+
+    def _filter(self, relation: Filter, source: Frame) -> Frame:
+        present = on.both(source.present, self._holds(relation.predicate, source))
+        return replace(source, present=present, compact=False)
+
+    def _project(self, relation: Project, source: Frame) -> Frame:
+        columns = {c: self._value(e, source) for c, e in relation.items}
+        names: dict[Column, Column] = {}
+        for c, e in relation.items:
+            if isinstance(e, Ref):
+                names.setdefault(e.column, c)
+        sets = (s for s in source.unique if s <= names.keys())
+        return replace(source, columns=columns, unique=frozenset(frozenset(names[c] for c in s) for s in sets))
+
+    # --- joins ------------------------------------------------------------------------------------------------
+
+    def _join(self, relation: Join, left: Frame, right: Frame) -> Frame:
+        keys, rest = equi_keys(relation)
+        pairs = [_unified(self._value(a, left), self._value(b, right)) for a, b in keys]
+        condition = conjunction(rest)
+        residual = None if condition is None else (lambda frame: self._holds(condition, frame))
+        unique_left = bool(pairs) and joins.unique_on(left, [_column(a) for a, _ in keys])
+        unique_right = bool(pairs) and (
+            joins.unique_on(right, [_column(b) for _, b in keys]) or relation.kind == "single"
+        )
+        if relation.kind in ("semi", "anti", "mark"):
+            return self._existence(relation, left, right, pairs, rest, residual, (unique_left, unique_right))
+        keep_left, keep_right = relation.kind != "inner", relation.kind == "full"
+        few = min(left.rows, right.rows) == 1
+        if unique_right and not few:
+            # Of two unique sides the smaller one brings its columns to the other.
+            turned = unique_left and left.rows < right.rows and relation.kind == "inner"
+        else:
+            turned = True
+        if (unique_right or unique_left) and not few:
+            self.strategy = f"sorted, {'left' if turned else 'right'} side unique"
+            both = unique_left and unique_right
+            if not turned:
+                return joins.with_unique(
+                    right, left, [(b, a) for a, b in pairs],
+                    keep_unique=keep_right, keep_other=keep_left, one_to_one=both, residual=residual,
+                ).frame  # fmt: skip
+            return joins.with_unique(
+                left, right, pairs, keep_unique=keep_left, keep_other=keep_right, one_to_one=both, residual=residual
+            ).frame
+        self.strategy = "all pairs"
+        frame = self._pairs(relation, left, right, relation.condition)
+        if not keep_left:
+            return frame
+        return joins.outer_pairs(left, right, frame, self.program, keep_left=True, keep_right=keep_right)
+
+    def _pairs(self, relation: Join, left: Frame, right: Frame, condition: Expr | None) -> Frame:
+        """All pairs for which a condition holds."""
+        _refuse_beyond(PAIRS, left.rows * right.rows, _words(left) + _words(right), relation)
+        frame = joins.all_pairs(left, right)
+        if condition is not None:
+            frame = replace(frame, present=on.both(frame.present, self._holds(condition, frame)))
+        return frame
+
+    def _existence(
+        self,
+        relation: Join,
+        left: Frame,
+        right: Frame,
+        pairs: Sequence[tuple[Vector, Vector]],
+        rest: Sequence[Expr],
+        residual: joins.Residual,
+        unique: tuple[bool, bool],
+    ) -> Frame:
+        """Semi, anti and mark joins: the left rows by whether they have a partner."""
+        keep = _KEEP.get(relation.kind)
+        if relation.null_aware and any(e.nullable for e in _compared(relation)):
+            if len(pairs) == 1 and not rest:
+                return self._null_aware(relation, left, right, pairs[0])
+        elif pairs and residual is None:
+            self.strategy = "sorted"
+            done = joins.partners(left, right, pairs, keep)
+            return _marked(relation, done.frame, done.matched)
+        elif pairs and keep is not None and (differ := self._differing(rest, left, right)):
+            self.strategy = "sorted, least and largest of what differs"
+            return joins.other_partners(left, right, pairs, differ, keep).frame
+        elif unique[1]:
+            self.strategy = "sorted, right side unique"
+            turned = [(b, a) for a, b in pairs]
+            done = joins.with_unique(right, left, turned, keep_other=True, residual=residual)
+            frame = replace(done.frame, columns={c: done.frame.columns[c] for c in left.columns})
+            if keep is not None:
+                frame = replace(frame, present=keep(done.matched, frame.present), compact=False)
+            return _marked(relation, frame, done.matched)
+        elif unique[0]:
+            self.strategy = "sorted, left side unique"
+            done = joins.with_unique(left, right, pairs, keep_unique=True, residual=residual)
+            assert done.met is not None and done.alone is not None
+            present = {"semi": done.met, "anti": done.alone, "mark": logical_or(done.met, done.alone)}[relation.kind]
+            columns = {c: done.frame.columns[c] for c in left.columns}
+            return _marked(relation, Frame(done.frame.rows, columns, present, left.unique), done.met)
+        self.strategy = "all pairs"
+        frame = self._pairs(relation, left, right, None)
+        shape = (left.rows, right.rows)
+        truth = self._constant(Constant(1, BOOLEAN), frame.rows)
+        value = truth if relation.condition is None else self._value(relation.condition, frame)
+        flags = on.both(frame.present, value.words[0], on.not_null([value]))
+        found = any_of(reshape(on.known(flags, frame.rows, self.program), shape), axis=1)
+        unknown = None
+        if relation.null_aware and value.null is not None:
+            unknown = any_of(
+                reshape(on.known(on.both(frame.present, value.null), frame.rows, self.program), shape), axis=1
+            )
+        return self._judged(relation, left, found, unknown)
+
+    def _null_aware(self, relation: Join, left: Frame, right: Frame, pair: tuple[Vector, Vector]) -> Frame:
+        """IN and NOT IN of one column: what has no partner is unknown where either side may be NULL."""
+        a, b = pair
+        self.strategy = "sorted"
+        null = Column("null", BOOLEAN, False, Interval(0, 1))
+        flag = on.inverse(on.not_null([a]), left.rows, self.program)
+        given = replace(left, columns=left.columns | {null: Vector(BOOLEAN, (flag,))})
+        done = joins.partners(given, right, [pair], None)
+        columns = dict(done.frame.columns)
+        lacks = columns.pop(null).words[0]
+        size = (done.frame.rows,)
+        unknown = None
+        if b.null is not None:
+            some = any_of(on.both(right.present, b.null))
+            unknown = broadcast_to(reshape(some, (1,)), size)
+        if a.null is not None:
+            asked = any_of(on.known(right.present, right.rows, self.program))
+            unknown = vectors.either(unknown, logical_and(lacks, broadcast_to(reshape(asked, (1,)), size)))
+        return self._judged(relation, replace(done.frame, columns=columns), done.matched, unknown)
+
+    def _judged(self, relation: Join, frame: Frame, found: SecretArray, unknown: SecretArray | None) -> Frame:
+        """The left rows once it is known which of them have a partner, and of which that is unknown if not."""
+        if relation.kind == "mark":
+            return _marked(relation, frame, found, unknown)
+        if relation.kind == "anti" and unknown is not None:
+            found = logical_or(found, unknown)
+        out = _KEEP[relation.kind](found, frame.present)
+        return replace(frame, present=out, compact=False)
+
+    def _differing(self, rest: Sequence[Expr], left: Frame, right: Frame) -> tuple[Vector, Vector] | None:
+        """The two sides of a condition that one column of each is not equal."""
+        if len(rest) != 1 or not isinstance(rest[0], Call) or rest[0].name != "ne":
+            return None
+        for a, b in (rest[0].args, rest[0].args[::-1]):
+            if set(references(a)) <= left.columns.keys() and set(references(b)) <= right.columns.keys():
+                return _unified(self._value(a, left), self._value(b, right))
+        return None
+
+    # --- groups -----------------------------------------------------------------------------------------------
+
+    def _group(self, relation: Group, source: Frame) -> Frame:
+        values: dict[Expr, Vector] = {}
+
+        def value(expr: Expr) -> Vector:
+            if expr not in values:
+                values[expr] = self._value(expr, source)
+            return values[expr]
+
+        keys = {c: value(e) for c, e in relation.keys}
+        fixed = {c: keys.pop(c) for c, e in relation.keys if isinstance(e, Constant)}
+        wanted = [self._wanted(c, a, value, source) for c, a in relation.aggregates]
+        if relation.keys and not keys:
+            # Constants alone: one group, if there are any rows.
+            keys = {next(iter(fixed)): fixed.popitem()[1]}
+        frame, sizes = groups.group(source, keys, wanted, self.program)
+        least = max(self.min_group, _least_group(relation))
+        if least > 1 and relation.keys:
+            large = greater_equal(sizes, least)
+            small = logical_and(on.known(frame.present, frame.rows, self.program), logical_not(large))
+            self.hidden.append(sum_of(small))
+            frame = replace(frame, present=on.both(frame.present, large), compact=False)
+        columns = frame.columns | {
+            c: self._constant(e, frame.rows) for c, e in relation.keys if c in fixed and isinstance(e, Constant)
+        }
+        return replace(frame, columns={c: columns[c] for c in relation.columns})
+
+    def _wanted(
+        self, column: Column, aggregate: Aggregate, value: Callable[[Expr], Vector], source: Frame
+    ) -> groups.Wanted:
+        args = tuple(value(a) for a in aggregate.args)
+        if aggregate.where is not None:
+            flag = self._holds(aggregate.where, source)
+            # Rows that are left out are NULL to the aggregate; COUNT(*) counts true flags.
+            args = tuple(vectors.null_if_absent(v, flag) for v in args) or (
+                Vector(BOOLEAN, (flag,), logical_not(flag)),
+            )
+        return groups.Wanted(column, aggregate, args)
+
+    def _distinct(self, source: Frame) -> Frame:
+        if not source.columns:
+            raise AssertionError("a relation has columns")
+        return groups.group(source, source.columns, [], self.program)[0]
+
+    def _set(self, relation: SetOperation, left: Frame, right: Frame) -> Frame:
+        left, right = (
+            replace(f, columns={c: f.columns[c] for c in s.columns})
+            for f, s in ((left, relation.left), (right, relation.right))
+        )
+        if relation.kind != "union":
+            return order.matched(relation, left, right, self.program)
+        both = order.union(left, right, relation.columns, self.program)
+        return both if relation.all else self._distinct(both)
+
+    # --- order ------------------------------------------------------------------------------------------------
+
+    def _sort(self, relation: Sort, source: Frame) -> Frame:
+        return order.ordered(source, self._words(relation.keys, source))
+
+    def _words(self, keys: Iterable[SortKey], source: Frame) -> list[on.SortWord]:
+        return [
+            word
+            for k in keys
+            if not isinstance(k.expr, Constant)
+            for word in vectors.sort_words(self._value(k.expr, source), k.descending, k.nulls_first)
+        ]
+
+    def _window(self, relation: Window, source: Frame) -> Frame:
+        raise NotImplementedError
+
+
+_KEEP: Final[dict[str, Callable[[SecretArray, on.Flag], on.Flag]]] = {
+    "semi": lambda found, present: on.both(present, found),
+    "anti": lambda found, present: on.both(present, logical_not(found)),
+}
+"""Of (has a partner, is meant), which left rows a join gives; a mark join gives all."""
+
+
+def _compared(relation: Join) -> tuple[Expr, ...]:
+    """The operands of the comparison that IN stands for."""
+    first = conjuncts(relation.condition)[0]
+    return first.args if isinstance(first, Call) else (first,)
+
+
+def _marked(relation: Join, frame: Frame, found: SecretArray, unknown: SecretArray | None = None) -> Frame:
+    """The left rows with the column of a mark join."""
+    if relation.mark is None:
+        return frame
+    null = None if unknown is None else logical_and(unknown, logical_not(found))
+    return replace(frame, columns=frame.columns | {relation.mark: Vector(BOOLEAN, (found,), null)})
+
+
+def _unified(a: Vector, b: Vector) -> tuple[Vector, Vector]:
+    # Keys are equal where their words are, so a quotient by a secret is none.
+    x, y = vectors.unified(a, b)
+    return (x, y) if x.denominator is None else (vectors.fixed(x), vectors.fixed(y))
+
+
+def _column(expr: Expr) -> Column | None:
+    return expr.column if isinstance(expr, Ref) else None
+
+
+def _words(frame: Frame) -> int:
+    return sum(len(v.arrays) for v in frame.columns.values()) + 1
+
+
+def _least_group(relation: Relation) -> int:
+    """The largest `min_group` of the tables that a relation is made from."""
+    tables = [r.table.min_group for home in relations(relation) for r in _scanned(home)]
+    return max(tables, default=1)
+
+
+def _scanned(relation: Relation) -> Iterable[Scan]:
+    if isinstance(relation, Home):
+        return [r for r in relations(relation.relation) if isinstance(r, Scan)]
+    if isinstance(relation, Stack):
+        return [s for home in relation.homes for s in _scanned(home)]
+    return [relation] if isinstance(relation, Scan) else []
+
+
+def _place(at: At) -> str:
+    return f" at line {at[0]}, column {at[1]}" if at else ""
+
+
+def _refuse_beyond(limit: int, rows: int, words: int, relation: Relation) -> None:
+    if rows * words <= limit:
+        return
+    what = f"the join{_place(relation.at)}" if isinstance(relation, Join) else "an intermediate table"
+    raise SqlError(
+        "SQL-010",
+        f"{what} would have {rows} rows of {words} words, {rows * words * 8 / 2**30:.1f} GiB at each party",
+        expected=f"at most {limit} elements",
+        next="declare unique= keys on one side of the join, aggregate that side before it, or filter first",
+    )
+
+
+def _overflow(relation: Relation, error: PlanError) -> SqlError:
+    raise error

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Order, limits, and tables as sets of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tacit.frontends.arithmetic import greater, logical_and, logical_not
+from tacit.frontends.array import Owner
+from tacit.frontends.groups import run_starts, running_any, running_sum
+from tacit.frontends.shaping import concat
+from tacit.frontends.sql import rows as on
+from tacit.frontends.sql import vectors
+from tacit.frontends.sql.algebra import Column, SetOperation
+from tacit.frontends.sql.frame import Frame
+
+
+def ordered(frame: Frame, words: Sequence[on.SortWord]) -> Frame:
+    """The rows that are meant in an order, then the others."""
+    if frame.present is None:
+        columns, _ = on.in_order(words, frame.columns)
+        return replace(frame, columns=columns, compact=True)
+    first = [(logical_not(frame.present), False), *words]
+    columns, (present,) = on.in_order(first, frame.columns, frame.present)
+    return replace(frame, columns=columns, present=present, compact=True)
+
+
+def limited(frame: Frame, size: int | None, offset: int) -> Frame:
+    """`size` rows after the first `offset` of those that are meant."""
+    stop = frame.rows if size is None else min(frame.rows, offset + size)
+    whole = on.compact(frame, stop)
+    return replace(on.first(whole, stop, min(offset, stop)), compact=True)
+
+
+def union(left: Frame, right: Frame, columns: Sequence[Column], program: Owner) -> Frame:
+    """The rows of both tables."""
+    present = None
+    if left.present is not None or right.present is not None:
+        present = concat([on.known(f.present, f.rows, program) for f in (left, right)])
+    upper, lower = left.columns.values(), right.columns.values()
+    both = {c: on.stacked(a, b) for c, a, b in zip(columns, upper, lower, strict=True)}
+    return Frame(left.rows + right.rows, both, present)
+
+
+def matched(operation: SetOperation, left: Frame, right: Frame, program: Owner) -> Frame:
+    """The left rows that the right table has as well (intersect), or has not (except), each once or as often as SQL
+    counts them: rows are sorted, the right ones before the left ones that they are like.
+    """
+    both = union(right, left, operation.columns, program)
+    is_right = concat([on.known(right.present, right.rows, program), on.filled(program, left.rows, 0)])
+    is_left = concat([on.filled(program, right.rows, 0), on.known(left.present, left.rows, program)])
+    words = on.joined([w for v in both.columns.values() for w in vectors.sort_words(v, False, False)])
+    # Rows that are not meant come last in their run, so that they are not between others.
+    last = [] if both.present is None else [(logical_not(both.present), False)]
+    columns, (is_right, is_left, *keys) = on.in_order(
+        [*words, *last], both.columns, is_right, is_left, *(w for w, _ in words)
+    )
+    intersect = operation.kind == "intersect"
+    starts = run_starts(*keys)
+    if operation.all:
+        # The k-th left row of a run has its partner among the right ones if there are so many.
+        number, partners = running_sum(starts, on.bit(is_left), on.bit(is_right))
+        beyond = greater(number, partners)
+        present = logical_and(is_left, logical_not(beyond) if intersect else beyond)
+    else:
+        seen = running_any(starts, is_right)
+        once = logical_and(is_left, run_starts(*keys, is_left))
+        present = logical_and(once, seen if intersect else logical_not(seen))
+    unique = frozenset() if operation.all else frozenset([frozenset(operation.columns)])
+    size = min(left.rows, right.rows) if intersect else left.rows
+    return on.compact(Frame(both.rows, columns, present, unique), size)

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Groups, order and sets of secret rows against DuckDB, by every strategy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from plan_oracle import Oracle
+from sql.tables import Tables, column, compare, fresh, ref
+from tacit.frontends.sql.algebra import (
+    Aggregate,
+    Column,
+    Constant,
+    Distinct,
+    Filter,
+    Group,
+    Limit,
+    Project,
+    SetOperation,
+    Sort,
+    SortKey,
+    Values,
+)
+from tacit.frontends.sql.types import BIGINT, BOOLEAN, DOUBLE, TEXT, decimal
+from tacit.plan import Interval
+
+WIDE = Interval(-(10**6), 10**6)
+
+
+def data(seed: int, rows: int, domain: tuple[int, int] = (-50, 50), *, absent: bool = True, nulls: float = 0.25) -> Any:
+    """A table t(k, g, x, y, b, c, s): k of few values, g of many, x without NULL."""
+    rng = np.random.default_rng(seed)
+    tables = Tables(Oracle())
+
+    def some(lo: int, hi: int, p: float = nulls) -> list[Any]:
+        return [None if rng.random() < p else int(v) for v in rng.integers(lo, hi + 1, rows)]
+
+    texts = ["", "a", "ab", "abcdefgh", "abcdefgi", "b", "zürich"]
+    given = {
+        "k": some(0, 2),
+        "g": some(-4, 4),
+        "x": some(-9, 9, 0),
+        "y": some(-9, 9),
+        "b": [None if rng.random() < nulls else bool(v) for v in rng.integers(0, 2, rows)],
+        "c": [bool(v) for v in rng.integers(0, 2, rows)],
+        "s": [None if rng.random() < nulls else texts[v] for v in rng.integers(0, len(texts), rows)],
+    }
+    types = {"b": BOOLEAN, "c": BOOLEAN, "s": TEXT, "y": decimal(9, 2)}
+    flags = rng.random(rows) < 0.3 if absent else None
+    return tables, tables.table("t", given, types=types, domain=domain, absent=flags)
+
+
+def aggregate(name: str, *args: Any, **more: Any) -> Aggregate:
+    kinds = {"avg": DOUBLE, "bool_and": BOOLEAN, "bool_or": BOOLEAN}
+    kind = kinds.get(name, BIGINT if name.startswith("count") or not args else args[0].type)
+    return Aggregate(name, args, kind, not name.startswith("count"), WIDE, **more)
+
+
+def grouped(source: Any, keys: list[str], aggregates: dict[str, Aggregate]) -> Group:
+    return Group(
+        source,
+        tuple((fresh(k, ref(source, k)), ref(source, k)) for k in keys),
+        tuple((fresh(name, a), a) for name, a in aggregates.items()),
+    )
+
+
+LINEAR = {
+    "count(*)": lambda t: aggregate("count_star"),
+    "count(y)": lambda t: aggregate("count", ref(t, "y")),
+    "sum(x)": lambda t: aggregate("sum", ref(t, "x")),
+    "sum(y)": lambda t: aggregate("sum", ref(t, "y")),
+    "avg(x)": lambda t: aggregate("avg", ref(t, "x")),
+    "avg(y)": lambda t: aggregate("avg", ref(t, "y")),
+    "bool_and(b)": lambda t: aggregate("bool_and", ref(t, "b")),
+    "bool_or(b)": lambda t: aggregate("bool_or", ref(t, "b")),
+    "count(*) FILTER (x > g)": lambda t: aggregate("count_star", where=compare("gt", ref(t, "x"), ref(t, "g"))),
+    "sum(x) FILTER (x > g)": lambda t: aggregate("sum", ref(t, "x"), where=compare("gt", ref(t, "x"), ref(t, "g"))),
+}
+ORDERED = {
+    "min(x)": lambda t: aggregate("min", ref(t, "x")),
+    "max(x)": lambda t: aggregate("max", ref(t, "x")),
+    "min(y)": lambda t: aggregate("min", ref(t, "y")),
+    "max(y)": lambda t: aggregate("max", ref(t, "y")),
+    "min(s)": lambda t: aggregate("min", ref(t, "s")),
+    "max(s)": lambda t: aggregate("max", ref(t, "s")),
+    "max(b)": lambda t: aggregate("max", ref(t, "b")),
+    "count(DISTINCT y)": lambda t: aggregate("count", ref(t, "y"), distinct=True),
+    "count(DISTINCT s)": lambda t: aggregate("count", ref(t, "s"), distinct=True),
+    "sum(DISTINCT y)": lambda t: aggregate("sum", ref(t, "y"), distinct=True),
+    "avg(DISTINCT x)": lambda t: aggregate("avg", ref(t, "x"), distinct=True),
+    "min(x) FILTER (x > g)": lambda t: aggregate("min", ref(t, "x"), where=compare("gt", ref(t, "x"), ref(t, "g"))),
+}
+SIZES = [1, 2, 7, 60]
+
+
+@pytest.mark.parametrize("domain", [(-50, 50), (-5_000, 5_000)])
+@pytest.mark.parametrize("keys", [[], ["g"], ["k", "b"], ["s"], ["g", "s", "b"]])
+@pytest.mark.parametrize("rows", SIZES)
+@pytest.mark.parametrize("absent", [False, True])
+def test_group(rows: int, keys: list[str], absent: bool, domain: tuple[int, int]) -> None:
+    tables, t = data(rows, rows, domain, absent=absent)
+    named = ", ".join(keys)
+    for functions in (LINEAR, LINEAR | ORDERED):
+        relation = grouped(t, keys, {name: make(t) for name, make in functions.items()})
+        sql = f"SELECT {', '.join([*keys, *functions])} FROM t" + (f" GROUP BY {named}" if keys else "")
+        tables.check(relation, sql.replace("FILTER (", "FILTER (WHERE "))
+
+
+@pytest.mark.parametrize("keys", [["b"], ["k"], ["c", "b"]])
+def test_group_by_code(keys: list[str]) -> None:
+    tables, t = data(3, 40, (-9, 9), absent=True)
+    tables.check(
+        grouped(t, keys, {name: make(t) for name, make in LINEAR.items()}),
+        f"SELECT {', '.join([*keys, *LINEAR])} FROM t GROUP BY {', '.join(keys)}".replace("FILTER (", "FILTER (WHERE "),
+    )
+
+
+@pytest.mark.parametrize("keys", [["k"], ["k", "s", "b"]])
+@pytest.mark.parametrize("rows", SIZES)
+def test_distinct(rows: int, keys: list[str]) -> None:
+    tables, t = data(5, rows)
+    columns = Project(t, tuple((column(t, k), ref(t, k)) for k in keys))
+    tables.check(Distinct(columns), f"SELECT DISTINCT {', '.join(keys)} FROM t")
+
+
+@pytest.mark.parametrize("rows", SIZES)
+def test_sort_and_limit(rows: int) -> None:
+    tables, t = data(6, rows)
+    columns = Project(t, tuple((column(t, k), ref(t, k)) for k in ("s", "b", "x", "y", "g")))
+    keys = (
+        SortKey(ref(t, "s"), True, False), SortKey(ref(t, "b"), False, True), SortKey(ref(t, "x"), True),
+        SortKey(ref(t, "y")), SortKey(ref(t, "g")),
+    )  # fmt: skip
+    order = "ORDER BY s DESC NULLS LAST, b NULLS FIRST, x DESC, y NULLS LAST, g NULLS LAST"
+    tables.check(Sort(columns, keys), f"SELECT s, b, x, y, g FROM t {order}")
+    for size, offset in ((3, 0), (4, 2), (None, 1), (100, 0), (0, 0), (2, 100)):
+        limit = f"{'' if size is None else f'LIMIT {size}'} OFFSET {offset}"
+        tables.check(Limit(Sort(columns, keys), size, offset), f"SELECT s, b, x, y, g FROM t {order} {limit}")
+    assert len(tables.rows(Limit(columns, 3, 1))) == len(tables.expected("SELECT * FROM t LIMIT 3 OFFSET 1"))
+
+
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("kind", ["union", "intersect", "except"])
+@pytest.mark.parametrize("rows", [(1, 1), (9, 5), (5, 30), (40, 30)])
+def test_sets(rows: tuple[int, int], kind: Any, every: bool) -> None:
+    rng = np.random.default_rng(7)
+    tables = Tables(Oracle())
+    made = []
+    for name, n, party in zip("uv", rows, (0, 1), strict=True):
+        texts = ["a", "abcdefgh", ""] if name == "u" else ["a", "b", ""]
+        given = {
+            "i": [None if rng.random() < 0.3 else int(v) for v in rng.integers(0, 3, n)],
+            "s": [None if rng.random() < 0.2 else texts[v] for v in rng.integers(0, 3, n)],
+        }
+        made.append(tables.table(name, given, types={"s": TEXT}, absent=rng.random(n) < 0.2, party=party))
+    columns = tuple(Column(c, column(made[0], c).type, True, column(made[0], c).domain) for c in "is")
+    tables.check(
+        SetOperation(kind, every, made[0], made[1], columns),
+        f"SELECT * FROM u {kind.upper()} {'ALL' if every else ''} SELECT * FROM v",
+    )
+
+
+def test_filter_project_and_values() -> None:
+    tables, t = data(8, 30)
+    kept = Filter(t, compare("lt", ref(t, "x"), ref(t, "y")))
+    tables.check(
+        Project(kept, ((column(t, "x"), ref(t, "x")), (column(t, "s"), ref(t, "s")))),
+        "SELECT x, s FROM t WHERE x < y * 100",
+    )
+    names = (Column("a", BIGINT, True, Interval(0, 3)), Column("b", TEXT, True, Interval(0, 9)))
+    rows = ((Constant(1, BIGINT), Constant("long text", TEXT)), (Constant(None, BIGINT), Constant(None, TEXT)))
+    tables.check(Values(names, rows), "VALUES (1, 'long text'), (NULL, NULL)")
+    assert tables.rows(Values(names, ())) == []
+
+
+def test_tables_without_rows() -> None:
+    tables = Tables(Oracle())
+    e = tables.table("e", {"a": [], "b": []})
+    tables.check(e, "SELECT * FROM e")
+    functions = {"count(*)": aggregate("count_star"), "sum(a)": aggregate("sum", ref(e, "a"))}
+    tables.check(grouped(e, [], functions), "SELECT count(*), sum(a) FROM e")
+    tables.check(grouped(e, ["b"], functions), "SELECT b, count(*), sum(a) FROM e GROUP BY b")
+    tables.check(Sort(e, (SortKey(ref(e, "a")),)), "SELECT * FROM e ORDER BY a")
+
+
+def test_small_groups_are_hidden_and_counted() -> None:
+    tables, t = data(9, 60)
+    relation = grouped(t, ["g"], {"count(*)": aggregate("count_star")})
+    lowered = tables.lower(relation, min_group=5)
+    assert sorted(tables.shown(lowered), key=str) == sorted(
+        tables.expected("SELECT g, count(*) FROM t GROUP BY g HAVING count(*) >= 5"), key=str
+    )
+    assert lowered.hidden is not None
+    small = tables.expected("SELECT g FROM t GROUP BY g HAVING count(*) < 5")
+    assert int(lowered.hidden.reveal()) == len(small) > 0
