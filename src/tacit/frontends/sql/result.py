@@ -198,8 +198,8 @@ def _text(words: Sequence[Raw], missing: NDArray[np.bool]) -> Any:
     import pyarrow as pa
 
     n = len(missing)
-    padded = np.stack([w.astype(">i8") for w in words], axis=1).view(np.uint8).reshape(n, len(words), 8)
-    data = np.ascontiguousarray(padded[:, :, 8 - TEXT_WORD :]).reshape(n, -1)
+    padded = np.stack(words, axis=1).astype(">i8").view(np.uint8).reshape(n, len(words), 8)
+    data = padded[:, :, 8 - TEXT_WORD :].reshape(n, len(words) * TEXT_WORD)
     used = data != 0
     offsets = np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(np.int64)
     buffers = [_validity(missing), pa.py_buffer(offsets.tobytes()), pa.py_buffer(data[used].tobytes())]

@@ -287,10 +287,8 @@ def _case(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
 def _coalesce(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     out = args[-1]
     for a in reversed(args[:-1]):
-        if a.null is None:
+        if a.null is None or a.null is out.null:
             out = a
-        elif out.null is a.null:
-            continue
         else:
             null, chosen = a.null, select(a.null, out, replace(a, null=None))
             out = replace(chosen, null=None if out.null is None else logical_and(null, out.null))
@@ -358,8 +356,8 @@ def _mul(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     p, q = exact(a), exact(b)
     if p is not None and q is not None:
         assert p.denominator is not None and q.denominator is not None
-        tops = [magnitude(v.words[0]) for v in (p, q)], [magnitude(v.denominator) for v in (p, q) if v.denominator]
-        if fits(*(x * y for x, y in tops)):
+        tops = magnitude(p.words[0]) * magnitude(q.words[0]), magnitude(p.denominator) * magnitude(q.denominator)
+        if fits(*tops):
             over = product(p.denominator, q.denominator)
             return quotient(product(p.words[0], q.words[0]), over, p.type.scale + q.type.scale, null)
     # A number that is exact goes into fixed point undivided where it is whole.
@@ -654,6 +652,11 @@ def _add_days(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     return Vector(call.type, (add(a.words[0], days),), either(a.null, b.null))
 
 
+def _add_micros(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
+    a, b = args
+    return Vector(call.type, (add(a.words[0], b.words[0]),), either(a.null, b.null))
+
+
 def _add_months(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     v, count = args[0], int(call.options[0])
     days = _days(v)
@@ -666,8 +669,12 @@ def _add_months(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
 
 
 def _date_diff(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
-    """How many borders of a unit lie between two times."""
+    """How many borders of a unit lie between two times; of weeks, how many whole ones."""
     name, null = str(call.options[0]), either(args[0].null, args[1].null)
+    if name == "week":
+        a, b = (v.words[0] for v in args)
+        week = 7 if args[0].type.kind == "date" else 7 * dates.DAY
+        return _exactly(call, division.truncate_by(subtract(b, a), week), null)
     if name in dates.UNITS and name != "day":
         units = dates.UNITS[name]
         a, b = (
@@ -679,7 +686,6 @@ def _date_diff(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     else:
         count = {
             "day": lambda d: d,
-            "week": lambda d: division.floor_by(add(d, 3), 7),
             "month": dates.months,
             "quarter": dates.quarters,
             "year": dates.year,
@@ -700,7 +706,7 @@ _FUNCTIONS: Final[dict[str, Callable[[_Rows, Call, list[Vector]], Vector]]] = {
     "sqrt": _real("sqrt"), "ln": _real("ln"), "exp": _real("exp"),
     "cast": _cast,
     "date_part": _date_part, "date_trunc": _date_trunc, "date_diff": _date_diff,
-    "add_days": _add_days, "add_months": _add_months,
+    "add_days": _add_days, "add_micros": _add_micros, "add_months": _add_months,
 }  # fmt: skip
 SUPPORTED: Final = frozenset(_FUNCTIONS)
 """The functions that can be computed on secrets."""

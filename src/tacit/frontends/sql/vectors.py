@@ -241,7 +241,8 @@ def select(flag: SecretArray, a: Vector, b: Vector) -> Vector:
     null = None
     if a.null is not None or b.null is not None:
         never = public(flag.program, 0, BOOL, rows)
-        null = apply("where", flag, a.null or never, b.null or never) if a.null is not b.null else a.null
+        nulls = [never if v.null is None else v.null for v in (a, b)]
+        null = a.null if a.null is b.null else apply("where", flag, *nulls)
     denominator = a.denominator
     if a.denominator is not None and b.denominator is not None and a.denominator is not b.denominator:
         same_known = known(a.denominator) is not None and known(a.denominator) == known(b.denominator)
@@ -256,7 +257,7 @@ def same(a: Vector, b: Vector) -> SecretArray:
     if a.null is None and b.null is None:
         return out
     if a.null is None or b.null is None:
-        null = a.null or b.null
+        null = b.null if a.null is None else a.null
         assert null is not None
         return logical_and(out, logical_not(null))
     return logical_and(out, logical_not(logical_xor(a.null, b.null)))
