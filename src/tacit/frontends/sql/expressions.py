@@ -41,6 +41,7 @@ from tacit.frontends.sql.types import (
     BIGINT,
     BOOLEAN,
     DATE,
+    DECIMAL_MAX,
     DOUBLE,
     HUGEINT,
     INTEGER,
@@ -101,6 +102,7 @@ class Block(Protocol):
 
     scope: Scope
     rows: int
+    keyed: bool
 
     def subquery(self, node: exp.Expr) -> Relation:
         """Bind a subquery."""
@@ -198,7 +200,7 @@ def is_aggregate(node: exp.Expr) -> bool:
     """Whether a node is a call of an aggregate function, known or not."""
     if isinstance(node, exp.Anonymous):
         return node.name.lower() in _NAMED_AGGREGATES
-    return type(node) in _AGGREGATES or isinstance(node, exp.AggFunc)
+    return isinstance(node, exp.AggFunc) and not isinstance(node, exp.Grouping)
 
 
 # --- constants ------------------------------------------------------------------------------------------------------
@@ -294,7 +296,7 @@ def type_of(node: exp.DataType, at: At) -> SqlType:
             f"the type {name}", at,
             "use BOOLEAN, an integer type, DECIMAL(p,s), DOUBLE, DATE, TIMESTAMP or VARCHAR",
         )  # fmt: skip
-    if kind.kind == "decimal" and not 0 <= kind.scale <= kind.size <= functions.DECIMAL_MAX:
+    if kind.kind == "decimal" and not 0 <= kind.scale <= kind.size <= DECIMAL_MAX:
         raise SqlError("SQL-005", f"there is no type {name}{place(at)}", expected="at most 38 digits")
     return kind
 
@@ -341,7 +343,7 @@ class Binder:
             return self._aggregate(node)
         if kind in _WINDOWS:
             raise SqlError(
-                "SQL-005", f"{node.sql_name()}{place(place_of(node))} is a window function",
+                "SQL-005", f"{_WINDOWS[kind].upper()}{place(place_of(node))} is a window function",
                 expected="OVER (...) after it",
             )  # fmt: skip
         if kind in _UNARY:
@@ -894,7 +896,7 @@ class Binder:
         if where is not None and isinstance(where, Constant) and where.raw == 1:
             where = None
         made = functions.aggregate(
-            name, args, self.block.rows, keyed=True, distinct=distinct, where=where, options=options, at=at
+            name, args, self.block.rows, keyed=self.block.keyed, distinct=distinct, where=where, options=options, at=at
         )
         return made, name, after
 

@@ -301,7 +301,9 @@ def _numbers(name: str, args: _Args, at: At) -> _Args:
 
 
 def _scaled(a: Expr, kind: SqlType, at: At) -> Expr:
-    return a if a.type.kind == "decimal" and a.type.scale == kind.scale else cast(a, kind, at)
+    """An exact number with the digits after the point of a sum, and no more before it than it has."""
+    own = as_decimal(a.type)
+    return cast(a, decimal(min(own.size - own.scale + kind.scale, kind.size), kind.scale), at)
 
 
 class _Unfit(Exception):  # noqa: N818

@@ -18,9 +18,9 @@ _KEYWORDS: Final = frozenset({
 })  # fmt: skip
 _NAMES: Final[dict[type[exp.Expr], str]] = {
     exp.Stddev: "stddev", exp.StddevPop: "stddev_pop", exp.StddevSamp: "stddev_samp", exp.Variance: "var_samp",
-    exp.VariancePop: "var_pop", exp.LogicalAnd: "bool_and", exp.LogicalOr: "bool_or",
-    exp.PercentileCont: "quantile_cont", exp.PercentileDisc: "quantile_disc", exp.StrPosition: "strpos", exp.CovarSamp: "covar_samp",
-    exp.CovarPop: "covar_pop", exp.CountIf: "count_if",
+    exp.VariancePop: "var_pop", exp.LogicalAnd: "bool_and", exp.LogicalOr: "bool_or", exp.CovarPop: "covar_pop",
+    exp.PercentileCont: "quantile_cont", exp.PercentileDisc: "quantile_disc", exp.StrPosition: "strpos",
+    exp.CovarSamp: "covar_samp", exp.CountIf: "count_if",
 }  # fmt: skip
 
 
