@@ -9,14 +9,25 @@ wider: values are exact in between, and only a result that does not fit its type
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import reduce
 from math import ceil, exp, floor, isqrt, log
 from typing import Any, Final, Literal, TypeAlias
 
 from tacit.errors import SqlError
-from tacit.frontends.sql.algebra import Aggregate, At, Call, Constant, Expr, SortKey, WindowCall
+from tacit.frontends.sql.algebra import (
+    Aggregate,
+    At,
+    Call,
+    Column,
+    Constant,
+    Expr,
+    Ref,
+    SortKey,
+    WindowCall,
+    references,
+)  # fmt: skip
 from tacit.frontends.sql.types import (
     BIGINT,
     BOOLEAN,
@@ -290,7 +301,9 @@ def _numbers(name: str, args: _Args, at: At) -> _Args:
 
 
 def _scaled(a: Expr, kind: SqlType, at: At) -> Expr:
-    return a if a.type.kind == "decimal" and a.type.scale == kind.scale else cast(a, kind, at)
+    """An exact number with the digits after the point of a sum, and no more before it than it has."""
+    own = as_decimal(a.type)
+    return cast(a, decimal(min(own.size - own.scale + kind.scale, kind.size), kind.scale), at)
 
 
 class _Unfit(Exception):  # noqa: N818
@@ -744,3 +757,21 @@ def window(
         made = aggregate(name, args, rows, at=at)
         kind, nullable, domain = made.type, made.nullable, made.domain
     return WindowCall(name, args, kind, nullable, domain, tuple(partition), tuple(order), frame, options, at)
+
+
+# --- rebuilding -----------------------------------------------------------------------------------------------------
+
+
+def with_args(expr: Call, args: Sequence[Expr]) -> Call:
+    """The same function of other operands of the same types, its NULLs and bounds derived anew."""
+    options = (expr.type,) if expr.name == "cast" else expr.options
+    return call(expr.name, args, *options, at=expr.at)
+
+
+def substitute(expr: Expr, values: Mapping[Column, Expr]) -> Expr:
+    """The expression with other expressions in place of columns."""
+    if isinstance(expr, Ref):
+        return values.get(expr.column, expr)
+    if isinstance(expr, Constant) or not any(c in values for c in references(expr)):
+        return expr
+    return with_args(expr, [substitute(a, values) for a in expr.args])

@@ -27,7 +27,7 @@ _OPENING: Final = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, To
 _CLOSING: Final = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END)
 
 
-def parse(text: str | bytes) -> exp.Query:
+def parse(text: str | bytes) -> exp.Expr:
     """The syntax tree of one SELECT statement in DuckDB's dialect.
 
     Raises `SqlError`: SQL-001 for what is no statement or not UTF-8, SQL-006 for other statements, SQL-007 for a text
@@ -50,7 +50,7 @@ def parse(text: str | bytes) -> exp.Query:
     if len(trees) != 1:
         raise SqlError("SQL-001", f"the text holds {len(trees)} statements", expected="one SELECT statement")
     tree = trees[0]
-    if not isinstance(tree, exp.Query):
+    if not isinstance(tree, (exp.Query, exp.Values)):
         raise SqlError("SQL-001", "the text is an expression, not a statement", expected="one SELECT statement")
     _check_depth(tree)
     return tree

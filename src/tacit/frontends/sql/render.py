@@ -192,7 +192,8 @@ class _Renderer:
     def _scan(self, relation: Scan) -> _Block:
         alias = self.table()
         parts = self.tables[relation.table.name].split(".")
-        table = exp.table_(parts[-1], *reversed(parts[:-1]), quoted=True)
+        names = [exp.to_identifier(p, quoted=True) for p in reversed(parts)]
+        table = exp.Table(**dict(zip(("this", "db", "catalog"), names, strict=False)))
         return _Block(exp.alias_(table, alias, table=True), _columns(alias, relation.columns, list(relation.names)))
 
     def _values(self, relation: Values) -> _Block:

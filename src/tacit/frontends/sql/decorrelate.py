@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Subqueries that read the rows around them, as joins.
+
+What a subquery asks of the outer row is pulled up, out of its filters, into the condition of the join that replaces it;
+an aggregate on the way is grouped by the inner side of each equality (Kim 1982), and gives what it gives for no rows
+where the left join finds no group (the "COUNT bug" of Kiessling 1984).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tacit.errors import SqlError
+from tacit.frontends.sql.algebra import (
+    Aggregate,
+    At,
+    Call,
+    Column,
+    Constant,
+    Distinct,
+    Expr,
+    Filter,
+    Group,
+    Join,
+    JoinKind,
+    Limit,
+    Project,
+    Ref,
+    Relation,
+    SetOperation,
+    Sort,
+    Window,
+    conjunction,
+    conjuncts,
+    optional,
+    references,
+    sources,
+)
+from tacit.frontends.sql.bounds import keys_of
+from tacit.frontends.sql.functions import call, cast, place, substitute
+from tacit.frontends.sql.types import BIGINT
+
+
+@dataclass
+class Partner:
+    """The right side of a join that stands for a subquery: its value is `value`, for a mark its column."""
+
+    kind: JoinKind
+    right: Relation
+    condition: Expr | None
+    value: Expr
+    null_aware: bool = False
+    at: At = None
+
+    def join(self, left: Relation) -> Join:
+        """The join."""
+        mark = self.value.column if self.kind == "mark" and isinstance(self.value, Ref) else None
+        return Join(self.kind, left, self.right, self.condition, mark, self.null_aware, self.at)
+
+
+def free(relation: Relation) -> frozenset[Column]:
+    """The columns of rows around it that a relation reads."""
+    made: set[Column] = set()
+    read: set[Column] = set()
+    seen: set[Relation] = set()
+    todo = [relation]
+    while todo:
+        node = todo.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        made.update(node.columns)
+        for expr in expressions(node):
+            read.update(references(expr))
+        todo.extend(sources(node))
+    return frozenset(read - made)
+
+
+def expressions(relation: Relation) -> Iterator[Expr]:
+    """All expressions of a relation, without those of its sources."""
+    match relation:
+        case Filter():
+            yield relation.predicate
+        case Project():
+            yield from (e for _, e in relation.items)
+        case Join():
+            yield from () if relation.condition is None else (relation.condition,)
+        case Group():
+            yield from (e for _, e in relation.keys)
+            for _, a in relation.aggregates:
+                yield from a.args
+                yield from () if a.where is None else (a.where,)
+        case Window():
+            for _, w in relation.calls:
+                yield from (*w.args, *w.partition, *(k.expr for k in w.order))
+        case Sort():
+            yield from (k.expr for k in relation.keys)
+
+
+def unsupported(what: str, at: At, nearest: str) -> SqlError:
+    """The error that a construct is not supported."""
+    return SqlError("SQL-006", f"{what} is not supported{place(at)}", next=nearest)
+
+
+def pull(relation: Relation, outer: frozenset[Column], at: At) -> tuple[Relation, tuple[Expr, ...]]:
+    """The relation without what it asks of outer columns, and that as conditions on its rows.
+
+    It may have more columns then. Raises `SqlError` SQL-006 where that cannot be separated.
+    """
+    if not free(relation) & outer:
+        return relation, ()
+    match relation:
+        case Filter():
+            source, pulled = pull(relation.source, outer, at)
+            stay, go = _split(conjuncts(relation.predicate), outer)
+            return _filtered(source, stay), (*pulled, *go)
+        case Project():
+            source, pulled = pull(relation.source, outer, at)
+            if any(outer & set(references(e)) for _, e in relation.items):
+                raise _refused("a column computed from the outer row", at)
+            have = {c for c, e in relation.items}
+            more = dict.fromkeys(c for p in pulled for c in references(p) if c not in outer and c not in have)
+            return Project(source, (*relation.items, *((c, Ref(c)) for c in more))), pulled
+        case Join(kind="inner"):
+            left, from_left = pull(relation.left, outer, at)
+            right, from_right = pull(relation.right, outer, at)
+            stay, go = _split(conjuncts(relation.condition), outer)
+            return Join("inner", left, right, conjunction(stay), at=relation.at), (*from_left, *from_right, *go)
+        case Join(kind="left" | "single" | "mark" | "semi" | "anti"):
+            asked = set() if relation.condition is None else set(references(relation.condition))
+            if asked & outer or free(relation.right) & outer:
+                raise _refused("an outer join or subquery inside that reads the outer row too", at)
+            left, pulled = pull(relation.left, outer, at)
+            join = Join(
+                relation.kind, left, relation.right, relation.condition, relation.mark, relation.null_aware, relation.at
+            )
+            return join, pulled
+        case Group() if relation.keys:
+            source, pulled = pull(relation.source, outer, at)
+            keys, conditions = _keyed(pulled, outer, at)
+            have = {c for c, _ in relation.keys}
+            more_keys = tuple(key for key in keys if key[0] not in have)
+            return Group(source, (*relation.keys, *more_keys), relation.aggregates), conditions
+        case Distinct():
+            source, pulled = pull(relation.source, outer, at)
+            return Distinct(source), pulled
+        case Sort():
+            return pull(relation.source, outer, at)
+        case Limit():
+            raise _refused("LIMIT", at)
+        case Window():
+            raise _refused("a window function", at)
+        case SetOperation():
+            raise _refused(relation.kind.upper(), at)
+        case _:
+            raise _refused("an aggregate", at)
+
+
+def exists(relation: Relation, at: At) -> tuple[Relation, Expr | None]:
+    """Rows and a condition: EXISTS asks whether some row fulfils it."""
+    while True:
+        if isinstance(relation, (Sort, Distinct, Project)) or (
+            isinstance(relation, Limit) and relation.size != 0 and not relation.offset
+        ):
+            relation = relation.source
+        else:
+            break
+    outer = free(relation)
+    right, pulled = pull(relation, outer, at)
+    return right, conjunction(pulled)
+
+
+def scalar(relation: Relation, at: At) -> Partner:
+    """A subquery of one column as a join that gives at most one partner.
+
+    Raises `SqlError` SQL-009 where it may give more than one row.
+    """
+    outer = free(relation)
+    found = _aggregated(relation, outer, at) if outer else None
+    if found:
+        return found
+    right, pulled = pull(relation, outer, at)
+    pairs = (_sides(p, outer) for p in pulled)
+    fixed = frozenset(pair[0].column for pair in pairs if pair and isinstance(pair[0], Ref))
+    if not any(key <= fixed for key in keys_of(right)):
+        raise SqlError(
+            "SQL-009", f"the subquery{place(at)} may give more than one row where one value is meant",
+            expected="an aggregate, LIMIT 1, or an equality with each column of a unique key",
+            next="use min() or max(), or declare the key as unique",
+        )  # fmt: skip
+    return Partner("single", right, conjunction(pulled), Ref(optional(relation.columns[0])), at=at)
+
+
+def _aggregated(relation: Relation, outer: frozenset[Column], at: At) -> Partner | None:
+    """An aggregate over the rows that belong to an outer row, with expressions and HAVING above it."""
+    value: Expr = Ref(relation.columns[0])
+    having: list[Expr] = []
+    while isinstance(relation, (Project, Filter, Sort)):
+        if isinstance(relation, Project):
+            values = dict(relation.items)
+            value = substitute(value, values)
+            having = [substitute(h, values) for h in having]
+        elif isinstance(relation, Filter):
+            having.append(relation.predicate)
+        relation = relation.source
+    if not isinstance(relation, Group) or relation.keys:
+        return None
+    source, pulled = pull(relation.source, outer, at)
+    keys, conditions = _keyed(pulled, outer, at)
+    group = Group(source, keys, relation.aggregates)
+    values = {c: _of_none(c, a) for c, a in relation.aggregates}
+    value = substitute(value, values)
+    if having:
+        guard = conjunction(tuple(substitute(h, values) for h in having))
+        assert guard is not None
+        value = call("case", (guard, value, Constant(None, value.type)), at=at)
+    return Partner("left", group, conjunction(conditions), value, at=at)
+
+
+def _of_none(column: Column, aggregate: Aggregate) -> Expr:
+    """An aggregate's value after the left join, as it is for no rows if there was no group."""
+    ref = Ref(optional(column))
+    if aggregate.name in ("count", "count_star", "regr_count"):
+        return call("coalesce", (ref, cast(Constant(0, BIGINT), column.type)))
+    return ref
+
+
+def _split(parts: tuple[Expr, ...], outer: frozenset[Column]) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
+    """Conditions on inner columns alone, and the others."""
+    return (
+        tuple(p for p in parts if not outer & set(references(p))),
+        tuple(p for p in parts if outer & set(references(p))),
+    )
+
+
+def _filtered(source: Relation, parts: tuple[Expr, ...]) -> Relation:
+    predicate = conjunction(parts)
+    return source if predicate is None else Filter(source, predicate)
+
+
+def _sides(condition: Expr, outer: frozenset[Column]) -> tuple[Expr, Expr] | None:
+    """The inner and the outer side of an equality between them."""
+    if isinstance(condition, Call) and condition.name == "eq":
+        for inner, other in (condition.args, condition.args[::-1]):
+            if set(references(other)) <= outer and not set(references(inner)) & outer:
+                return inner, other
+    return None
+
+
+def _keyed(
+    pulled: tuple[Expr, ...], outer: frozenset[Column], at: At
+) -> tuple[tuple[tuple[Column, Expr], ...], tuple[Expr, ...]]:
+    """Keys to group by in place of equalities with outer columns, and those equalities on the keys."""
+    keys: dict[Expr, Column] = {}
+    conditions: list[Expr] = []
+    for condition in pulled:
+        sides = _sides(condition, outer)
+        if sides is None:
+            raise _refused("an aggregate over rows that are chosen by more than equality with the outer row", at)
+        inner, other = sides
+        if inner not in keys:
+            keys[inner] = inner.column if isinstance(inner, Ref) else _new(inner)
+        conditions.append(call("eq", (Ref(keys[inner]), other), at=at))
+    return tuple((c, e) for e, c in keys.items()), tuple(conditions)
+
+
+def _new(expr: Expr) -> Column:
+    return Column("key", expr.type, expr.nullable, expr.domain)
+
+
+def _refused(what: str, at: At) -> SqlError:
+    return unsupported(
+        f"{what}, in a subquery that reads the row around it,", at, "write the subquery as a join with GROUP BY"
+    )
