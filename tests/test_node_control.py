@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tacit.errors import RoomError, RunError, TacitError, TransportError
+from tacit.frontends.sql.types import BIGINT
 from tacit.node import service
 from tacit.node.service import Party as Service
 from tacit.plan import BOOL, INT64, DType, Interval, Plan, PlanBuilder
@@ -29,6 +30,7 @@ from tacit.session.datasets import Datasets, source_of
 from tacit.session.line import Line
 from tacit.session.messages import VERSION, Message, answer
 from tacit.session.session import Session
+from tacit.session.sources import HomeQuery, Question, input_source
 from tacit.transport import Identity, Listener, connect, make_identity
 
 NAMES = ("a", "b", "c")
@@ -435,6 +437,88 @@ def test_a_changed_file_takes_back_what_was_known_of_it(house: House, guest: Cal
     assert guest(ages(0, 99)) == "shown"
     (house.data / "ages.csv").write_text("age,height\n120,150\n130,160\n140,170\n")
     assert guest(ages(110, 150)) == "shown"
+
+
+def asked(text: str, rows: int, high: int, padded: bool = False) -> Message:
+    """A proposal whose input is one column of a query over ages.csv."""
+    query = HomeQuery(text, "duckdb", (("ages", "file:ages.csv"),), rows, padded, ((BIGINT, False, 0),))
+    builder = PlanBuilder((*NAMES, "guest"))
+    private = builder.input(2, "x", INT64, (rows,), interval=Interval(0, high), source=input_source("0.0", query))
+    builder.output("x", builder.reveal(builder.add("share", [private]), "test"))
+    return Message("propose", parts=[builder.build().to_bytes()])
+
+
+def test_a_client_cannot_search_by_refused_queries(guest: Callable[[Message], str]) -> None:
+    answers = [
+        guest(asked("SELECT max(age) FROM ages", 1, 40)),
+        guest(asked("SELECT age FROM ages WHERE age > 40", 2, 100)),
+        guest(asked("SELECT CAST('x' || age AS INTEGER) FROM ages WHERE age > 40", 3, 100, padded=True)),
+        guest(asked("SELECT max(age) FROM ages", 1, 41)),
+        guest(ages(0, 41)),
+    ]
+
+    assert answers == ["INPUT-007", "SQL-013", "INPUT-020", "ROOM-019", "ROOM-019"]
+
+
+def test_queries_that_fit_are_free_and_stay_so(guest: Callable[[Message], str]) -> None:
+    wide = [guest(asked(f"SELECT age + {k} FROM ages", 3, 200)) for k in range(6)]
+    narrower = [guest(asked("SELECT age FROM ages", 3, high)) for high in (150, 140, 130, 120, 110)]
+
+    assert wide == ["shown"] * 6
+    assert narrower == ["shown"] * 4 + ["ROOM-019"]
+    assert guest(asked("SELECT age + 1 FROM ages", 3, 200)) == "shown"
+
+
+def test_a_client_cannot_search_by_registering_tables(guest: Callable[[Message], str]) -> None:
+    def registered(rows: int | None, *unique: str) -> str:
+        return guest(
+            Message("describe_table", Question("file:ages.csv", rows, (unique,) if unique else ()).to_fields())
+        )
+
+    assert [registered(n) for n in (None, 10, 3, 2, 2, 2, 3)] == ["table_description"] * 3 + ["SQL-013"] * 3 + [
+        "ROOM-019"
+    ]
+
+
+def test_others_than_the_operator_hand_over_no_tables_and_are_told_no_rows(
+    house: House, opened: Callable[..., Line], guest: Callable[[Message], str]
+) -> None:
+    assert guest(Message("give", {"name": "t", "url": "postgresql://u@127.0.0.1:9/d"})) == "ROOM-013"
+    told = ask(opened("guest", 2), Message("describe_table", Question("file:ages.csv", 1).to_fields()))
+
+    assert told.object("error")["code"] == "SQL-013"
+    assert "3" not in told.object("error")["what"] + told.object("error")["expected"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "parts"),
+    [
+        ({"name": "t", "url": ""}, [b"no arrow"]),
+        ({"name": "t", "url": ""}, []),
+        ({"name": 1, "url": ""}, [b""]),
+        ({"name": "t"}, [b""]),
+    ],
+)
+def test_a_table_that_is_none_is_refused(
+    house: House, opened: Callable[..., Line], fields: dict[str, object], parts: list[bytes]
+) -> None:
+    assert refusal(opened("owner", 0), Message("give", fields, parts)) in ("INPUT-024", "RUN-022")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"source": 1, "rows": None, "unique": [], "ranges": {}},
+        {"source": "file:x.csv", "rows": -1, "unique": [], "ranges": {}},
+        {"source": "file:x.csv", "rows": None, "unique": [[]], "ranges": {}},
+        {"source": "file:x.csv", "rows": None, "unique": [], "ranges": {"a": [1]}},
+    ],
+)
+def test_a_malformed_question_about_a_table_is_refused(
+    house: House, opened: Callable[..., Line], fields: dict[str, object]
+) -> None:
+    assert refusal(opened("owner", 0), Message("describe_table", fields)) == "INPUT-011"
 
 
 def test_the_operator_reads_each_refusal_and_resets_the_count(

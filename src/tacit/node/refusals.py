@@ -22,7 +22,7 @@ from tacit.errors import InputError, RoomError, SqlError, TacitError
 from tacit.plan import DType, Interval
 from tacit.protocols.shares import U64Array
 from tacit.session.datasets import parse_source
-from tacit.session.sources import Answer, Inputs, Question, Sources, file_of, file_source, parse_query, split_input
+from tacit.session.sources import Inputs, Question, Sources, TableFacts, file_of, file_source, parse_query, split_input
 
 log = logging.getLogger("tacit.node")
 
@@ -82,7 +82,7 @@ class CountedInputs:
         self._ledger = ledger
         self._limit = limit
 
-    def describe(self, question: Question) -> Answer:
+    def describe(self, question: Question) -> TableFacts:
         """As `Inputs.describe`. Raises RoomError ROOM-019 for a table of which its client may learn no more."""
         with self._ledger.lock:
             told = self._told([question.source])

@@ -28,7 +28,7 @@ from tacit.room import Party, Room
 from tacit.session.datasets import Column, Description
 from tacit.session.line import Line
 from tacit.session.messages import VERSION, Message, answer, checked_shape
-from tacit.session.sources import Answer, Question, to_ipc
+from tacit.session.sources import Question, TableFacts, to_ipc
 from tacit.transport import Identity, connect
 
 PONG_FRACTION: Final = 4
@@ -217,13 +217,13 @@ class Parties:
             columns.append(Column(name, None if dtype is None else DType.parse(dtype)))
         return Description(reply.integer("rows"), tuple(columns))
 
-    def describe_table(self, party: int, question: Question) -> Answer:
+    def describe_table(self, party: int, question: Question) -> TableFacts:
         """What a party says about one of its tables. Raises as `Sources.describe`."""
         with self._lock:
             request = Message("describe_table", question.to_fields())
             reply = answer(self._all([party], [request])[0], "table_description")
         try:
-            return Answer.from_fields(reply.fields)
+            return TableFacts.from_fields(reply.fields)
         except ValueError:
             raise RunError("RUN-022", "a description of a table does not fit", party=self._lines[party].name) from None
 

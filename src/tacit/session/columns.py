@@ -39,6 +39,8 @@ def encode_column(column: Any, field: Field, *, what: str, party: str | None) ->
     import pyarrow.compute as pc
 
     kind = field.type
+    if not len(column) or kind.kind == "null":
+        return (np.zeros(len(column), np.uint64),) * words_of(kind, field.domain)
     if column.null_count and not field.nullable:
         raise InputError(
             "INPUT-006",
@@ -53,8 +55,6 @@ def encode_column(column: Any, field: Field, *, what: str, party: str | None) ->
             values = values.combine_chunks()
         if kind.kind == "text":
             return _text_words(values, field.domain, what, party)
-        if kind.kind == "null":
-            return (np.zeros(len(column), np.uint64),)
         if kind.kind == "decimal":
             # At most 38 digits; those that fit 63 bits are all that a plan can hold.
             raw = _decimal_raw(values, kind.scale)
@@ -100,17 +100,16 @@ def _text_words(values: Any, domain: Interval, what: str, party: str | None) -> 
     data = filled.buffers()[2]
     flat = np.frombuffer(data, dtype=np.uint8) if data is not None else np.zeros(0, np.uint8)
     matrix = np.zeros((n, width), np.uint8)
-    if n:
-        used = flat[offsets[0] : offsets[-1]]
-        if not used.all():
-            raise InputError(
-                "INPUT-005",
-                f"{what} has text with a NUL byte",
-                expected="text without NUL bytes",
-                party=party,
-                next="clean the text at its owner",
-            )
-        matrix[np.arange(width) < lengths[:, None]] = used
+    used = flat[offsets[0] : offsets[-1]]
+    if not used.all():
+        raise InputError(
+            "INPUT-005",
+            f"{what} has text with a NUL byte",
+            expected="text without NUL bytes",
+            party=party,
+            next="clean the text at its owner",
+        )
+    matrix[np.arange(width) < lengths[:, None]] = used
     padded = np.zeros((n, width // TEXT_WORD, 8), np.uint8)
     padded[:, :, 1:] = matrix.reshape(n, -1, TEXT_WORD)
     words: NDArray[np.uint64] = padded.view(">u8")[:, :, 0].astype(np.uint64)

@@ -23,7 +23,7 @@ from tacit.session.datasets import Datasets, Description
 from tacit.session.engines import Postgres
 from tacit.session.local import CLIENT, room_of
 from tacit.session.party import Bound, Dealt, bind, check_room, run
-from tacit.session.sources import Answer, Question, Sources
+from tacit.session.sources import Question, Sources, TableFacts
 
 _NO_TLS: Final = {"version": "none", "group": "none", "cipher": "none"}
 
@@ -48,7 +48,7 @@ class MemoryParties:
         """As `Parties.describe`."""
         return self._datasets[party].describe(file)
 
-    def describe_table(self, party: int, question: Question) -> Answer:
+    def describe_table(self, party: int, question: Question) -> TableFacts:
         """As `Parties.describe_table`."""
         return self._sources[party].describe(question, self._given[party])
 

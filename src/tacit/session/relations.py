@@ -23,7 +23,7 @@ from tacit.protocols.shares import U64Array
 from tacit.session.columns import normalised
 from tacit.session.datasets import SUFFIXES, Datasets
 from tacit.session.engines import Postgres, understood, written
-from tacit.session.sources import Answer, HomeQuery, Question, Sources, file_source, input_source
+from tacit.session.sources import HomeQuery, Question, Sources, TableFacts, file_source, input_source
 
 SOURCE_MAX: Final = 60_000
 """Characters of a home's query; a plan holds no longer source."""
@@ -36,7 +36,7 @@ Unique = str | Sequence[str | Sequence[str]]
 class Owners(Protocol):
     """The parties as registering a table needs them."""
 
-    def describe_table(self, party: int, question: Question) -> Answer:
+    def describe_table(self, party: int, question: Question) -> TableFacts:
         """What a party says about one of its tables."""
 
     def give(self, party: int, name: str, table: Any) -> None:
@@ -132,7 +132,7 @@ class Relations:
         bound = None if rows == "exact" else rows
         if bound is not None and (type(bound) is not int or bound < 0):
             raise _bad("rows is neither a number nor 'exact'", "rows='exact', or a bound such as rows=10_000")
-        answers: dict[int, tuple[str, Answer]] = {}
+        answers: dict[int, tuple[str, TableFacts]] = {}
         for index in sorted(parts):
             where, others = self._place(parts[index], index, declared)
             question = Question(where, bound, tuple(columns), {c: [_plain(v) for v in r] for c, r in ranges.items()})

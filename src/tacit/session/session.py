@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,10 +28,12 @@ from tacit.session.identity import load_identity
 from tacit.session.local import THREADS_MAX, LocalParties
 from tacit.session.memory import MemoryParties
 from tacit.session.progress import progress_bar
-from tacit.session.query import SecretFrame
 from tacit.session.relations import Relations, Rows, SqlTable, Unique
-from tacit.session.sources import Answer, Question
+from tacit.session.sources import Question, TableFacts
 from tacit.session.values import encode, infer_dtype, interval_of
+
+if TYPE_CHECKING:
+    from tacit.session.query import SecretFrame
 
 Directories = Mapping[int | str, str | os.PathLike[str]] | Sequence[str | os.PathLike[str]]
 
@@ -49,7 +51,7 @@ class Backend(Protocol):
     def describe(self, party: int, file: str) -> Description:
         """What a party says about one of its files."""
 
-    def describe_table(self, party: int, question: Question) -> Answer:
+    def describe_table(self, party: int, question: Question) -> TableFacts:
         """What a party says about one of its tables."""
 
     def give(self, party: int, name: str, table: Any) -> None:
@@ -291,6 +293,9 @@ class Session:
         number is public. `min_group` is the fewest rows that a disclosed group may have; smaller ones are left out, and
         `Answer.hidden_groups` says how many. Raises SqlError SQL-001 to SQL-014, and nothing is sent before.
         """
+        # Here, so that whoever writes no SQL need not load what reads it.
+        from tacit.session.query import SecretFrame
+
         return SecretFrame(self._program, self._relations, text, min_group)
 
     def constant(self, array: ArrayLike, dtype: DType | str | type | None = None) -> SecretArray:

@@ -165,7 +165,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TableFacts:
     """What a party says about a table: its columns, the names of those that SQL has no type for, the number of rows or
     the bound on it, and the dialect of the engine that runs queries over it.
     """
@@ -181,14 +181,14 @@ class Answer:
         return {"rows": self.rows, "dialect": self.dialect, "columns": columns, "others": list(self.others)}
 
     @staticmethod
-    def from_fields(fields: Mapping[str, Any]) -> Answer:
+    def from_fields(fields: Mapping[str, Any]) -> TableFacts:
         """From fields of a message. Raises ValueError for others."""
         try:
             columns = tuple(
                 Field(str(name), _known_type(kind), bool(nullable), Interval(int(lo), int(hi)))
                 for name, kind, nullable, lo, hi in fields["columns"]
             )
-            return Answer(columns, tuple(map(str, fields["others"])), int(fields["rows"]), str(fields["dialect"]))
+            return TableFacts(columns, tuple(map(str, fields["others"])), int(fields["rows"]), str(fields["dialect"]))
         except (KeyError, TypeError, TacitError):
             raise ValueError from None
 
@@ -213,7 +213,7 @@ class Sources:
         file = file_of(source)
         return source if file is None else f"file:{self._datasets.key(file)}"
 
-    def describe(self, question: Question, given: Given) -> Answer:
+    def describe(self, question: Question, given: Given) -> TableFacts:
         """What the party says about a table.
 
         Raises InputError as `Datasets.describe`, INPUT-021 for a source that is not configured; and SqlError: SQL-003
@@ -250,7 +250,7 @@ class Sources:
                     next="remove the duplicates, or register the table without this `unique`",
                 )
         dialect = "postgres" if isinstance(found, tuple) else "duckdb"
-        return Answer(fields, others, rows if question.rows is None else question.rows, dialect)
+        return TableFacts(fields, others, rows if question.rows is None else question.rows, dialect)
 
     def inputs(self, given: Given) -> Inputs:
         """The reader of one proposal's inputs: each query runs once."""
@@ -522,7 +522,7 @@ class Inputs:
         self._results: dict[str, Any] = {}
         self._encoded: dict[tuple[str, int, Interval], tuple[U64Array, ...]] = {}
 
-    def describe(self, question: Question) -> Answer:
+    def describe(self, question: Question) -> TableFacts:
         """As `Sources.describe`."""
         return self._sources.describe(question, self._given)
 
