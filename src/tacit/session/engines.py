@@ -52,7 +52,13 @@ _AGGREGATES: Final = (
     "Ntile Lag Lead FirstValue LastValue NthValue Grouping"
 )
 _ALLOWED: Final = frozenset(re.findall(r"\w+", f"{_RELATIONS} {_EXPRESSIONS} {_SCALARS} {_AGGREGATES}"))
-_BY_NAME: Final = frozenset({"strlen", "octet_length", "fdiv", "strip_accents", "nfc_normalize", "epoch_us", "btrim"})
+_BY_NAME: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "strlen octet_length fdiv strip_accents nfc_normalize epoch_us btrim div trunc round floor date_part date_trunc "
+        "date_diff to_microseconds strpos",
+    )
+)
 """Functions that sqlglot knows only by their name."""
 _TYPES: Final = frozenset(
     re.findall(

@@ -191,6 +191,34 @@ def is_unique(relation: Relation, columns: frozenset[Column]) -> bool:
     return any(k <= wider for k in keys)
 
 
+def decided(relation: Relation, columns: frozenset[Column]) -> frozenset[Column]:
+    """The columns whose values follow from those of `columns`: of rows found by unique columns, and what equals them."""
+    leaves: list[Relation] = []
+    stack = [relation]
+    while stack:
+        item = stack.pop()
+        leaves.append(item)
+        match item:
+            case Join(kind="inner"):
+                stack.extend((item.left, item.right))
+            case Join(kind="full") | Group() | SetOperation() | Values() | Scan() | Home() | Stack():
+                pass
+            case Join():
+                stack.append(item.left)
+            case _:
+                stack.extend(sources(item))
+    same = _equivalents(relation)
+    known = columns
+    while True:
+        wider = known.union(*(same.get(c, frozenset()) for c in known))
+        for leaf in leaves:
+            if any(k <= wider for k in keys_of(leaf)):
+                wider |= set(leaf.columns)
+        if wider == known:
+            return known
+        known = wider
+
+
 def parties_of(relation: Relation) -> frozenset[int]:
     """The parties whose rows a relation is made from."""
     if relation not in _parties:

@@ -21,10 +21,10 @@ from tacit.frontends.arithmetic import (
 from tacit.frontends.array import SecretArray
 from tacit.frontends.graph import raw_constant
 from tacit.frontends.loop import loop
-from tacit.frontends.operands import apply, astype
+from tacit.frontends.operands import apply, astype, public
 from tacit.frontends.reductions import sum as sum_of
+from tacit.frontends.shaping import broadcast_to, concat, expand_dims
 from tacit.plan import INT64, fixed
-from tacit.frontends.shaping import concat, expand_dims
 from tacit.plan.types import F_MAX, FIXED_MAX
 
 DIGIT_MAX: Final = 4
@@ -114,7 +114,8 @@ def digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None = None) 
         return apply("clip", left, lo=0, hi=reach), concat([found[1:], expand_dims(digit)])
 
     start = apply("clip", n, lo=0, hi=reach) if n.node.type.interval.lo < 0 else n
-    _, found = loop(steps, body, start, np.zeros((steps, *n.shape), np.int64), ranges=[(0, reach), (0, 2**width - 1)])
+    empty = broadcast_to(public(n.program, 0), (steps, *n.shape))
+    _, found = loop(steps, body, start, empty, ranges=[(0, reach), (0, 2**width - 1)])
     per_word = WORD_BITS // width
     ends = range(steps, 0, -per_word)
     parts = [found[max(0, end - per_word) : end] for end in reversed(ends)]

@@ -3,8 +3,8 @@
 
 What touches one party's tables only never becomes secret: the largest such parts of a query turn into `Home`s, and rows
 of a table that several parties hold into a `Stack` of them. Left out is what would lose by it: joins whose result may
-be larger than their inputs, quotients and other doubles, which joint arithmetic keeps exact, and groups that a rule on
-small groups has to judge.
+be larger than their inputs, groups that a rule on small groups has to judge, and results that are computed doubles,
+because quotients of what a home sums stay exact if they are formed later. Inside, a home may use them.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tacit.frontends.sql.algebra import (
+    Aggregate,
+    Column,
+    Expr,
     Filter,
     Group,
     Home,
-    Join,
     Project,
     Query,
     Ref,
     Relation,
     Scan,
     Stack,
-    Values,
     Window,
+    WindowCall,
     relations,
     sources,
     with_sources,
@@ -38,49 +40,37 @@ def place(query: Query, min_group: int = 1) -> Query:
     rows out of them.
     """
     root = query.relation
-    alone = {id(item): _engine(item) for item in relations(root) if isinstance(item, Scan)}
-    able: set[int] = set()
-    order = relations(root)
-    for item in order:
-        inner = sources(item)
-        if all(id(s) in able for s in inner) and _fits(item, min_group):
-            engines = {alone[id(s)] for s in inner if alone[id(s)] is not None}
-            if not isinstance(item, Scan):
-                alone[id(item)] = engines.pop() if len(engines) == 1 else None
-            if len(engines) < 2 and (alone[id(item)] is not None or isinstance(item, Values)):
-                able.add(id(item))
-        alone.setdefault(id(item), None)
+    engines: dict[int, tuple[int, str] | None] = {}
+    wanted: set[int] = set()
+    for item in relations(root):
+        inner = {engines[id(s)] for s in sources(item)}
+        engine = _engine(item) if isinstance(item, Scan) else inner.pop() if len(inner) == 1 else None
+        engines[id(item)] = engine if _may(item, min_group) else None
     done: dict[int, Relation] = {}
-
-    def placed(item: Relation) -> Relation:
-        if id(item) not in done:
-            if alone[id(item)] is not None and id(item) in able:
-                done[id(item)] = _home(item, _part(item))
-            elif _chain(item) is not None:
-                done[id(item)] = _stack(item)
-            else:
-                done[id(item)] = with_sources(item, [placed(s) for s in sources(item)])
-        return done[id(item)]
-
-    # Sources first, so that deep queries need no deep recursion.
-    wanted = _needed(root, able)
-    for item in order:
+    for item in relations(root):
+        if engines[id(item)] is not None and _pays(item):
+            wanted.add(id(item))
+    for item in _outside(root, wanted):
         if id(item) in wanted:
-            placed(item)
-    return replace(query, relation=placed(root))
+            done[id(item)] = _home(item, _part(item))
+        elif _chain(item) is not None:
+            done[id(item)] = _stack(item)
+        else:
+            done[id(item)] = with_sources(item, [done[id(s)] for s in sources(item)])
+    return replace(query, relation=done[id(root)])
 
 
-def _needed(root: Relation, able: set[int]) -> set[int]:
-    """The relations outside homes, and the topmost inside."""
+def _outside(root: Relation, wanted: set[int]) -> list[Relation]:
+    """The relations outside homes and the topmost inside, sources first."""
     seen: set[int] = set()
     stack = [root]
     while stack:
         item = stack.pop()
         if id(item) not in seen:
             seen.add(id(item))
-            if id(item) not in able and _chain(item) is None:
+            if id(item) not in wanted and _chain(item) is None:
                 stack.extend(sources(item))
-    return seen
+    return [item for item in relations(root) if id(item) in seen]
 
 
 def _engine(scan: Scan) -> tuple[int, str] | None:
@@ -91,20 +81,29 @@ def _engine(scan: Scan) -> tuple[int, str] | None:
     return part.party, part.dialect if part.dialect == "duckdb" else part.source.split("#")[0]
 
 
-def _fits(item: Relation, min_group: int) -> bool:
-    """Whether a home may compute this, given that it has what it is made from."""
-    if isinstance(item, Join) and item.kind in ("inner", "left", "full"):
-        inputs = rows_of(item.left) + rows_of(item.right)
-        return rows_of(item) <= max(inputs, 64)
-    if isinstance(item, Project):
-        return not any(e.type.kind == "double" and not isinstance(e, Ref) for _, e in item.items)
+def _may(item: Relation, min_group: int) -> bool:
+    """Whether a home may compute this besides what it is made from."""
     if isinstance(item, Group):
         tables = [r.table for r in relations(item) if isinstance(r, Scan)]
-        small = max([min_group, *(t.min_group for t in tables)])
-        return small == 1 and not any(a.type.kind == "double" for _, a in item.aggregates)
-    if isinstance(item, Window):
-        return not any(w.type.kind == "double" for _, w in item.calls)
+        return max([min_group, *(t.min_group for t in tables)]) == 1
     return not isinstance(item, (Home, Stack))
+
+
+def _pays(item: Relation) -> bool:
+    """Whether what comes out is no more than what goes in, and nothing that was rounded."""
+    inside = relations(item)
+    rounded: set[Column] = set()
+    for r in inside:
+        made: list[tuple[Column, Expr | Aggregate | WindowCall]] = []
+        if isinstance(r, Project):
+            made.extend((c, e) for c, e in r.items if not isinstance(e, Ref) or e.column in rounded)
+        elif isinstance(r, Group):
+            made.extend(r.aggregates)
+        elif isinstance(r, Window):
+            made.extend(r.calls)
+        rounded.update(c for c, e in made if e.type.kind == "double")
+    rows = sum(r.table.rows for r in inside if isinstance(r, Scan))
+    return rows_of(item) <= max(rows, 64) and not rounded & set(item.columns)
 
 
 def _home(item: Relation, part: Part) -> Home:

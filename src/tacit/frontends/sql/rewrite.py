@@ -47,7 +47,7 @@ from tacit.frontends.sql.algebra import (
     with_expressions,
     with_sources,
 )
-from tacit.frontends.sql.bounds import bare, parties_of, partners, rows_of
+from tacit.frontends.sql.bounds import bare, decided, parties_of, partners, rows_of
 from tacit.frontends.sql.types import BIGINT, BOOLEAN
 from tacit.plan import Interval
 
@@ -57,6 +57,7 @@ def rewrite(query: Query) -> Query:
     relation = _each(query.relation, _split_averages)
     relation = _Filters(relation).run()
     relation = _each(relation, _aggregate_first)
+    relation = _each(relation, _fewer_keys)
     relation = _Hoist(relation).run()
     return replace(query, relation=_prune(relation))
 
@@ -93,7 +94,7 @@ def _split_averages(item: Relation) -> Relation:
     parts: dict[Aggregate, Column] = {}
 
     def part(name: str, a: Aggregate) -> Column:
-        made = functions.aggregate(name, a.args, rows, distinct=a.distinct, where=a.where, at=a.at)
+        made = _counted(functions.aggregate(name, a.args, rows, distinct=a.distinct, where=a.where, at=a.at))
         return parts.setdefault(made, _column(name, made))
 
     kept: list[tuple[Column, Aggregate]] = []
@@ -103,12 +104,19 @@ def _split_averages(item: Relation) -> Relation:
             quotient = functions.apply("div", (Ref(part("sum", a)), Ref(part("count", a))), at=a.at)
             items.append((column, quotient))
         else:
-            kept.append((column, a))
+            kept.append((column, _counted(a)))
             items.append((column, Ref(column)))
     known = {a: c for c, a in kept}
     again = {c: Ref(known[a]) for a, c in parts.items() if a in known}
     aggregates = (*kept, *((c, a) for a, c in parts.items() if a not in known))
     return Project(replace(item, aggregates=aggregates), tuple((c, substitute(e, again)) for c, e in items))
+
+
+def _counted(a: Aggregate) -> Aggregate:
+    """A count of what is never NULL as one of rows."""
+    if a.name == "count" and not a.distinct and not a.args[0].nullable:
+        return replace(a, name="count_star", args=())
+    return a
 
 
 def _is_exact_average(a: Aggregate) -> bool:
@@ -490,6 +498,27 @@ def _read(a: Aggregate) -> set[Column]:
 
 def _typed(value: Expr, column: Column) -> Expr:
     return value if value.type == column.type else functions.cast(value, column.type)
+
+
+# --- keys that other keys decide --------------------------------------------------------------------------------------
+
+
+def _fewer_keys(item: Relation) -> Relation:
+    """A group without keys that the others decide: these are one value of the group then, and no sort reads them."""
+    if not isinstance(item, Group) or len(item.keys) < 2:
+        return item
+    kept = list(item.keys)
+    # Text is dear to sort by, numbers are cheap: the dearest goes first.
+    for pair in sorted(item.keys, key=lambda k: -k[1].domain.hi if k[1].type.kind == "text" else 0):
+        rest = [k for k in kept if k is not pair]
+        if rest and isinstance(pair[1], Ref) and pair[1].column in decided(item.source, bare(e for _, e in rest)):
+            kept = rest
+    if len(kept) == len(item.keys):
+        return item
+    keys = tuple(k for k in item.keys if k in kept)
+    rows = rows_of(item.source)
+    values = tuple((c, functions.aggregate("any_value", (e,), rows)) for c, e in item.keys if (c, e) not in kept)
+    return Project(Group(item.source, keys, (*values, *item.aggregates)), _passing(item.columns))
 
 
 # --- expressions at home ----------------------------------------------------------------------------------------------

@@ -26,7 +26,6 @@ from tacit.frontends.arithmetic import (
     logical_xor,
     multiply,
     not_equal,
-    where,
 )
 from tacit.frontends.array import Owner, SecretArray
 from tacit.frontends.graph import constant_values, raw_constant
