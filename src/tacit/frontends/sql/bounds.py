@@ -157,6 +157,17 @@ def _joined(relation: Relation) -> int:
     return best
 
 
+def _carried(source: Relation, renamed: dict[Column, Column]) -> Keys:
+    """The unique columns of a relation of which some are passed on, others perhaps in what equals them."""
+    keys = keys_of(source)
+    if any(not k <= renamed.keys() for k in keys):
+        for column, others in _equivalents(source).items():
+            found = next((c for c in sorted(others, key=lambda c: c.id) if c in renamed), None)
+            if found is not None:
+                renamed.setdefault(column, renamed[found])
+    return frozenset(frozenset(renamed[c] for c in k) for k in keys if k <= renamed.keys())
+
+
 def partners(join: Join) -> tuple[bool, bool]:
     """Whether a left row has at most one partner by the equalities of the condition, and whether a right row has."""
     pairs, _ = equi_keys(join)
@@ -192,7 +203,7 @@ def is_unique(relation: Relation, columns: frozenset[Column]) -> bool:
 
 
 def decided(relation: Relation, columns: frozenset[Column]) -> frozenset[Column]:
-    """The columns whose values follow from those of `columns`: of rows found by unique columns, and what equals them."""
+    """The columns whose values follow from those of `columns`: in rows that unique columns find, and what equals them."""
     leaves: list[Relation] = []
     stack = [relation]
     while stack:
@@ -275,17 +286,14 @@ def _unique(relation: Relation) -> Keys:
             found = frozenset(frozenset(c for c in key if c) for key in keys if all(key))
             return _ONE if relation.table.rows <= 1 else found
         case Home() | Stack():
-            return frozenset(k for k in keys_of(relation.relation) if k <= set(relation.columns))
+            return _carried(relation.relation, {c: c for c in relation.columns})
         case Values():
             return _ONE if len(relation.rows) <= 1 else frozenset()
         case Filter():
             fixed = frozenset(c for c, by in _equalities(list(conjuncts(relation.predicate))) if not by)
             return frozenset(k - fixed for k in keys_of(relation.source))
         case Project():
-            renamed: dict[Column, Column] = {e.column: c for c, e in relation.items if isinstance(e, Ref)}
-            return frozenset(
-                frozenset(renamed[c] for c in key) for key in keys_of(relation.source) if key <= renamed.keys()
-            )
+            return _carried(relation.source, {e.column: c for c, e in relation.items if isinstance(e, Ref)})
         case Join(kind="semi" | "anti" | "mark" | "single"):
             return keys_of(relation.left)
         case Join(kind="inner" | "left"):

@@ -23,7 +23,11 @@ from tacit.frontends.graph import raw_constant
 from tacit.frontends.loop import loop
 from tacit.frontends.operands import apply, astype, public
 from tacit.frontends.reductions import sum as sum_of
+<<<<<<< HEAD
 from tacit.frontends.shaping import broadcast_to, concat, expand_dims
+=======
+from tacit.frontends.shaping import concat, expand_dims
+>>>>>>> sqlscalar
 from tacit.plan import INT64, fixed
 from tacit.plan.types import F_MAX, FIXED_MAX
 
@@ -60,7 +64,7 @@ def floor_by(x: SecretArray, divisor: int) -> SecretArray:
         elif reach < 2**48 and divisor < 2 ** (F_MAX - 3):
             quotient = floor_divide(shifted, divisor)
         else:
-            quotient = floor_quotient(shifted, _constant(x, divisor))
+            quotient = _digits(shifted, _constant(x, divisor), 0, None)[0]
     return add(quotient, below) if below else quotient
 
 
@@ -83,24 +87,40 @@ def truncate_by(x: SecretArray, divisor: int) -> SecretArray:
 
 
 def digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None = None) -> list[SecretArray]:
-    """floor(n * 2^bits / d) for n >= 0 and d >= 1, as words of `WORD_BITS` bits, the most significant first.
+    """n * 2^bits / d without its fraction, for d >= 1, in words of `WORD_BITS` bits, the most significant first; each
+    word has the sign of n.
 
-    `bound` is a public one on n / d, by default that of n's range. Restoring division: each step finds some bits by
+    `bound` is a public one on |n / d|, by default that of the ranges. Restoring division: each step finds some bits by
     comparing the remainder with the multiples of the divisor, whatever the values. Opens nothing. Raises `SqlError`
     SQL-008 where a remainder has no room.
     """
+    below = less(n, 0) if n.node.type.interval.lo < 0 else None
+    words = _digits(n if below is None else absolute(n), d, bits, bound)
+    return words if below is None else [apply("where", below, negative(w), w) for w in words]
+
+
+def quotient(n: SecretArray, d: SecretArray, bits: int = 0, bound: int | None = None) -> SecretArray:
+    """As `digits`, for a result that fits a word."""
+    words = digits(n, d, bits, bound)
+    assert len(words) == 1
+    return words[0]
+
+
+def _digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None) -> list[SecretArray]:
     top, most = n.node.type.interval.hi, d.node.type.interval.hi
     largest = top // max(d.node.type.interval.lo, 1)
     whole = min(largest, largest if bound is None else bound).bit_length()
-    width = DIGIT_MAX if n.size <= SMALL else 2
-    steps = -(-(whole + bits) // width)
-    lead = steps * width - bits
-    reach = max(top, most << lead)
-    if reach << width >= 2**63:
+    for width in (DIGIT_MAX, 2, 1) if n.size <= SMALL else (2, 1):
+        steps = max(1, -(-(whole + bits) // width))
+        lead = steps * width - bits
+        reach = max(top, most << lead)
+        if reach << width < 2**63:
+            break
+    else:
         raise SqlError(
             "SQL-008",
             f"an exact quotient of numbers up to {top} by numbers up to {most} has no room",
-            expected="a numerator below 2^60, and a quotient times its divisor below 2^60",
+            expected="a numerator below 2^61, and a quotient times its divisor below 2^61",
             next="aggregate fewer rows, or narrower columns",
         )
     step = multiply(d, 1 << lead)
@@ -113,28 +133,17 @@ def digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None = None) 
         # Long division leaves nothing else; `clip` proves it to the plan, which would list an assumption otherwise.
         return apply("clip", left, lo=0, hi=reach), concat([found[1:], expand_dims(digit)])
 
+<<<<<<< HEAD
     start = apply("clip", n, lo=0, hi=reach) if n.node.type.interval.lo < 0 else n
     empty = broadcast_to(public(n.program, 0), (steps, *n.shape))
     _, found = loop(steps, body, start, empty, ranges=[(0, reach), (0, 2**width - 1)])
+=======
+    start = np.zeros((steps, *n.shape), np.int64)
+    _, found = loop(steps, body, n, start, ranges=[(0, reach), (0, 2**width - 1)])
+>>>>>>> sqlscalar
     per_word = WORD_BITS // width
-    ends = range(steps, 0, -per_word)
-    parts = [found[max(0, end - per_word) : end] for end in reversed(ends)]
+    parts = [found[max(0, end - per_word) : end] for end in reversed(range(steps, 0, -per_word))]
     return [_number(p, width) for p in parts]
-
-
-def floor_quotient(n: SecretArray, d: SecretArray, bits: int = 0, bound: int | None = None) -> SecretArray:
-    """floor(n * 2^bits / d) for n >= 0 and d >= 1, in one word."""
-    words = digits(n, d, bits, bound)
-    assert len(words) == 1
-    return words[0]
-
-
-def signed(n: SecretArray, d: SecretArray, bits: int, bound: int | None = None) -> SecretArray:
-    """n * 2^bits / d without its fraction, for d >= 1, in one word."""
-    if n.node.type.interval.lo >= 0:
-        return floor_quotient(n, d, bits, bound)
-    size = floor_quotient(absolute(n), d, bits, bound)
-    return apply("where", less(n, 0), negative(size), size)
 
 
 def _constant(x: SecretArray, value: int) -> SecretArray:
@@ -147,7 +156,7 @@ def _column(x: SecretArray, values: range) -> SecretArray:
 
 
 def _number(places: SecretArray, width: int) -> SecretArray:
-    """The numbers whose digits are the rows, the most significant first. Halves are joined, so that bounds stay exact."""
+    """The numbers whose digits are the rows, the most significant first, with exact bounds."""
     n = places.shape[0]
     if n == 1:
         return places[0]

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tacit.frontends.arithmetic import absolute, less, maximum, negative, where
+from tacit.frontends.arithmetic import maximum, where
 from tacit.frontends.array import SecretArray
 from tacit.frontends.graph import Record
 from tacit.frontends.operands import apply
@@ -90,11 +90,14 @@ def disclosed(frame: Frame, query: Query) -> Result:
         if v.null is not None:
             out._nulls[column] = shown(v.null)
         if v.denominator is None:
-            places = [shown(w) for w in v.words]
-            out._reads[column] = lambda raws, places=places: [raws[p] for p in places]
+            out._reads[column] = _words([shown(w) for w in v.words])
         else:
             out._reads[column] = _quotient(out, column, v, absent, shown, plain)
     return out
+
+
+def _words(places: Sequence[int]) -> Read:
+    return lambda raws: [raws[p] for p in places]
 
 
 def _quotient(
@@ -125,12 +128,7 @@ def _quotient(
         d = maximum(d, 1)
     largest = d.node.type.interval.hi
     bits = 2 * largest.bit_length()
-    signed = n.node.type.interval.lo < 0
-    size = absolute(n) if signed else n
-    words = division.digits(size, d, bits, _bound(column, unit, magnitude(n), largest, bits))
-    if signed:
-        below = less(n, 0)
-        words = [where(below, negative(w), w) for w in words]
+    words = division.digits(n, d, bits, _bound(column, unit, magnitude(n), largest))
     places = [out.disclose(w) for w in words]
 
     def read(raws: Sequence[Raw]) -> list[Fraction]:
@@ -157,11 +155,12 @@ def _count(d: SecretArray) -> tuple[SecretArray, int]:
     return d, 1
 
 
-def _bound(column: Column, unit: int, top: int, largest: int, bits: int) -> int | None:
+def _bound(column: Column, unit: int, top: int, largest: int) -> int | None:
     """A bound on the quotient of words from the column's domain, where the range of the words alone has no room."""
     if (largest << top.bit_length() + division.DIGIT_MAX) < 2**62:
         return None
-    return min(top, column.domain.magnitude * unit // 2**FIXED.f + 1)
+    whole: int = column.domain.magnitude * unit // 2**FIXED.f + 1
+    return min(top, whole)
 
 
 # --- to Arrow ---------------------------------------------------------------------------------------------------------
@@ -172,12 +171,11 @@ def _arrow(values: Any, null: NDArray[np.bool], kept: NDArray[np.bool], kind: Sq
     import pyarrow as pa
 
     missing = null[kept]
-    if isinstance(values[0] if values else None, np.ndarray):
-        words = [w[kept] for w in values]
-    else:
-        numbers = [v for v, k in zip(values, kept, strict=True) if k]
-        return pa.array([None if m else float(x) for x, m in zip(numbers, missing, strict=True)], to_arrow(kind))
     target = to_arrow(kind)
+    if not values or isinstance(values[0], Fraction):
+        numbers = [v for v, k in zip(values, kept, strict=True) if k]
+        return pa.array([None if m else float(x) for x, m in zip(numbers, missing, strict=True)], target)
+    words = [w[kept] for w in values]
     if kind.kind == "null":
         return pa.nulls(len(missing))
     if kind.kind == "text":
@@ -210,6 +208,3 @@ def _validity(missing: NDArray[np.bool]) -> Any:
     import pyarrow as pa
 
     return pa.py_buffer(np.packbits(~missing, bitorder="little").tobytes()) if missing.any() else None
-
-
-__all__: Final = ["Result", "disclosed"]

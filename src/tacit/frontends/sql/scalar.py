@@ -33,6 +33,7 @@ from tacit.frontends.arithmetic import (
     negative,
     sqrt,
     subtract,
+    trunc,
     where,
 )
 from tacit.frontends.array import Owner, SecretArray
@@ -45,6 +46,7 @@ from tacit.frontends.sql.algebra import Call, Constant, Expr, Ref
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.types import BOOLEAN, DOUBLE, SqlType
 from tacit.frontends.sql.vectors import (
+    UNIT,
     constant,
     crossed,
     either,
@@ -58,16 +60,14 @@ from tacit.frontends.sql.vectors import (
     magnitude,
     masked,
     null_if_absent,
+    over_both,
     product,
     public,
     quotient,
     raws,
-    rescaled,
     same,
     select,
     sort_words,
-    unified,
-    zero_where,
 )
 from tacit.plan import BOOL, FIXED, INT64
 
@@ -274,6 +274,19 @@ def _like(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     return Vector(BOOLEAN, (patterns.like(args[0], parts),), args[0].null)
 
 
+def _has(before: bool, after: bool) -> Callable[[_Rows, Call, list[Vector]], Vector]:
+    """Whether a text has a constant one in it, with anything before or after."""
+
+    def function(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
+        part = call.args[1]
+        if not isinstance(part, Constant):
+            raise unsupported(call, f"{call.name.upper()} with a text that is no constant")
+        parts = [b""] * before + [str(part.raw or "").encode()] + [b""] * after
+        return Vector(BOOLEAN, (patterns.like(args[0], parts),), either(args[0].null, args[1].null))
+
+    return function
+
+
 # --- choice -----------------------------------------------------------------------------------------------------------
 
 
@@ -307,14 +320,9 @@ def _extreme(greatest: bool) -> Callable[[_Rows, Call, list[Vector]], Vector]:
 
 def _better(a: Vector, b: Vector, greatest: bool) -> Vector:
     """The larger or smaller of two values, or the one that is not NULL."""
-    if (
-        a.null is None
-        and b.null is None
-        and len(a.words) == len(b.words) == 1
-        and a.denominator is b.denominator is None
-    ):
-        if a.type.kind != "bool":
-            return replace(a, words=((maximum if greatest else minimum)(a.words[0], b.words[0]),))
+    plain = a.null is None and b.null is None and a.denominator is b.denominator is None
+    if plain and len(a.words) == len(b.words) == 1 and a.type.kind != "bool":
+        return replace(a, words=((maximum if greatest else minimum)(a.words[0], b.words[0]),))
     take_b = less_words(a, b) if greatest else less_words(b, a)
     if b.null is not None:
         take_b = logical_and(take_b, logical_not(b.null))
@@ -337,10 +345,10 @@ def _sum(sign: int) -> Callable[[_Rows, Call, list[Vector]], Vector]:
             x, y = (_scaled(v, call.type.scale) for v in args)
             return Vector(call.type, (combine(x, y),), null)
         p, q = exact(a), exact(b)
-        over = crossed(p, q) if p is not None and q is not None else None
-        if over is not None:
-            x, y, d, scale = over
-            return quotient(combine(x, y), d, scale, null)
+        if p is not None and q is not None:
+            sides, over = crossed(p, q), over_both(p, q)
+            if sides is not None and over is not None:
+                return quotient(combine(*sides[:2]), over, sides[2], null)
         return Vector(DOUBLE, (combine(fixed(a).words[0], fixed(b).words[0]),), null)
 
     return function
@@ -410,15 +418,34 @@ def _positive_divisor(n: SecretArray, d: SecretArray, zero: SecretArray) -> tupl
 
 
 def _idiv(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
+    """Of integers without its fraction; of doubles DuckDB's `//` is `/`."""
+    if call.type.kind == "double":
+        return _div(rows, call, args)
     q, null = _truncated(args)
     return Vector(call.type, (q,), null)
 
 
 def _mod(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
-    scale = call.type.scale
-    words = [_scaled(v, scale) for v in args]
-    q, null = _truncated([replace(v, words=(w,)) for v, w in zip(args, words, strict=True)])
-    return Vector(call.type, (subtract(words[0], product(q, words[1])),), null)
+    """With the sign of the dividend; exact also for doubles."""
+    if call.type.kind == "double":
+        p, q = (exact(v) or _units(v) for v in args)
+        sides, over = crossed(p, q), over_both(p, q)
+        if sides is None or over is None:
+            raise unsupported(call, "a remainder of doubles of such ranges")
+        x, y, scale = sides
+    else:
+        scale, over = call.type.scale, None
+        x, y = (_scaled(v, scale) for v in args)
+    whole, null = _truncated([replace(v, words=(w,)) for v, w in zip(args, (x, y), strict=True)])
+    rest = subtract(x, product(whole, y))
+    return Vector(call.type, (rest,), null) if over is None else quotient(rest, over, scale, null)
+
+
+def _units(v: Vector) -> Vector:
+    """Fixed point as an exact quotient of its units."""
+    x = v.words[0]
+    units = astype(multiply(x, UNIT), INT64)
+    return quotient(units, public(x.program, UNIT, INT64, x.shape[0]), 0, v.null)
 
 
 def _truncated(args: list[Vector]) -> tuple[SecretArray, SecretArray | None]:
@@ -431,7 +458,7 @@ def _truncated(args: list[Vector]) -> tuple[SecretArray, SecretArray | None]:
         return (division.truncate_by(x, d), null) if d else (_raw(x, 0), public(x.program, 1, BOOL, x.shape[0]))
     zero = is_equal(y, 0)
     n, size = _positive_divisor(x, y, zero)
-    return division.signed(n, size, 0), either(null, zero)
+    return division.quotient(n, size), either(null, zero)
 
 
 def _negated(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
@@ -476,6 +503,18 @@ def _ceil(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     return _exactly(call, negative(_floored(v, negative(v.words[0]))), v.null)
 
 
+def _trunc(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
+    v = args[0]
+    x = v.words[0]
+    if v.type.kind == "double" and v.denominator is None:
+        return Vector(DOUBLE, (trunc(x),), v.null)
+    d = 1 if v.denominator is None else known(v.denominator)
+    if d is not None:
+        return _exactly(call, division.truncate_by(x, d * 10**v.type.scale), v.null)
+    assert v.denominator is not None
+    return _exactly(call, division.quotient(x, multiply(v.denominator, 10**v.type.scale)), v.null)
+
+
 def _floored(v: Vector, x: SecretArray) -> SecretArray:
     """The floor of x over what v is over."""
     d = 1 if v.denominator is None else known(v.denominator)
@@ -484,10 +523,9 @@ def _floored(v: Vector, x: SecretArray) -> SecretArray:
     assert v.denominator is not None
     over = multiply(v.denominator, 10**v.type.scale)
     if x.node.type.interval.lo >= 0:
-        return division.floor_quotient(x, over)
-    below = less(x, 0)
-    size = division.floor_quotient(where(below, add(negative(x), subtract(over, 1)), x), over)
-    return where(below, negative(size), size)
+        return division.quotient(x, over)
+    # Below zero the quotient of what is by almost one divisor lower, without its fraction.
+    return division.quotient(where(less(x, 0), subtract(x, subtract(over, 1)), x), over)
 
 
 def _round(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
@@ -504,10 +542,8 @@ def _round(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
         up, down = 10 ** max(places - v.type.scale, 0), 10 ** max(v.type.scale - places, 0)
         over = product(v.denominator, _raw(v.denominator, down))
         n, d = multiply(v.words[0], 2 * up), multiply(over, 2)
-        # |n| / d + 1/2 without its fraction, with the sign of n.
-        below = less(n, 0)
-        size = division.floor_quotient(add(absolute(n), over), d)
-        whole = where(below, negative(size), size)
+        # With half a divisor more, away from zero, the quotient without its fraction is the nearest one.
+        whole = division.quotient(where(less(n, 0), subtract(n, over), add(n, over)), d)
     else:
         whole = _rescaled(v.words[0], v.type.scale, places)
     if places < 0:
@@ -596,7 +632,7 @@ def _from_double(v: Vector, to: SqlType) -> SecretArray:
     size = add(absolute(n), d)
     value = known(d) if known(v.denominator) is None else (known(v.denominator) or 1) * down
     twice = multiply(d, 2)
-    whole = division.floor_by(size, 2 * value) if value is not None else division.floor_quotient(size, twice)
+    whole = division.floor_by(size, 2 * value) if value is not None else division.quotient(size, twice)
     if to.kind == "int":
         # Halfway between two integers, and the upper one odd: the lower one.
         tie = apply("eq", product(whole, twice) if value is None else multiply(whole, 2 * value), size)
@@ -699,10 +735,11 @@ def _date_diff(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
 _FUNCTIONS: Final[dict[str, Callable[[_Rows, Call, list[Vector]], Vector]]] = {
     "and": _and, "or": _or, "not": _not, "is_null": _is_null,
     **{name: _comparison(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
-    "distinct": _distinct, "in": _in, "like": _like,
+    "distinct": _distinct, "in": _in,
+    "like": _like, "starts_with": _has(False, True), "ends_with": _has(True, False), "contains": _has(True, True),
     "case": _case, "coalesce": _coalesce, "least": _extreme(False), "greatest": _extreme(True),
     "add": _sum(1), "sub": _sum(-1), "mul": _mul, "div": _div, "idiv": _idiv, "mod": _mod,
-    "neg": _negated, "abs": _abs, "sign": _sign, "floor": _floor, "ceil": _ceil, "round": _round,
+    "neg": _negated, "abs": _abs, "sign": _sign, "floor": _floor, "ceil": _ceil, "trunc": _trunc, "round": _round,
     "sqrt": _real("sqrt"), "ln": _real("ln"), "exp": _real("exp"),
     "cast": _cast,
     "date_part": _date_part, "date_trunc": _date_trunc, "date_diff": _date_diff,
@@ -726,4 +763,3 @@ __all__ = [
     "select",
     "sort_words",
 ]
-_ = (rescaled, unified, zero_where)

@@ -24,8 +24,12 @@ from tacit.frontends.arithmetic import (
     logical_not,
     logical_or,
     logical_xor,
+    maximum,
     multiply,
+<<<<<<< HEAD
     not_equal,
+=======
+>>>>>>> sqlscalar
 )
 from tacit.frontends.array import Owner, SecretArray
 from tacit.frontends.graph import constant_values, raw_constant
@@ -144,12 +148,13 @@ def fixed(v: Vector) -> Vector:
         value = times(astype(x, INT64), Fraction(1, n * unit))
     else:
         assert d is not None
-        top = max(x.node.type.interval.magnitude, d.node.type.interval.magnitude)
-        if top * UNIT < FIXED.range.hi and d.node.type.interval.lo >= 1:
+        # Rows that are not meant may have any divisor.
+        d = d if d.node.type.interval.lo >= 1 else maximum(d, 1)
+        if max(magnitude(x), magnitude(d)) * UNIT < FIXED.range.hi:
             value = divide(x, d)
             value = times(value, Fraction(1, unit)) if unit > 1 else value
         else:
-            value = multiply(division.signed(x, multiply(d, unit), FIXED.f), _raw_unit(x))
+            value = multiply(division.quotient(x, multiply(d, unit), FIXED.f), _raw_unit(x))
     return Vector(DOUBLE, (value,), v.null)
 
 
@@ -164,9 +169,9 @@ def rescaled(v: Vector, scale: int) -> Vector:
     return v if factor == 1 else replace(v, type=replace(v.type, scale=scale), words=(multiply(v.words[0], factor),))
 
 
-def fits(*intervals: object) -> bool:
-    """Whether products of bounds stay inside what exact arithmetic allows."""
-    return all(abs(int(i)) < _EXACT_MAX for i in intervals)  # type: ignore[call-overload]
+def fits(*bounds: int) -> bool:
+    """Whether numbers so large stay inside what exact arithmetic allows."""
+    return all(b < _EXACT_MAX for b in bounds)
 
 
 def magnitude(x: SecretArray) -> int:
@@ -174,25 +179,38 @@ def magnitude(x: SecretArray) -> int:
     return x.node.type.interval.magnitude
 
 
-def crossed(a: Vector, b: Vector) -> tuple[SecretArray, SecretArray, SecretArray, int] | None:
-    """Numerators of two quotients over their common denominator, that denominator, and the common scale; None where
-    they do not fit.
+def crossed(a: Vector, b: Vector) -> tuple[SecretArray, SecretArray, int] | None:
+    """Numerators of two exact quotients over the product of their denominators, or over the one that they share, and
+    their common scale; None where they have no room.
     """
     assert a.denominator is not None and b.denominator is not None
     scale = max(a.type.scale, b.type.scale)
-    up_a, up_b = 10 ** (scale - a.type.scale), 10 ** (scale - b.type.scale)
-    alike = a.denominator is b.denominator or (
-        known(a.denominator) is not None and known(a.denominator) == known(b.denominator)
-    )
-    da, db = (1, 1) if alike else (magnitude(a.denominator), magnitude(b.denominator))
-    if not fits(
-        magnitude(a.words[0]) * up_a * db, magnitude(b.words[0]) * up_b * da, da * db, magnitude(a.denominator)
-    ):
+    sides = []
+    for v, other in ((a, b.denominator), (b, a.denominator)):
+        up = 10 ** (scale - v.type.scale)
+        over = 1 if _shared(a, b) else magnitude(other)
+        if not fits(magnitude(v.words[0]) * up * over):
+            return None
+        x = v.words[0] if up == 1 else multiply(v.words[0], up)
+        sides.append(x if over == 1 else product(x, other))
+    return sides[0], sides[1], scale
+
+
+def _shared(a: Vector, b: Vector) -> bool:
+    """Whether two quotients have one denominator."""
+    assert a.denominator is not None and b.denominator is not None
+    value = known(a.denominator)
+    return a.denominator is b.denominator or (value is not None and value == known(b.denominator))
+
+
+def over_both(a: Vector, b: Vector) -> SecretArray | None:
+    """The denominator that `crossed` puts numerators over, if it has room."""
+    assert a.denominator is not None and b.denominator is not None
+    if _shared(a, b):
+        return a.denominator
+    if not fits(magnitude(a.denominator) * magnitude(b.denominator)):
         return None
-    x, y = (v.words[0] if up == 1 else multiply(v.words[0], up) for v, up in ((a, up_a), (b, up_b)))
-    if alike:
-        return x, y, a.denominator, scale
-    return product(x, b.denominator), product(y, a.denominator), product(a.denominator, b.denominator), scale
+    return product(a.denominator, b.denominator)
 
 
 def product(x: SecretArray, y: SecretArray) -> SecretArray:
@@ -243,9 +261,8 @@ def select(flag: SecretArray, a: Vector, b: Vector) -> Vector:
         nulls = [never if v.null is None else v.null for v in (a, b)]
         null = a.null if a.null is b.null else apply("where", flag, *nulls)
     denominator = a.denominator
-    if a.denominator is not None and b.denominator is not None and a.denominator is not b.denominator:
-        same_known = known(a.denominator) is not None and known(a.denominator) == known(b.denominator)
-        denominator = a.denominator if same_known else apply("where", flag, a.denominator, b.denominator)
+    if a.denominator is not None and b.denominator is not None and not _shared(a, b):
+        denominator = apply("where", flag, a.denominator, b.denominator)
     words = tuple(x if x is y else apply("where", flag, x, y) for x, y in zip(a.words, b.words, strict=True))
     return Vector(a.type, words, null, denominator)
 
@@ -302,32 +319,13 @@ def comparable(a: Vector, b: Vector) -> tuple[Sequence[SecretArray], Sequence[Se
         a, b = unified(a, b)
         return a.words, b.words
     x, y = exact(a), exact(b)
-    if x is not None and y is not None:
-        scale = max(x.type.scale, y.type.scale)
-        got = _cross_numerators(x, y, scale)
-        if got is not None:
-            return got
-    return fixed(a).words, fixed(b).words
-
-
-def _cross_numerators(a: Vector, b: Vector, scale: int) -> tuple[list[SecretArray], list[SecretArray]] | None:
-    assert a.denominator is not None and b.denominator is not None
-    alike = a.denominator is b.denominator
-    sides = []
-    for v, other in ((a, b), (b, a)):
-        assert other.denominator is not None
-        up = 10 ** (scale - v.type.scale)
-        d = 1 if alike else magnitude(other.denominator)
-        if not fits(magnitude(v.words[0]) * up * d):
-            return None
-        x = v.words[0] if up == 1 else multiply(v.words[0], up)
-        sides.append([x if alike else product(x, other.denominator)])
-    return sides[0], sides[1]
+    got = crossed(x, y) if x is not None and y is not None else None
+    return (fixed(a).words, fixed(b).words) if got is None else (got[:1], got[1:2])
 
 
 def sort_words(v: Vector, descending: bool, nulls_first: bool) -> list[tuple[SecretArray, bool]]:
     """Keys for `sort_by`, the most significant first, each with whether it descends: of a nullable value where it is
-    NULL, then its words. A quotient by a secret is one key that is exact where it fits, else fixed point.
+    NULL, then its words. A quotient by a secret is divided, with enough bits to tell it from any other.
     """
     keys = [(v.null, nulls_first)] if v.null is not None else []
     if v.denominator is None:
@@ -336,15 +334,8 @@ def sort_words(v: Vector, descending: bool, nulls_first: bool) -> list[tuple[Sec
     if d is not None:
         return [*keys, (v.words[0], descending)]
     # Two different quotients are further apart than 1 / D^2.
-    bits = 2 * magnitude(v.denominator).bit_length()
-    if magnitude(v.words[0]) << bits < _EXACT_MAX:
-        return [*keys, (division.signed(v.words[0], v.denominator, bits), descending)]
-    return [*keys, (fixed(v).words[0], descending)]
-
-
-def differs(a: SecretArray, raw: int) -> SecretArray:
-    """Whether a differs from a public raw value."""
-    return not_equal(a, public(a.program, raw, a.dtype, a.shape[0]))
+    places = division.digits(v.words[0], v.denominator, 2 * magnitude(v.denominator).bit_length())
+    return [*keys, *((w, descending) for w in places)]
 
 
 def is_equal(a: SecretArray, raw: int) -> SecretArray:
@@ -356,6 +347,3 @@ def raws(a: SecretArray, values: Sequence[int]) -> SecretArray:
     """Public raw values [n, 1] of the element type of a, to meet a [rows]."""
     column: NDArray[np.int64] = np.asarray(values, np.int64).reshape(-1, 1)
     return SecretArray(a.program, raw_constant(column, a.dtype))
-
-
-__all__ = [name for name in dir() if not name.startswith("_")]
