@@ -23,11 +23,7 @@ from tacit.frontends.graph import raw_constant
 from tacit.frontends.loop import loop
 from tacit.frontends.operands import apply, astype, public
 from tacit.frontends.reductions import sum as sum_of
-<<<<<<< HEAD
 from tacit.frontends.shaping import broadcast_to, concat, expand_dims
-=======
-from tacit.frontends.shaping import concat, expand_dims
->>>>>>> sqlscalar
 from tacit.plan import INT64, fixed
 from tacit.plan.types import F_MAX, FIXED_MAX
 
@@ -133,14 +129,8 @@ def _digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None) -> lis
         # Long division leaves nothing else; `clip` proves it to the plan, which would list an assumption otherwise.
         return apply("clip", left, lo=0, hi=reach), concat([found[1:], expand_dims(digit)])
 
-<<<<<<< HEAD
-    start = apply("clip", n, lo=0, hi=reach) if n.node.type.interval.lo < 0 else n
     empty = broadcast_to(public(n.program, 0), (steps, *n.shape))
-    _, found = loop(steps, body, start, empty, ranges=[(0, reach), (0, 2**width - 1)])
-=======
-    start = np.zeros((steps, *n.shape), np.int64)
-    _, found = loop(steps, body, n, start, ranges=[(0, reach), (0, 2**width - 1)])
->>>>>>> sqlscalar
+    _, found = loop(steps, body, n, empty, ranges=[(0, reach), (0, 2**width - 1)])
     per_word = WORD_BITS // width
     parts = [found[max(0, end - per_word) : end] for end in reversed(range(steps, 0, -per_word))]
     return [_number(p, width) for p in parts]

@@ -26,10 +26,6 @@ from tacit.frontends.arithmetic import (
     logical_xor,
     maximum,
     multiply,
-<<<<<<< HEAD
-    not_equal,
-=======
->>>>>>> sqlscalar
 )
 from tacit.frontends.array import Owner, SecretArray
 from tacit.frontends.graph import constant_values, raw_constant
