@@ -203,7 +203,7 @@ def is_unique(relation: Relation, columns: frozenset[Column]) -> bool:
 
 
 def decided(relation: Relation, columns: frozenset[Column]) -> frozenset[Column]:
-    """The columns whose values follow from those of `columns`: in rows that unique columns find, and what equals them."""
+    """The columns whose values follow from those of `columns`, by unique columns and equalities."""
     leaves: list[Relation] = []
     stack = [relation]
     while stack:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -23,7 +24,7 @@ from tacit.frontends.graph import raw_constant
 from tacit.frontends.loop import loop
 from tacit.frontends.operands import apply, astype, public
 from tacit.frontends.reductions import sum as sum_of
-from tacit.frontends.shaping import broadcast_to, concat, expand_dims
+from tacit.frontends.shaping import broadcast_to, concat, expand_dims, stack
 from tacit.plan import INT64, fixed
 from tacit.plan.types import F_MAX, FIXED_MAX
 
@@ -113,12 +114,7 @@ def _digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None) -> lis
         if reach << width < 2**63:
             break
     else:
-        raise SqlError(
-            "SQL-008",
-            f"an exact quotient of numbers up to {top} by numbers up to {most} has no room",
-            expected="a numerator below 2^61, and a quotient times its divisor below 2^61",
-            next="aggregate fewer rows, or narrower columns",
-        )
+        return _schoolbook(n, d, bits)
     step = multiply(d, 1 << lead)
     multiples = apply("mul", apply("reshape", step, shape=(1, *step.shape)), _column(d, range(1, 1 << width)))
 
@@ -131,6 +127,42 @@ def _digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None) -> lis
 
     empty = broadcast_to(public(n.program, 0), (steps, *n.shape))
     _, found = loop(steps, body, n, empty, ranges=[(0, reach), (0, 2**width - 1)])
+    per_word = WORD_BITS // width
+    parts = [found[max(0, end - per_word) : end] for end in reversed(range(steps, 0, -per_word))]
+    return [_number(p, width) for p in parts]
+
+
+def _schoolbook(n: SecretArray, d: SecretArray, bits: int) -> list[SecretArray]:
+    """As `_digits` where a multiple of the divisor has no room: the digits of n come down one by one."""
+    top, most = n.node.type.interval.hi, d.node.type.interval.hi
+    widths = [w for w in (DIGIT_MAX, 2, 1) if most << w < 2**62 and bits % w == 0 and (w <= 2 or n.size <= SMALL)]
+    if not widths:
+        raise SqlError(
+            "SQL-008",
+            f"an exact quotient by numbers up to {most} has no room",
+            expected="a divisor below 2^61",
+            next="aggregate fewer rows, or narrower columns",
+        )
+    width = widths[0]
+    count = max(1, -(-top.bit_length() // width))
+    heads = [n, *(floor_by(n, 1 << width * k) for k in range(1, count))]
+    own = [subtract(a, multiply(b, 1 << width)) for a, b in pairwise(heads)] + heads[-1:]
+    places = [apply("clip", x, lo=0, hi=(1 << width) - 1) for x in reversed(own)]
+    steps = count + bits // width
+    empty = broadcast_to(public(n.program, 0), (steps, *n.shape))
+    coming = concat([stack(places), empty[: steps - count]]) if steps > count else stack(places)
+    multiples = apply("mul", apply("reshape", d, shape=(1, *d.shape)), _column(d, range(1, 1 << width)))
+
+    def body(rest: SecretArray, coming: SecretArray, found: SecretArray) -> tuple[SecretArray, ...]:
+        shifted = add(multiply(rest, 1 << width), coming[0])
+        digit = sum_of(greater_equal(shifted, multiples), axis=0)
+        left = subtract(shifted, multiply(digit, d))
+        rolled = concat([coming[1:], coming[:1]])
+        return apply("clip", left, lo=0, hi=most), rolled, concat([found[1:], expand_dims(digit)])
+
+    digit_range = (0, (1 << width) - 1)
+    zero = broadcast_to(public(n.program, 0), n.shape)
+    found = loop(steps, body, zero, coming, empty, ranges=[(0, most), digit_range, digit_range])[2]
     per_word = WORD_BITS // width
     parts = [found[max(0, end - per_word) : end] for end in reversed(range(steps, 0, -per_word))]
     return [_number(p, width) for p in parts]

@@ -261,7 +261,26 @@ def apply(name: str, args: Sequence[Expr], *options: Any, at: At = None) -> Call
         args = _numbers(name, args, at)
     elif name in ("sqrt", "exp", "ln"):
         args = tuple(cast(a, DOUBLE, at) for a in args)
+    short = tuple(map(_shortest, args))
+    if name in ("mul", "div") and short != args:
+        # 0.0001000000 says no more than 0.0001, but its product needs six digits more.
+        try:
+            return call(name, args if name == "mul" else short, *options, at=at)
+        except SqlError as error:
+            if error.code != "SQL-008":
+                raise
+        return call(name, short, *options, at=at)
     return call(name, args, *options, at=at)
+
+
+def _shortest(expr: Expr) -> Expr:
+    """A decimal constant without zeros at its end."""
+    if not isinstance(expr, Constant) or not isinstance(expr.raw, int) or expr.type.kind != "decimal" or not expr.raw:
+        return expr
+    raw, scale = expr.raw, expr.type.scale
+    while scale and raw % 10 == 0:
+        raw, scale = raw // 10, scale - 1
+    return Constant(raw, decimal(expr.type.size, scale))
 
 
 def alike(args: _Args, what: str, at: At) -> _Args:
