@@ -43,10 +43,11 @@ from tacit.frontends.sql.algebra import (
     conjunction,
     optional,
     references,
+    sources,
 )
 from tacit.frontends.sql.bounds import rows_of
 from tacit.frontends.sql.catalogue import Catalogue
-from tacit.frontends.sql.decorrelate import Partner, unsupported
+from tacit.frontends.sql.decorrelate import Partner, expressions, unsupported
 from tacit.frontends.sql.expressions import Binder, Item, Scope, fold
 from tacit.frontends.sql.functions import cast, place, substitute
 from tacit.frontends.sql.names import name_of
@@ -67,7 +68,21 @@ def bind(query: str | bytes | exp.Expr, catalogue: Catalogue) -> Query:
         raise SqlError(
             "SQL-007", "the query is nested too deeply", next="give parts of it names, WITH name AS (...)"
         ) from None
+    _check_bounds(bound.relation)
     return Query(bound.relation, bound.names)
+
+
+def _check_bounds(relation: Relation) -> None:
+    """Refuse a query in which a value may not fit the ring."""
+    seen: set[Relation] = set()
+    todo = [relation]
+    while todo:
+        node = todo.pop()
+        if node not in seen:
+            seen.add(node)
+            for expr in expressions(node):
+                functions.check(expr)
+            todo.extend(sources(node))
 
 
 @dataclass(frozen=True)

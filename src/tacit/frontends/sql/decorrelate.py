@@ -180,6 +180,14 @@ def scalar(relation: Relation, at: At) -> Partner:
     found = _aggregated(relation, outer, at) if outer else None
     if found:
         return found
+    value: Expr = Ref(optional(relation.columns[0]))
+    if isinstance(relation, Project):
+        # A cast is left to whoever uses the value, and may not be needed there.
+        column, expr = relation.items[0]
+        if isinstance(expr, Call) and expr.name == "cast":
+            bare = _new(expr.args[0])
+            relation = Project(relation.source, ((bare, expr.args[0]),))
+            value = call("cast", (Ref(optional(bare)),), column.type, at=expr.at)
     right, pulled = pull(relation, outer, at)
     pairs = (_sides(p, outer) for p in pulled)
     fixed = frozenset(pair[0].column for pair in pairs if pair and isinstance(pair[0], Ref))
@@ -189,7 +197,7 @@ def scalar(relation: Relation, at: At) -> Partner:
             expected="an aggregate, LIMIT 1, or an equality with each column of a unique key",
             next="use min() or max(), or declare the key as unique",
         )  # fmt: skip
-    return Partner("single", right, conjunction(pulled), Ref(optional(relation.columns[0])), at=at)
+    return Partner("single", right, conjunction(pulled), value, at=at)
 
 
 def _aggregated(relation: Relation, outer: frozenset[Column], at: At) -> Partner | None:

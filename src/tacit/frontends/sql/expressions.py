@@ -200,7 +200,7 @@ def is_aggregate(node: exp.Expr) -> bool:
     """Whether a node is a call of an aggregate function, known or not."""
     if isinstance(node, exp.Anonymous):
         return node.name.lower() in _NAMED_AGGREGATES
-    return isinstance(node, exp.AggFunc) and not isinstance(node, exp.Grouping)
+    return isinstance(node, exp.AggFunc) and not isinstance(node, (exp.Grouping, *_WINDOWS))
 
 
 # --- constants ------------------------------------------------------------------------------------------------------

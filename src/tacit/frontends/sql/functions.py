@@ -226,7 +226,23 @@ def call(name: str, args: Sequence[Expr], *options: Any, at: At = None) -> Call:
         kind, nullable, domain = _RULES[name](args, options)
     except _Unfit:
         raise mismatch(name.upper(), args, at) from None
-    return Call(name, args, kind, nullable, fits(name.upper(), domain, at), () if name == "cast" else options, at)
+    if name == "cast":
+        # A cast may be taken off again where only its value matters; `check` looks at those that stay.
+        return Call(name, args, kind, nullable, domain, (), at)
+    return Call(name, args, kind, nullable, fits(name.upper(), domain, at), options, at)
+
+
+def check(expr: Expr) -> None:
+    """Raises `SqlError` SQL-008 if a value within an expression may not fit the ring."""
+    if isinstance(expr, Call):
+        for arg in expr.args:
+            check(arg)
+        fits(name_in_words(expr), expr.domain, expr.at)
+
+
+def name_in_words(expr: Call) -> str:
+    """What a call is called in messages."""
+    return f"CAST to {expr.type}" if expr.name == "cast" else expr.name.upper()
 
 
 def cast(expr: Expr, kind: SqlType, at: At = None) -> Expr:
@@ -249,7 +265,9 @@ def cast(expr: Expr, kind: SqlType, at: At = None) -> Expr:
 def apply(name: str, args: Sequence[Expr], *options: Any, at: At = None) -> Call:
     """`call` with operands cast as DuckDB casts them."""
     args = tuple(args)
-    if name in COMPARISONS or name in ("in", "least", "greatest", "coalesce"):
+    if name in COMPARISONS or name == "in":
+        args = alike(tuple(map(_bare, alike(args, name, at))), name, at)
+    elif name in ("least", "greatest", "coalesce"):
         args = alike(args, name, at)
     elif name == "case":
         values = alike((*args[1::2], args[-1]), name, at)
@@ -257,30 +275,33 @@ def apply(name: str, args: Sequence[Expr], *options: Any, at: At = None) -> Call
         args = (*(x for pair in zip(conditions, values[:-1], strict=True) for x in pair), values[-1])
     elif name in ("and", "or", "not"):
         args = tuple(cast(a, BOOLEAN, at) for a in args)
-    elif name in ("add", "sub", "mul", "mod", "idiv", "div"):
+    elif name in ("add", "sub", "mod", "idiv"):
         args = _numbers(name, args, at)
+    elif name == "div":
+        args = tuple(map(_bare, _numbers(name, args, at)))
+    elif name == "mul":
+        args = _numbers(name, args, at)
+        product = call(name, [_bare(a) if isinstance(a, Constant) else a for a in args], at=at)
+        kind = _product_type(args[0].type, args[1].type)
+        return product if product.type == kind else call("cast", (product,), kind, at=at)
     elif name in ("sqrt", "exp", "ln"):
         args = tuple(cast(a, DOUBLE, at) for a in args)
-    short = tuple(map(_shortest, args))
-    if name in ("mul", "div") and short != args:
-        # 0.0001000000 says no more than 0.0001, but its product needs six digits more.
-        try:
-            return call(name, args if name == "mul" else short, *options, at=at)
-        except SqlError as error:
-            if error.code != "SQL-008":
-                raise
-        return call(name, short, *options, at=at)
     return call(name, args, *options, at=at)
 
 
-def _shortest(expr: Expr) -> Expr:
-    """A decimal constant without zeros at its end."""
-    if not isinstance(expr, Constant) or not isinstance(expr.raw, int) or expr.type.kind != "decimal" or not expr.raw:
-        return expr
-    raw, scale = expr.raw, expr.type.scale
-    while scale and raw % 10 == 0:
-        raw, scale = raw // 10, scale - 1
-    return Constant(raw, decimal(expr.type.size, scale))
+def _bare(expr: Expr) -> Expr:
+    """An exact number without casts that keep its value, and without zeros at the end of a constant."""
+    while isinstance(expr, Call) and expr.name == "cast" and expr.type.kind in ("int", "decimal"):
+        inner = expr.args[0]
+        if inner.type.kind not in ("int", "decimal") or inner.type.scale > expr.type.scale:
+            break
+        expr = inner
+    if isinstance(expr, Constant) and expr.type.kind == "decimal" and isinstance(expr.raw, int):
+        raw, kind = expr.raw, expr.type
+        while kind.scale and raw % 10 == 0:
+            raw, kind = raw // 10, decimal(max(1, kind.size - 1), kind.scale - 1)
+        return Constant(raw, kind)
+    return expr
 
 
 def alike(args: _Args, what: str, at: At) -> _Args:

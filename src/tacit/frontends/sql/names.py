@@ -20,7 +20,8 @@ _NAMES: Final[dict[type[exp.Expr], str]] = {
     exp.Stddev: "stddev", exp.StddevPop: "stddev_pop", exp.StddevSamp: "stddev_samp", exp.Variance: "var_samp",
     exp.VariancePop: "var_pop", exp.LogicalAnd: "bool_and", exp.LogicalOr: "bool_or", exp.CovarPop: "covar_pop",
     exp.PercentileCont: "quantile_cont", exp.PercentileDisc: "quantile_disc", exp.StrPosition: "strpos",
-    exp.CovarSamp: "covar_samp", exp.CountIf: "count_if",
+    exp.CovarSamp: "covar_samp", exp.CountIf: "count_if", exp.Grouping: "GROUPING", exp.DayOfWeek: "dayofweek", exp.DayOfYear: "dayofyear",
+    exp.TimeToStr: "strftime", exp.TimeToUnix: "epoch", exp.DateFromParts: "make_date",
 }  # fmt: skip
 
 
@@ -54,11 +55,17 @@ def label(node: exp.Expr) -> str:
     if isinstance(node, exp.Not):
         if isinstance(node.this, exp.Is) and isinstance(node.this.expression, exp.Null):
             return f"({label(node.this.this)} IS NOT NULL)"
+        if isinstance(node.this, exp.Is):
+            return label(node.this).replace(" IS NOT DISTINCT FROM ", " IS DISTINCT FROM ")
         return f"(NOT {label(node.this)})"
+    if isinstance(node, exp.Is) and isinstance(node.expression, exp.Boolean):
+        return f"(CAST({label(node.this)} AS BOOLEAN) IS NOT DISTINCT FROM {label(node.expression)})"
     if isinstance(node, exp.Is):
         return f"({label(node.this)} IS {label(node.expression)})"
     if isinstance(node, exp.Between):
         return f"({label(node.this)} BETWEEN {label(node.args['low'])} AND {label(node.args['high'])})"
+    if isinstance(node, exp.In) and isinstance(node.args.get("query"), exp.Subquery):
+        return f"({label(node.this)} = ANY({node.args['query'].this.sql('duckdb')}))"
     if isinstance(node, exp.In) and not node.args.get("query"):
         return f"({label(node.this)} IN ({', '.join(map(label, node.expressions))}))"
     if isinstance(node, exp.Cast):
@@ -73,6 +80,18 @@ def label(node: exp.Expr) -> str:
         return f"COALESCE({', '.join(map(label, [node.this, *node.expressions]))})"
     if isinstance(node, exp.Extract):
         return f"date_part('{node.name.upper()}', {label(node.expression)})"
+    if isinstance(node, exp.TimestampTrunc):
+        return f"date_trunc('{_unit(node)}', {label(node.this)})"
+    if isinstance(node, exp.DateDiff):
+        return f"date_diff('{_unit(node)}', {label(node.expression)}, {label(node.this)})"
+    if isinstance(node, exp.Interval):
+        return _interval(node)
+    if isinstance(node, exp.Escape):
+        name = "not_like_escape" if node.this.args.get("negate") else "like_escape"
+        return f"{name}({label(node.this.this)}, {label(node.this.expression)}, {label(node.expression)})"
+    if isinstance(node, exp.WithinGroup):
+        name = "quantile_disc" if isinstance(node.this, exp.PercentileDisc) else "quantile_cont"
+        return f"{name}({label(node.this.this)} ORDER BY {_order(node.expression)})"
     if isinstance(node, exp.Window):
         return _window(node)
     if isinstance(node, exp.Filter):
@@ -116,14 +135,34 @@ def _window(node: exp.Window) -> str:
     partition = node.args.get("partition_by")
     if partition:
         parts.append("PARTITION BY " + ", ".join(map(label, partition)))
-    order = node.args.get("order")
-    if order:
-        keys = []
-        for key in order.expressions:
-            text = label(key.this) + (" DESC" if key.args.get("desc") else "")
-            keys.append(text + (" NULLS FIRST" if key.args.get("nulls_first") else ""))
-        parts.append("ORDER BY " + ", ".join(keys))
+    if node.args.get("order"):
+        parts.append("ORDER BY " + _order(node.args["order"]))
     spec = node.args.get("spec")
     if spec is not None:
-        parts.append(str(spec.sql("duckdb")))
-    return f"{label(node.this)} OVER ({' '.join(parts)})"
+        parts.append(str(spec.sql("duckdb")).upper())
+    name = label(node.this)
+    return f"{'count()' if name == 'count_star()' else name} OVER ({' '.join(parts)})"
+
+
+def _order(node: exp.Expr) -> str:
+    keys = []
+    for key in node.expressions:
+        text = label(key.this) + (" DESC" if key.args.get("desc") else "")
+        keys.append(text + (" NULLS FIRST" if key.args.get("nulls_first") else ""))
+    return ", ".join(keys)
+
+
+def _interval(node: exp.Interval) -> str:
+    unit = _unit(node).removesuffix("s")
+    amount = label(node.this)
+    # sqlglot quotes every amount; the length of the token tells whether its author did.
+    meta = node.this.meta if node.this is not None else {}
+    if meta and meta["end"] - meta["start"] + 1 == len(amount) - 2:
+        amount = amount[1:-1]
+    kind = "BIGINT" if unit in ("hour", "minute", "millisecond", "microsecond") else "INTEGER"
+    return f"to_{unit}s(CAST(trunc(CAST({amount} AS DOUBLE)) AS {kind}))"
+
+
+def _unit(node: exp.Expr) -> str:
+    unit = node.args.get("unit")
+    return unit.name.lower() if isinstance(unit, exp.Expr) else "day"
