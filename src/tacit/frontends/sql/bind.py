@@ -386,6 +386,7 @@ class _Plain:
     def __init__(self, scope: Scope, rows: int) -> None:
         self.scope = scope
         self.rows = rows
+        self.subqueries: dict[int, Expr] = {}
 
     def subquery(self, node: exp.Expr) -> Relation:
         raise unsupported("a subquery here", place_of(node), "move it to WHERE")
@@ -418,6 +419,8 @@ class _Select:
         self.aggregates: dict[Aggregate, Column] = {}
         self.windows: dict[WindowCall, Column] = {}
         self.groupings: dict[tuple[Expr, ...], Column] = {}
+        self.subqueries: dict[int, Expr] = {}
+        """The values of subqueries that are bound already, by the identity of their nodes."""
         self.own: set[Column] = set()
         """Columns that were made after the groups: aggregates, windows, marks and subqueries."""
         self.grouped: dict[Expr, Column] | None = None
@@ -471,7 +474,7 @@ class _Select:
             if expr is None:
                 inner = item.this if isinstance(item, exp.Alias) else item
                 expr = bind("SELECT", aliases=_before(aliases, item), partners=later).bind(inner)
-            values.append((name_of(item), expr))
+            values.append((self.name(item), expr))
         qualify = node.args.get("qualify")
         chosen = bind("QUALIFY", aliases=aliases, partners=later).predicate(qualify.this) if qualify else None
         order = self.order(values, partial(bind, "ORDER BY", aliases=aliases, partners=later))
@@ -482,10 +485,13 @@ class _Select:
             sets = [[e for _, e in values if not self.computed(e)]]
         if sets is not None or self.aggregates or having:
             self.group(sets if sets is not None else [[]])
-        for partner_list, condition in conditions:
-            self.apply(partner_list, condition)
-        for partner in later:
-            self.attach(partner)
+        named = {c for p in later for c in references(p.value)}
+        if any(c is not None and named & set(references(c)) for _, c in conditions):
+            # HAVING reads a subquery of SELECT by its alias.
+            conditions = [(later, None), *conditions]
+            later = []
+        for partners, condition in [*conditions, (later, None)]:
+            self.apply(partners, condition)
         values = [(n, self.over(e)) for n, e in values]
         if self.windows:
             calls = tuple((c, self.over_window(w)) for w, c in self.windows.items())
@@ -565,6 +571,7 @@ class _Select:
         if partner.condition is not None:
             known = set(partner.right.columns)
             partner = replace(partner, condition=self.over(partner.condition, known))
+        partner = replace(partner, domain=tuple((self.over(e), c) for e, c in partner.domain))
         join = partner.join(self.relation)
         self.own.update(join.columns)
         self.relation = join
@@ -580,6 +587,15 @@ class _Select:
             table = node.table if isinstance(node, exp.Column) else ""
             out += self.star(star, table, place_of(node))
         return out
+
+    def name(self, node: exp.Expr) -> str:
+        """The name of an item: of a column the one that its table gives it, however it is spelled here."""
+        if isinstance(node, exp.Column):
+            owner, low = node.table.lower(), node.name.lower()
+            for item in self.scope.items:
+                if item.name.lower() == low and (item.table.lower() == owner or not owner):
+                    return item.name
+        return name_of(node)
 
     def star(self, star: exp.Star, table: str, at: At) -> list[tuple[exp.Expr, Expr | None]]:
         """The columns that * or t.* stands for."""
@@ -600,7 +616,8 @@ class _Select:
             low = item.name.lower()
             if low in left_out:
                 continue
-            label = exp.column(exp.to_identifier(renamed.get(low, item.name), quoted=True))
+            shown = renamed.get(low, item.name)
+            label = exp.alias_(exp.column(item.name, quoted=True), shown, quoted=True)
             if low in replaced:
                 out.append((exp.alias_(replaced[low], item.name, quoted=True), None))
             else:

@@ -3,12 +3,13 @@
 
 What a subquery asks of the outer row is pulled up, out of its filters, into the condition of the join that replaces it;
 an aggregate on the way is grouped by the inner side of each equality (Kim 1982), and gives what it gives for no rows
-where the left join finds no group (the "COUNT bug" of Kiessling 1984).
+where the left join finds no group (the "COUNT bug" of Kiessling 1984). Where it is no equality, the aggregate is
+computed for each of the different values that the outer rows have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tacit.errors import SqlError
@@ -52,9 +53,18 @@ class Partner:
     value: Expr
     null_aware: bool = False
     at: At = None
+    domain: tuple[tuple[Expr, Column], ...] = ()
+    """What the right side reads of the outer rows, other than by equality, as columns of its own; `right` is then made
+    from the different values that there are.
+    """
+    over: Callable[[Relation], Relation] | None = None
 
     def join(self, left: Relation) -> Join:
         """The join."""
+        if self.over is not None:
+            values = Distinct(Project(left, tuple((c, e) for e, c in self.domain)))
+            same = (call("not", (call("distinct", (e, Ref(c))),), at=self.at) for e, c in self.domain)
+            return Join("left", left, self.over(values), conjunction(tuple(same)), at=self.at)
         mark = self.value.column if self.kind == "mark" and isinstance(self.value, Ref) else None
         return Join(self.kind, left, self.right, self.condition, mark, self.null_aware, self.at)
 
@@ -215,15 +225,36 @@ def _aggregated(relation: Relation, outer: frozenset[Column], at: At) -> Partner
     if not isinstance(relation, Group) or relation.keys:
         return None
     source, pulled = pull(relation.source, outer, at)
-    keys, conditions = _keyed(pulled, outer, at)
-    group = Group(source, keys, relation.aggregates)
     values = {c: _of_none(c, a) for c, a in relation.aggregates}
     value = substitute(value, values)
     if having:
         guard = conjunction(tuple(substitute(h, values) for h in having))
         assert guard is not None
         value = call("case", (guard, value, Constant(None, value.type)), at=at)
-    return Partner("left", group, conjunction(conditions), value, at=at)
+    if not all(_sides(p, outer) for p in pulled):
+        return _by_values(source, pulled, relation.aggregates, outer, value, at)
+    keys, conditions = _keyed(pulled, outer, at)
+    return Partner("left", Group(source, keys, relation.aggregates), conjunction(conditions), value, at=at)
+
+
+def _by_values(
+    source: Relation,
+    pulled: tuple[Expr, ...],
+    aggregates: tuple[tuple[Column, Aggregate], ...],
+    outer: frozenset[Column],
+    value: Expr,
+    at: At,
+) -> Partner:
+    """An aggregate for each of the different values that it reads of the outer rows (Neumann and Kemper 2015)."""
+    read = dict.fromkeys(c for p in pulled for c in references(p) if c in outer)
+    own = {c: _new(Ref(c)) for c in read}
+    condition = conjunction(tuple(substitute(p, {c: Ref(o) for c, o in own.items()}) for p in pulled))
+
+    def over(values: Relation) -> Relation:
+        keys = tuple((c, Ref(c)) for c in own.values())
+        return Group(Join("inner", values, source, condition, at=at), keys, aggregates)
+
+    return Partner("left", source, None, value, at=at, domain=tuple((Ref(c), o) for c, o in own.items()), over=over)
 
 
 def _of_none(column: Column, aggregate: Aggregate) -> Expr:

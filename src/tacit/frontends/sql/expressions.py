@@ -103,6 +103,7 @@ class Block(Protocol):
     scope: Scope
     rows: int
     keyed: bool
+    subqueries: dict[int, Expr]
 
     def subquery(self, node: exp.Expr) -> Relation:
         """Bind a subquery."""
@@ -260,15 +261,16 @@ def _computed(expr: Call) -> Constant:
     import duckdb
 
     try:
-        value = _engine().cursor().execute(f"SELECT {render_expr(expr)}").fetchone()[0]
+        ((value,),) = _engine().cursor().execute(f"SELECT {render_expr(expr)}").fetchall()
     except (duckdb.Error, OverflowError, ValueError):
         raise SqlError(
             "SQL-005", f"the constant{place(expr.at)} is no {expr.type}", expected=f"a constant that is a {expr.type}"
         ) from None
-    return Constant(_raw(value, expr.type), expr.type)
+    return Constant(raw_value(value, expr.type), expr.type)
 
 
-def _raw(value: Any, kind: SqlType) -> int | str | None:
+def raw_value(value: Any, kind: SqlType) -> int | str | None:
+    """The raw value of what DuckDB gives in Python for a value of a type, doubles aside."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, Decimal):
@@ -335,6 +337,8 @@ class Binder:
     def value(self, node: exp.Expr) -> Expr | Span:
         """The expression, or the INTERVAL, that a node means."""
         kind = type(node)
+        if id(node) in self.block.subqueries and isinstance(node, (exp.Subquery, exp.Exists, exp.In, exp.EQ)):
+            return self.block.subqueries[id(node)]
         if kind in _BINARY:
             return self._binary(node)
         if isinstance(node, exp.Window):
@@ -800,20 +804,19 @@ class Binder:
             raise SqlError(
                 "SQL-005", f"the subquery{place(at)} has {len(relation.columns)} columns", expected="one column"
             )
-        partner = scalar(relation, at)
+        return self.joined(node, scalar(relation, at))
+
+    def joined(self, node: exp.Expr, partner: Partner) -> Expr:
+        """The value of a subquery, which is computed once however often its alias is used."""
         self.partners.append(partner)
+        self.block.subqueries[id(node)] = partner.value
         return partner.value
 
     def _select(self, node: exp.Select) -> Expr:
         return self._subquery(node)  # type: ignore[arg-type]
 
     def _exists(self, node: exp.Exists) -> Expr:
-        return self.mark(self.existence(node, "mark"))
-
-    def mark(self, partner: Partner) -> Expr:
-        """The truth of a mark join as a value."""
-        self.partners.append(partner)
-        return partner.value
+        return self.joined(node, self.existence(node, "mark"))
 
     def existence(self, node: exp.Exists, kind: Literal["mark", "semi", "anti"]) -> Partner:
         """EXISTS as a join."""
@@ -845,7 +848,7 @@ class Binder:
         at = place_of(node)
         query = node.args.get("query")
         if query is not None:
-            return self.mark(self.membership(node.this, query, at, "mark"))
+            return self.joined(node, self.membership(node.this, query, at, "mark"))
         if node.args.get("unnest") or node.args.get("field"):
             raise unsupported("IN over a list value", at, "write the constants in parentheses")
         if isinstance(node.this, exp.Tuple):
@@ -870,9 +873,9 @@ class Binder:
         at = place_of(node)
         query = quantified.this
         if isinstance(node, exp.EQ) and isinstance(quantified, exp.Any):
-            return self.mark(self.membership(node.this, query, at, "mark"))
+            return self.joined(node, self.membership(node.this, query, at, "mark"))
         if isinstance(node, exp.NEQ) and isinstance(quantified, exp.All):
-            return self.call("not", (self.mark(self.membership(node.this, query, at, "mark")),), at=at)
+            return self.call("not", (self.joined(node, self.membership(node.this, query, at, "mark")),), at=at)
         raise unsupported("this comparison with ANY or ALL", at, "compare with a subquery that takes MIN or MAX")
 
     # --- aggregates and window functions ---

@@ -20,8 +20,8 @@ _NAMES: Final[dict[type[exp.Expr], str]] = {
     exp.Stddev: "stddev", exp.StddevPop: "stddev_pop", exp.StddevSamp: "stddev_samp", exp.Variance: "var_samp",
     exp.VariancePop: "var_pop", exp.LogicalAnd: "bool_and", exp.LogicalOr: "bool_or", exp.CovarPop: "covar_pop",
     exp.PercentileCont: "quantile_cont", exp.PercentileDisc: "quantile_disc", exp.StrPosition: "strpos",
-    exp.CovarSamp: "covar_samp", exp.CountIf: "count_if", exp.Grouping: "GROUPING", exp.DayOfWeek: "dayofweek", exp.DayOfYear: "dayofyear",
-    exp.TimeToStr: "strftime", exp.TimeToUnix: "epoch", exp.DateFromParts: "make_date",
+    exp.CovarSamp: "covar_samp", exp.CountIf: "count_if", exp.Grouping: "GROUPING", exp.DayOfWeek: "dayofweek",
+    exp.DayOfYear: "dayofyear", exp.TimeToStr: "strftime", exp.TimeToUnix: "epoch", exp.DateFromParts: "make_date",
 }  # fmt: skip
 
 
@@ -104,6 +104,9 @@ def label(node: exp.Expr) -> str:
         return f"EXISTS({node.this.sql('duckdb')})"
     if isinstance(node, exp.Count) and isinstance(node.this, exp.Star):
         return "count_star()"
+    if isinstance(node, (exp.RegexpLike, exp.SimilarTo)):
+        name = "regexp_matches" if isinstance(node, exp.RegexpLike) else "regexp_full_match"
+        return f"{name}({label(node.this)}, {label(node.expression)})"
     if isinstance(node, exp.Func):
         return _function(node)
     return str(node.sql("duckdb"))
@@ -154,13 +157,8 @@ def _order(node: exp.Expr) -> str:
 
 def _interval(node: exp.Interval) -> str:
     unit = _unit(node).removesuffix("s")
-    amount = label(node.this)
-    # sqlglot quotes every amount; the length of the token tells whether its author did.
-    meta = node.this.meta if node.this is not None else {}
-    if meta and meta["end"] - meta["start"] + 1 == len(amount) - 2:
-        amount = amount[1:-1]
     kind = "BIGINT" if unit in ("hour", "minute", "millisecond", "microsecond") else "INTEGER"
-    return f"to_{unit}s(CAST(trunc(CAST({amount} AS DOUBLE)) AS {kind}))"
+    return f"to_{unit}s(CAST(trunc(CAST({label(node.this)} AS DOUBLE)) AS {kind}))"
 
 
 def _unit(node: exp.Expr) -> str:
