@@ -95,7 +95,7 @@ def _check_tokens(tokens: list[Token]) -> None:
             "SQL-007", f"the query has {len(tokens)} words and signs", expected=f"at most {MAX_TOKENS}",
             next="put long lists of values into a table",
         )  # fmt: skip
-    if tokens and tokens[0].token_type not in _FIRST:
+    if tokens and tokens[0].token_type not in (*_FIRST, TokenType.SEMICOLON):
         raise SqlError(
             "SQL-006", f"{tokens[0].text[:40].upper()} is not supported{words(_place(tokens[0]))}",
             expected="a SELECT statement", next="ask for rows with SELECT; tables are registered in the session",
