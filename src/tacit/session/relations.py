@@ -216,7 +216,7 @@ class Relations:
     # --- inputs ----------------------------------------------------------------------------------------------------
 
     def leaf(self, home: Home) -> Frame:
-        """The rows that a home gives, as inputs of plans. Raises SqlError SQL-007 for a query too long for a plan."""
+        """The rows that a home gives, as inputs of plans. Raises SqlError SQL-015 for a query too long for a plan."""
         if id(home) not in self._leaves:
             self._leaves[id(home)] = (home, self._frame(home))
         return self._leaves[id(home)][1]
@@ -227,7 +227,7 @@ class Relations:
         query = HomeQuery(written(tree, home.dialect), home.dialect, home.sources, home.rows, home.padded, columns)
         if len(str(query)) > SOURCE_MAX:
             raise SqlError(
-                "SQL-007",
+                "SQL-015",
                 f"the part of {self._program.parties[home.party]} makes a query of {len(str(query))} characters",
                 expected=f"at most {SOURCE_MAX}",
                 next="split the query, or let the owner define a view",

@@ -34,7 +34,16 @@ from tacit.frontends.sql.types import BOOLEAN, TEXT, SqlType, parse_type, to_arr
 from tacit.plan import BOOL, DType, Interval
 from tacit.session.columns import declared_domain, encode_column, normalised, nulls, raw_of, rounded
 from tacit.session.datasets import Datasets
-from tacit.session.engines import Postgres, at_most, duckdb_table, quoted_relation, understood, with_relations, written
+from tacit.session.engines import (
+    Postgres,
+    at_most,
+    duckdb_table,
+    quoted_relation,
+    refused,
+    understood,
+    with_relations,
+    written,
+)
 from tacit.session.values import U64Array, check_raw
 
 CONFIGURATION: Final = "sources.toml"
@@ -216,9 +225,9 @@ class Sources:
     def describe(self, question: Question, given: Given) -> TableFacts:
         """What the party says about a table.
 
-        Raises InputError as `Datasets.describe`, INPUT-021 for a source that is not configured; and SqlError: SQL-003
-        an unknown column, SQL-004 names of columns that differ in case only, SQL-011 duplicates where `unique` says
-        there are none, SQL-013 more rows than the bound.
+        Raises InputError as `Datasets.describe`, INPUT-004 for an unknown column, INPUT-021 for a source that is not
+        configured, INPUT-026 for names of columns that differ in case only; and SqlError: SQL-011 duplicates where
+        `unique` says there are none, SQL-013 more rows than the bound.
         """
         found = self._find(question.source, given)
         if isinstance(found, tuple):
@@ -265,13 +274,7 @@ class Sources:
         databases = {id(f[0]): f[0] for f in found.values() if isinstance(f, tuple)}
         if query.dialect == "postgres":
             if len(databases) != 1 or not all(isinstance(f, tuple) for f in found.values()):
-                raise SqlError(
-                    "SQL-006",
-                    "a query for Postgres reads tables outside of one database",
-                    expected="tables of one database, or a query for DuckDB",
-                    party=self._party,
-                    next="let the session write the queries, by `sql`",
-                )
+                raise refused("it is for Postgres, and reads tables outside of one database", self._party)
             (database,) = databases.values()
             tree = with_relations(tree, {name: f[1] for name, f in found.items()})
             names = [f"c{k}" for k in range(len(query.columns))]
@@ -347,8 +350,8 @@ class Sources:
         lower = [n.lower() for n in names]
         twice = next((n for n in names if lower.count(n.lower()) > 1), None)
         if twice is not None:
-            raise SqlError(
-                "SQL-004",
+            raise InputError(
+                "INPUT-026",
                 f"there are two columns {twice[:100]!r}, apart from case",
                 expected="different names: SQL does not tell case",
                 party=self._party,
@@ -357,12 +360,12 @@ class Sources:
         asked = [c for u in question.unique for c in u] + list(question.ranges)
         missing = next((c for c in asked if c.lower() not in lower), None)
         if missing is not None:
-            raise SqlError(
-                "SQL-003",
-                f"there is no column {missing[:100]!r} in {question.source[:100]}",
-                expected=f"one of {', '.join(names[:64])}",
+            raise InputError(
+                "INPUT-004",
+                f"{question.source[:100]} has no column {missing[:100]!r}",
+                expected=f"one of {', '.join(map(repr, names[:64]))}",
                 party=self._party,
-                next="correct the name",
+                next="correct the column's name",
             )
 
     def _too_many(self, bound: int, rows: int) -> SqlError:
