@@ -345,6 +345,8 @@ def test_nulls_are_no_duplicates(session: Session) -> None:
         (object(), 0, "INPUT-025"),
         ({"a": [1, "x"]}, 0, "INPUT-025"),
         ({"a": [1], "A": [2]}, 0, "INPUT-026"),
+        ({}, 0, "INPUT-025"),
+        ({"a": pa.array([[1]])}, 0, "INPUT-025"),
     ],
 )
 def test_a_source_that_is_none_is_refused(session: Session, source: Any, party: int | None, code: str) -> None:
