@@ -309,8 +309,8 @@ def test_rows_may_be_padded_to_a_bound(session: Session) -> None:
         ({"rows": -1}, "INPUT-025"),
         ({"rows": 1.5}, "INPUT-025"),
         ({"unique": "ok"}, "SQL-011"),
-        ({"unique": [("ok", "small"), "age"]}, "SQL-003"),
-        ({"ranges": {"age": (0, 1)}}, "SQL-003"),
+        ({"unique": [("ok", "small"), "age"]}, "INPUT-004"),
+        ({"ranges": {"age": (0, 1)}}, "INPUT-004"),
         ({"ranges": {"fee": ("x", 1)}}, "INPUT-010"),
         ({"ranges": {"fee": (2, 1)}}, "INPUT-010"),
         ({"types": {"fee": "MONEY"}}, "INPUT-025"),
@@ -344,7 +344,9 @@ def test_nulls_are_no_duplicates(session: Session) -> None:
         ("postgresql://a@b/c", 0, "INPUT-025"),
         (object(), 0, "INPUT-025"),
         ({"a": [1, "x"]}, 0, "INPUT-025"),
-        ({"a": [1], "A": [2]}, 0, "SQL-004"),
+        ({"a": [1], "A": [2]}, 0, "INPUT-026"),
+        ({}, 0, "INPUT-025"),
+        ({"a": pa.array([[1]])}, 0, "INPUT-025"),
     ],
 )
 def test_a_source_that_is_none_is_refused(session: Session, source: Any, party: int | None, code: str) -> None:

@@ -17,6 +17,7 @@ from tacit.cli.bench import bench
 from tacit.cli.demo import demo
 from tacit.cli.party import app as party
 from tacit.cli.plan import plan
+from tacit.cli.sql import sql
 from tacit.errors import RunError, TacitError
 
 STOPPED: Final = "RUN-200"
@@ -47,6 +48,7 @@ commands = typer.Typer(
 )
 commands.command()(demo)
 commands.command()(bench)
+commands.command()(sql)
 commands.add_typer(party, name="party")
 commands.add_typer(plan, name="plan")
 

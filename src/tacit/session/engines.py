@@ -78,14 +78,14 @@ def understood(text: str, dialect: str, tables: Sequence[str], party: str | None
     from sqlglot.errors import SqlglotError
 
     if dialect not in DIALECTS:
-        raise _refused("it is written for no engine that there is", party, f"one of {', '.join(DIALECTS)}")
+        raise refused("it is written for no engine that there is", party, f"one of {', '.join(DIALECTS)}")
     try:
         statements = sqlglot.parse(text, read=dialect)
     except (SqlglotError, RecursionError):
-        raise _refused(f"it cannot be read as {dialect}", party) from None
+        raise refused(f"it cannot be read as {dialect}", party) from None
     tree = statements[0] if len(statements) == 1 else None
     if not isinstance(tree, exp.Select | exp.SetOperation):
-        raise _refused("it is not one SELECT", party)
+        raise refused("it is not one SELECT", party)
     known = {t.lower() for t in tables}
     try:
         common = {c.alias.lower() for c in tree.find_all(exp.CTE)}
@@ -96,7 +96,7 @@ def understood(text: str, dialect: str, tables: Sequence[str], party: str | None
                 name = node.name.lower() if dialect == "postgres" else node.name
                 node.replace(exp.to_identifier(name, quoted=True))
     except RecursionError:
-        raise _refused("it is nested too deeply", party) from None
+        raise refused("it is nested too deeply", party) from None
     return tree
 
 
@@ -111,24 +111,25 @@ def _check(node: exp.Expr, tables: set[str], party: str | None) -> None:
     kind = type(node).__name__
     if isinstance(node, exp.Anonymous):
         if node.name.lower() not in _BY_NAME:
-            raise _refused(f"it calls the function {node.name[:40]!r}", party)
+            raise refused(f"it calls the function {node.name[:40]!r}", party)
     elif kind not in _ALLOWED:
-        raise _refused(f"it uses {kind}", party)
+        raise refused(f"it uses {kind}", party)
     elif isinstance(node, exp.Table):
         inside = isinstance(node.this, exp.Identifier) and not node.args.get("db") and not node.args.get("catalog")
         if not inside or node.name.lower() not in tables:
-            raise _refused("it reads something else than its tables", party)
+            raise refused("it reads something else than its tables", party)
     elif isinstance(node, exp.Column) and (node.args.get("db") or node.args.get("catalog")):
-        raise _refused("it names a column with a schema", party)
+        raise refused("it names a column with a schema", party)
     elif isinstance(node, exp.DataType) and getattr(node.this, "name", None) not in _TYPES:
-        raise _refused("it names a type that has no place here", party)
+        raise refused("it names a type that has no place here", party)
     elif isinstance(node, exp.With) and node.args.get("recursive"):
-        raise _refused("it is recursive", party)
+        raise refused("it is recursive", party)
     elif isinstance(node, exp.Var) and not node.name.replace("_", "").isalnum():
-        raise _refused("it has a keyword that is none", party)
+        raise refused("it has a keyword that is none", party)
 
 
-def _refused(why: str, party: str | None, expected: str = "") -> InputError:
+def refused(why: str, party: str | None, expected: str = "") -> InputError:
+    """The error for a query that is not one that an owner's engine runs."""
     return InputError(
         "INPUT-019",
         f"a query for this party's engine is not accepted: {why}",

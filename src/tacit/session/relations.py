@@ -108,7 +108,7 @@ class Relations:
         self._own = Sources(Datasets(None, program.parties[-1]), program.parties[-1])
         self._given = 0
         self._databases: dict[tuple[int, str], str] = {}
-        self._leaves: dict[int, tuple[Home, Frame]] = {}
+        self._leaves: dict[tuple[Any, ...], tuple[list[Vector], SecretArray | None]] = {}
         self._named: dict[str, int] = {}
 
     def add(
@@ -123,7 +123,7 @@ class Relations:
         min_group: int,
     ) -> SqlTable:
         """Register a table; see `Session.table`."""
-        if isinstance(source, Mapping) and party is None and not all(isinstance(v, list) for v in source.values()):
+        if isinstance(source, Mapping) and party is None and source and all(map(self._is_party, source)):
             parts = {self._program.party_index(p): s for p, s in source.items()}
         else:
             parts = {self._client if party is None else self._program.party_index(party): source}
@@ -152,6 +152,9 @@ class Relations:
         self.catalogue.add(table)
         left_out = dict.fromkeys(o for _, a in answers.values() for o in a.others)
         return SqlTable(table, tuple(left_out), self._program.parties)
+
+    def _is_party(self, key: Any) -> bool:
+        return type(key) is int or key in self._program.parties
 
     def _place(self, source: Any, party: int, types: Mapping[str, SqlType]) -> tuple[str, tuple[str, ...]]:
         """Where the owner finds a source, after handing it over if this client holds it; and columns left out."""
@@ -216,27 +219,28 @@ class Relations:
     # --- inputs ----------------------------------------------------------------------------------------------------
 
     def leaf(self, home: Home) -> Frame:
-        """The rows that a home gives, as inputs of plans. Raises SqlError SQL-007 for a query too long for a plan."""
-        if id(home) not in self._leaves:
-            self._leaves[id(home)] = (home, self._frame(home))
-        return self._leaves[id(home)][1]
-
-    def _frame(self, home: Home) -> Frame:
+        """The rows that a home gives, as inputs of plans: the same ones for the same query, so that it makes the same
+        plan again. Raises SqlError SQL-015 for a query too long for a plan.
+        """
         tree = understood(home.query, home.dialect, [name for name, _ in home.sources])
         columns = tuple((c.type, c.nullable, c.domain.hi if c.type == TEXT else 0) for c in home.columns)
         query = HomeQuery(written(tree, home.dialect), home.dialect, home.sources, home.rows, home.padded, columns)
         if len(str(query)) > SOURCE_MAX:
             raise SqlError(
-                "SQL-007",
+                "SQL-015",
                 f"the part of {self._program.parties[home.party]} makes a query of {len(str(query))} characters",
                 expected=f"at most {SOURCE_MAX}",
                 next="split the query, or let the owner define a view",
             )
-        label = "+".join(dict.fromkeys(name for name, _ in home.sources))[:_NAME_MAX] or "values"
-        inputs = _Inputs(self, home, query, label)
-        vectors = {c: inputs.vector(k, c) for k, c in enumerate(home.columns)}
-        present = inputs.array("present", "rows", BOOL, Interval(0, 1)) if home.padded else None
-        return Frame(home.rows, vectors, present, keys_of(home))
+        key = (home.party, query, tuple((c.name, c.domain) for c in home.columns))
+        if key not in self._leaves:
+            label = "+".join(dict.fromkeys(name for name, _ in home.sources))[:_NAME_MAX] or "values"
+            inputs = _Inputs(self, home, query, label)
+            vectors = [inputs.vector(k, c) for k, c in enumerate(home.columns)]
+            present = inputs.array("present", "rows", BOOL, Interval(0, 1)) if home.padded else None
+            self._leaves[key] = (vectors, present)
+        vectors, present = self._leaves[key]
+        return Frame(home.rows, dict(zip(home.columns, vectors, strict=True)), present, keys_of(home))
 
     def free_name(self, name: str) -> str:
         """The name for an input; a number follows where there is one of that name."""

@@ -280,9 +280,9 @@ class Session:
         believed: where it is wrong, results are.
         `min_group` is the fewest rows of this table that a disclosed group may have.
 
-        Raises InputError INPUT-001 to -005, -010, -012, -015, -017, and -020 to -025 for sources; RoomError ROOM-013
-        for a party that this client does not act for; SqlError SQL-003 and -004 for columns, SQL-011 for duplicates of
-        which `unique` says that there are none, SQL-012 where parts do not agree, SQL-013 for more rows than the bound.
+        Raises InputError INPUT-001 to -005, -010, -012, -015, -017, and -020 to -026 for sources and their columns;
+        RoomError ROOM-013 for a party that this client does not act for; SqlError SQL-011 for duplicates of which
+        `unique` says that there are none, SQL-012 where parts do not agree, SQL-013 for more rows than the bound.
         """
         return self._relations.add(name, source, party, unique, rows, ranges or {}, types or {}, min_group)
 
@@ -291,7 +291,7 @@ class Session:
 
         What touches one party's tables only is computed by that party's own engine; the rest on shares of rows whose
         number is public. `min_group` is the fewest rows that a disclosed group may have; smaller ones are left out, and
-        `Answer.hidden_groups` says how many. Raises SqlError SQL-001 to SQL-014, and nothing is sent before.
+        `Answer.hidden_groups` says how many. Raises SqlError, before anything is sent.
         """
         # Here, so that whoever writes no SQL need not load what reads it.
         from tacit.session.query import SecretFrame

@@ -34,7 +34,16 @@ from tacit.frontends.sql.types import BOOLEAN, TEXT, SqlType, parse_type, to_arr
 from tacit.plan import BOOL, DType, Interval
 from tacit.session.columns import declared_domain, encode_column, normalised, nulls, raw_of, rounded
 from tacit.session.datasets import Datasets
-from tacit.session.engines import Postgres, at_most, duckdb_table, quoted_relation, understood, with_relations, written
+from tacit.session.engines import (
+    Postgres,
+    at_most,
+    duckdb_table,
+    quoted_relation,
+    refused,
+    understood,
+    with_relations,
+    written,
+)
 from tacit.session.values import U64Array, check_raw
 
 CONFIGURATION: Final = "sources.toml"
@@ -216,9 +225,9 @@ class Sources:
     def describe(self, question: Question, given: Given) -> TableFacts:
         """What the party says about a table.
 
-        Raises InputError as `Datasets.describe`, INPUT-021 for a source that is not configured; and SqlError: SQL-003
-        an unknown column, SQL-004 names of columns that differ in case only, SQL-011 duplicates where `unique` says
-        there are none, SQL-013 more rows than the bound.
+        Raises InputError as `Datasets.describe`, INPUT-004 for an unknown column, INPUT-021 for a source that is not
+        configured, INPUT-026 for names of columns that differ in case only; and SqlError: SQL-011 duplicates where
+        `unique` says there are none, SQL-013 more rows than the bound.
         """
         found = self._find(question.source, given)
         if isinstance(found, tuple):
@@ -232,12 +241,19 @@ class Sources:
             known = [(n, _of_arrow(k)) for n, k in zip(table.column_names, table.schema.types, strict=True)]
             profile = _Profile("duckdb", '"t"', lambda text: _first(duckdb_table(text, {"t": table}, self._party)))
         names = [name for name, _ in known]
+        if not names:
+            raise InputError(
+                "INPUT-025",
+                "a table has no column that SQL has a type for",
+                expected="a column of numbers, bools, dates, timestamps or text",
+                party=self._party,
+                next="see Session.table",
+            )
         self._check_names(names, question)
-        rows = profile.count()
+        ranges = {name.lower(): bounds for name, bounds in question.ranges.items()}
+        rows, fields = profile.fields(known, ranges)
         if question.rows is not None and rows > question.rows:
             raise self._too_many(question.rows, rows)
-        ranges = {name.lower(): bounds for name, bounds in question.ranges.items()}
-        fields = tuple(profile.field(name, kind, ranges.get(name.lower())) for name, kind in known)
         for columns_of in question.unique:
             actual = [next(n for n in names if n.lower() == c.lower()) for c in columns_of]
             duplicates = profile.duplicates(actual)
@@ -265,13 +281,7 @@ class Sources:
         databases = {id(f[0]): f[0] for f in found.values() if isinstance(f, tuple)}
         if query.dialect == "postgres":
             if len(databases) != 1 or not all(isinstance(f, tuple) for f in found.values()):
-                raise SqlError(
-                    "SQL-006",
-                    "a query for Postgres reads tables outside of one database",
-                    expected="tables of one database, or a query for DuckDB",
-                    party=self._party,
-                    next="let the session write the queries, by `sql`",
-                )
+                raise refused("it is for Postgres, and reads tables outside of one database", self._party)
             (database,) = databases.values()
             tree = with_relations(tree, {name: f[1] for name, f in found.items()})
             names = [f"c{k}" for k in range(len(query.columns))]
@@ -347,8 +357,8 @@ class Sources:
         lower = [n.lower() for n in names]
         twice = next((n for n in names if lower.count(n.lower()) > 1), None)
         if twice is not None:
-            raise SqlError(
-                "SQL-004",
+            raise InputError(
+                "INPUT-026",
                 f"there are two columns {twice[:100]!r}, apart from case",
                 expected="different names: SQL does not tell case",
                 party=self._party,
@@ -357,12 +367,12 @@ class Sources:
         asked = [c for u in question.unique for c in u] + list(question.ranges)
         missing = next((c for c in asked if c.lower() not in lower), None)
         if missing is not None:
-            raise SqlError(
-                "SQL-003",
-                f"there is no column {missing[:100]!r} in {question.source[:100]}",
-                expected=f"one of {', '.join(names[:64])}",
+            raise InputError(
+                "INPUT-004",
+                f"{question.source[:100]} has no column {missing[:100]!r}",
+                expected=f"one of {', '.join(map(repr, names[:64]))}",
                 party=self._party,
-                next="correct the name",
+                next="correct the column's name",
             )
 
     def _too_many(self, bound: int, rows: int) -> SqlError:
@@ -461,6 +471,18 @@ def _first(table: Any) -> tuple[Any, ...]:
     return tuple(column[0].as_py() for column in table.columns)
 
 
+def _declared(name: str, kind: SqlType, bounds: Any) -> Interval:
+    try:
+        return declared_domain(bounds, kind)
+    except (TypeError, ValueError, ArithmeticError, TacitError):
+        raise InputError(
+            "INPUT-010",
+            f"the range of column {name!r} is not one of its type",
+            expected=f"a pair of values of type {kind}, or for text (0, bytes)",
+            next="correct ranges=",
+        ) from None
+
+
 class _Profile:
     """What registering a table tells about it, by queries of our own: `row` gives the only row of one."""
 
@@ -469,39 +491,41 @@ class _Profile:
         self._relation = relation
         self._row = row
 
-    def count(self) -> int:
-        """The number of rows."""
-        return int(self._row(f"SELECT count(*) FROM {self._relation}")[0])
+    def fields(
+        self, columns: Sequence[tuple[str, SqlType]], ranges: Mapping[str, Any]
+    ) -> tuple[int, tuple[Field, ...]]:
+        """The number of rows, and the columns with their declared ranges, by lower-case name, or those of their values,
+        rounded outwards. Raises InputError INPUT-010.
+        """
+        asked = [part for name, kind in columns for part in self._asked(name, kind)]
+        rows, *found = self._row(f"SELECT count(*), {', '.join(asked)} FROM {self._relation}")
+        fields = []
+        for (name, kind), known, low, high in zip(columns, found[::3], found[1::3], found[2::3], strict=True):
+            if name.lower() in ranges:
+                domain = _declared(name, kind, ranges[name.lower()])
+            elif kind.kind == "bool":
+                domain = Interval(0, 1)
+            elif kind == TEXT:
+                domain = rounded(0, high or 0, kind)
+            else:
+                low, high = (0 if v is None else raw_of(v, kind) for v in (low, high))
+                domain = rounded(low, high, kind)
+            fields.append(Field(name, kind, known < rows, domain))
+        return int(rows), tuple(fields)
 
-    def field(self, name: str, kind: SqlType, declared: Any) -> Field:
-        """A column, with its declared range or that of its values, rounded outwards."""
+    def _asked(self, name: str, kind: SqlType) -> tuple[str, str, str]:
+        """Of a column the number of values, the least and the largest; of text the most bytes."""
         column = '"' + name.replace('"', '""') + '"'
+        known = f"count({column})"
         if kind.kind in ("bool", "null"):
-            least = most = "0"
-        elif kind.kind == "text":
-            least, most = "0", f"max({'octet_length' if self._postgres else 'strlen'}({column}))"
-        else:
-            finite = ""
-            if kind.kind == "double":
-                check = f"{column} NOT IN ('NaN', 'Infinity', '-Infinity')" if self._postgres else f"isfinite({column})"
-                finite = f" FILTER (WHERE {check})"
-            least, most = (f"{f}({column}){finite}" for f in ("min", "max"))
-        query = f"SELECT count(*) - count({column}), {least}, {most} FROM {self._relation}"
-        missing, lo, hi = self._row(query)
-        if declared is not None:
-            try:
-                return Field(name, kind, bool(missing), declared_domain(declared, kind))
-            except (TypeError, ValueError, ArithmeticError, TacitError):
-                raise InputError(
-                    "INPUT-010",
-                    f"the range of column {name!r} is not one of its type",
-                    expected=f"a pair of values of type {kind}, or for text (0, bytes)",
-                    next="correct ranges=",
-                ) from None
-        if kind.kind == "bool":
-            return Field(name, kind, bool(missing), Interval(0, 1))
-        low, high = (0, hi or 0) if kind.kind == "text" else (0 if v is None else raw_of(v, kind) for v in (lo, hi))
-        return Field(name, kind, bool(missing), rounded(low, high, kind))
+            return known, "0", "0"
+        if kind == TEXT:
+            return known, "0", f"max({'octet_length' if self._postgres else 'strlen'}({column}))"
+        where = ""
+        if kind.kind == "double":
+            finite = f"{column} NOT IN ('NaN', 'Infinity', '-Infinity')" if self._postgres else f"isfinite({column})"
+            where = f" FILTER (WHERE {finite})"
+        return known, f"min({column}){where}", f"max({column}){where}"
 
     def duplicates(self, columns: Sequence[str]) -> int:
         """How many combinations of values, none of them NULL, occur more than once."""
