@@ -14,7 +14,7 @@ import numpy as np
 from tacit.frontends.program import reveal
 from tacit.frontends.sql import vectors
 from tacit.frontends.sql.algebra import Call, Column, Expr, Home, Query, Ref, Relation, Scan
-from tacit.frontends.sql.catalogue import Table
+from tacit.frontends.sql.catalogue import Part, Table
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.lower import Lowered, lower
 from tacit.frontends.sql.types import BIGINT, BOOLEAN, SqlType, words_of
@@ -63,9 +63,12 @@ class Tables:
             rows,
             {columns[c]: self._vector(columns[c], values, party) for c, values in data.items()},
             None if absent is None else self._input(~np.asarray(absent, bool), party),
-            frozenset([frozenset(columns[c] for c in unique)]) if unique else frozenset(),
         )
-        scan = Scan(Table(name, (), ()), tuple(data), tuple(columns.values()))
+        scan = Scan(
+            Table(name, (), (Part(party, name, rows),), (tuple(unique),) if unique else ()),
+            tuple(data),
+            tuple(columns.values()),
+        )
         home = Home(party, "", "duckdb", (), scan.columns, rows, absent is not None, scan)
         self.frames[id(home)] = frame
         return home

@@ -104,7 +104,7 @@ def _all(frame: Frame, wanted: Sequence[Wanted], program: Owner) -> tuple[Frame,
     found = [reshape(sum_of(x), (1,)) for x in sums.arrays]
     columns |= {c: m(found) for c, m in made.items()}
     ordered = {w.column: columns[w.column] for w in wanted}
-    return Frame(1, ordered, None, frozenset([frozenset[Column]()]), compact=True), found[rows]
+    return Frame(1, ordered, compact=True), found[rows]
 
 
 def _where(w: Wanted, flag: SecretArray) -> Wanted:
@@ -187,7 +187,7 @@ def _coded(
             v.type, (public(program, values.astype(bool) if word.dtype == BOOL else values),), null
         )
     columns |= {c: m(found) for c, m in made.items()}
-    return Frame(total, columns, not_equal(found[rows], 0), frozenset([frozenset(keys)])), found[rows]
+    return Frame(total, columns, not_equal(found[rows], 0)), found[rows]
 
 
 # --- by a sort ------------------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def _sorted(
     for more in others:
         columns |= _ordered(words, {}, more, size, program)[0]
     ordered = {c: columns[c] for c in (*keys, *(w.column for w in wanted))}
-    return Frame(size, ordered, present, frozenset([frozenset(keys)]), compact=True), counts
+    return Frame(size, ordered, present, compact=True), counts
 
 
 def _ordered(

@@ -12,7 +12,7 @@ by differences of neighbouring heads (`library.compact`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -40,12 +40,6 @@ KEEP_ROWS: Final = 4
 costs more than these do later on."""
 EACH: Final = 24
 """Up to so many rows are compared with every row of the other table, where only whether any fits is asked."""
-
-
-def unique_on(frame: Frame, keys: Iterable[Column | None]) -> bool:
-    """Whether no two rows agree in some keys, of which None stands for what is no column."""
-    given = {k for k in keys if k is not None}
-    return frame.rows == 1 or any(s <= given for s in frame.unique)
 
 
 # --- one side unique ------------------------------------------------------------------------------------------------
@@ -127,9 +121,8 @@ def with_unique(
         zeros = residual is None and no_null is None
         for c in unique.columns:
             columns[c] = _missing(columns[c], there) if zeros else null_if_absent(columns[c], there)
-    sets = other.unique | (unique.unique if one_to_one else frozenset())
     ordered = {c: columns[c] for c in (*unique.columns, *other.columns)}
-    return Joined(Frame(rows, ordered, present, sets, compact), matched, met, alone)
+    return Joined(Frame(rows, ordered, present, compact=compact), matched, met, alone)
 
 
 def _any_in_run(starts: SecretArray, flag: SecretArray) -> SecretArray:
@@ -242,9 +235,9 @@ def _settled(
     """The left rows alone, unless the right ones among them are so few that they may stay."""
     kept = on.known(present if keep is None else keep(found, present), len(present), present.program)
     if KEEP_ROWS * right.rows <= left.rows:
-        return Joined(Frame(len(present), columns, kept, left.unique), found)
+        return Joined(Frame(len(present), columns, kept), found)
     columns, (found,), kept = on.kept(kept, left.rows, columns, found)
-    return Joined(Frame(left.rows, columns, kept, left.unique, compact=True), found)
+    return Joined(Frame(left.rows, columns, kept, compact=True), found)
 
 
 def _equal_pairs(left: Frame, right: Frame, pairs: Pairs) -> SecretArray:
@@ -279,8 +272,7 @@ def all_pairs(left: Frame, right: Frame) -> Frame:
         None if left.present is None else on.spread(left.present, m, inner=True),
         None if right.present is None else on.spread(right.present, n, inner=False),
     )
-    sets = left.unique if m == 1 else right.unique if n == 1 else {a | b for a in left.unique for b in right.unique}
-    return Frame(n * m, columns, present, frozenset(sets))
+    return Frame(n * m, columns, present)
 
 
 def outer_pairs(
@@ -291,7 +283,7 @@ def outer_pairs(
     found = on.known(matched.present, n * m, program)
     if keep_left and not keep_right and m == 1:
         columns = {**left.columns, **{c: null_if_absent(matched.columns[c], found) for c in right.columns}}
-        return Frame(n, columns, left.present, left.unique)
+        return Frame(n, columns, left.present)
     grid = reshape(found, (n, m))
     columns, flags = matched.columns, [found]
     sides = ((keep_left, left, right, 1), (keep_right, right, left, 0))
@@ -305,4 +297,4 @@ def outer_pairs(
             else on.stacked(v, on.nulls(missing.columns[c], side.rows, nothing))
             for c, v in columns.items()
         }
-    return Frame(sum(len(f) for f in flags), columns, concat(flags), frozenset())
+    return Frame(sum(len(f) for f in flags), columns, concat(flags))

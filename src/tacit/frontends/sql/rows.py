@@ -21,7 +21,6 @@ from tacit.frontends.operands import numbers, public
 from tacit.frontends.ordering import sort_by
 from tacit.frontends.shaping import broadcast_to, concat, getitem, reshape
 from tacit.frontends.sql import vectors
-from tacit.frontends.sql.algebra import Column
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.plan import BOOL, INT64, DType
 
@@ -267,13 +266,7 @@ def at_least_one(frame: Frame, program: Owner) -> Frame:
         return filled(program, 1, 0, a.dtype)
 
     columns = {c: v.with_arrays(tuple(map(nothing, v.arrays))) for c, v in frame.columns.items()}
-    return Frame(1, columns, public(program, np.zeros(1, bool)), frame.unique)
-
-
-def unique_among(unique: frozenset[frozenset[Column]], kept: Iterable[Column]) -> frozenset[frozenset[Column]]:
-    """The sets that still are all there."""
-    there = set(kept)
-    return frozenset(s for s in unique if s <= there)
+    return Frame(1, columns, public(program, np.zeros(1, bool)))
 
 
 def positions(program: Owner, rows: int) -> SecretArray:
