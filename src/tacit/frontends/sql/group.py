@@ -45,7 +45,7 @@ from tacit.frontends.sql import vectors
 from tacit.frontends.sql.algebra import Aggregate, Column
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.rows import Flag
-from tacit.frontends.sql.types import DOUBLE
+from tacit.frontends.sql.types import DOUBLE, SqlType
 from tacit.plan import BOOL, INT64
 
 CODES: Final = 48
@@ -263,9 +263,8 @@ class _Runs:
         self, words: Sequence[SecretArray], values: Sequence[SecretArray], rows: int, size: int, program: Owner
     ) -> None:
         self._words, self._values = words, values
-        self._first = np.arange(rows) == 0
         self.program, self.size = program, size
-        self.starts = run_starts(*words) if words else public(program, self._first)
+        self.starts = run_starts(*words) if words else on.first_row(program, rows)
 
     @cached_property
     def different(self) -> SecretArray:
@@ -275,7 +274,7 @@ class _Runs:
     def ends(self, *more: SecretArray) -> SecretArray:
         """On the last row of each run of rows that agree in `more` as well."""
         if not self._words and not more:
-            return public(self.program, self._first[::-1])
+            return on.ends_of(self.starts)
         return run_ends(*self._words, *more)
 
     def sums(self, arrays: Sequence[SecretArray]) -> list[SecretArray]:
@@ -353,28 +352,28 @@ def _linear(w: Wanted, sums: _Sums, *, keyed: bool) -> Made:
 
 
 def _sum(w: Wanted, sums: _Sums, n: int, lacking: Callable[[Sequence[SecretArray]], SecretArray | None]) -> Made:
-    v = w.args[0]
-    if v.denominator is not None and vectors.known(v.denominator) is None:
-        v = vectors.fixed(v)
+    v = summable(w.args[0])
     total = sums.of(on.bit(v.words[0]))
+    return lambda found: from_sums(w.aggregate.name, w.aggregate.type, v, found[total], found[n], lacking(found))
+
+
+def summable(v: Vector) -> Vector:
+    """The same values over one public denominator, or none: then sums of words are sums of values."""
+    return vectors.fixed(v) if v.denominator is not None and vectors.known(v.denominator) is None else v
+
+
+def from_sums(
+    name: str, kind: SqlType, v: Vector, total: SecretArray, count: SecretArray, null: SecretArray | None
+) -> Vector:
+    """The sum or the mean (`avg`) of what `summable` gives, from the sum of its words and how many are not NULL."""
     divisor = 1 if v.denominator is None else vectors.known(v.denominator)
     assert divisor is not None
-    if w.aggregate.name == "sum":
-        if v.denominator is None:
-            return lambda found: Vector(w.aggregate.type, (found[total],), lacking(found))
-        return lambda found: vectors.quotient(
-            found[total],
-            vectors.public(v.words[0].program, divisor, INT64, len(found[total])),
-            v.type.scale,
-            lacking(found),
-        )
-
-    def mean(found: Sequence[SecretArray]) -> Vector:
-        count = maximum(found[n], 1)
-        if v.type.kind == "double" and v.denominator is None:
-            return vectors.masked(Vector(DOUBLE, (divide(found[total], count),), lacking(found)))
-        return vectors.quotient(
-            found[total], count if divisor == 1 else multiply(count, divisor), v.type.scale, lacking(found)
-        )
-
-    return mean
+    if name == "sum" and v.denominator is None:
+        return Vector(kind, (total,), null)
+    if name == "sum":
+        return vectors.quotient(total, vectors.public(total.program, divisor, INT64, len(total)), v.type.scale, null)
+    count = maximum(count, 1)
+    if v.type.kind == "double" and v.denominator is None:
+        mean = Vector(DOUBLE, (divide(total, count),), null)
+        return mean if null is None else vectors.masked(mean)
+    return vectors.quotient(total, count if divisor == 1 else multiply(count, divisor), v.type.scale, null)

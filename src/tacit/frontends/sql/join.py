@@ -18,10 +18,10 @@ from typing import Final
 
 from tacit.frontends.arithmetic import equal, logical_and, logical_not, logical_or, multiply
 from tacit.frontends.array import Owner, SecretArray
-from tacit.frontends.groups import fill_forward, running_any
+from tacit.frontends.groups import running_any
 from tacit.frontends.reductions import all as all_of
 from tacit.frontends.reductions import any as any_of
-from tacit.frontends.shaping import concat, flip, getitem, reshape, stack
+from tacit.frontends.shaping import concat, flip, reshape, stack
 from tacit.frontends.sql import rows as on
 from tacit.frontends.sql.algebra import Column
 from tacit.frontends.sql.frame import Frame, Vector
@@ -92,11 +92,7 @@ def with_unique(
 
     # Rows of the unique side that are no heads see themselves where they are kept.
     sources = logical_or(starts, flags["upper"]) if keep_unique and heads is not None else starts
-    brought, (head,) = on.moved(
-        lambda rows: _several(fill_forward(sources, *rows)),
-        {c: columns[c] for c in unique.columns},
-        flags["head"],
-    )
+    brought, (head,) = on.forward(sources, {c: columns[c] for c in unique.columns}, flags["head"])
     columns |= brought
     matched = logical_and(head, flags["fits"])
     rows, present, compact = n + m, matched if not keep_other else flags["other"], False
@@ -127,8 +123,7 @@ def with_unique(
 
 def _any_in_run(starts: SecretArray, flag: SecretArray) -> SecretArray:
     """On the first row of each run whether a flag holds on any of its rows."""
-    ends = concat([getitem(starts, slice(1, None)), on.filled(starts.program, 1, True)])
-    return flip(running_any(flip(ends), flip(flag)))
+    return flip(running_any(flip(on.ends_of(starts)), flip(flag)))
 
 
 def _missing(v: Vector, there: SecretArray) -> Vector:
@@ -160,10 +155,6 @@ def _merged(
     moved, others = on.in_order([*words, *order], columns, *flags.values(), *(w for w, _ in words))
     starts = on.starts_of(others[len(flags) :])
     return starts, moved, dict(zip(flags, others, strict=False))
-
-
-def _several(arrays: SecretArray | tuple[SecretArray, ...]) -> tuple[SecretArray, ...]:
-    return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
 # --- whether there is a partner -------------------------------------------------------------------------------------
@@ -216,8 +207,8 @@ def other_partners(
     order = [(logical_not(flags["right"]), False), *((w, False) for w in both.words)]
     starts, columns, flags = _merged([(y, x) for x, y in pairs], order, columns, flags)
     all_values = columns.pop(values)
-    least, _ = on.moved(lambda rows: _several(fill_forward(starts, *rows)), {own: all_values})
-    most, _ = on.moved(lambda rows: _several(fill_forward(flags["right"], *rows)), {own: all_values})
+    least, _ = on.forward(starts, {own: all_values})
+    most, _ = on.forward(flags["right"], {own: all_values})
     seen = logical_and(running_any(starts, flags["right"]), flags["left"])
     alike = logical_and(same(least[own], all_values), same(most[own], all_values))
     found = logical_and(seen, logical_not(alike))

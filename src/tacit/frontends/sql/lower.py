@@ -22,7 +22,7 @@ from tacit.frontends.reductions import sum as sum_of
 from tacit.frontends.shaping import broadcast_to, reshape
 from tacit.frontends.sql import group as groups
 from tacit.frontends.sql import join as joins
-from tacit.frontends.sql import order, vectors
+from tacit.frontends.sql import order, vectors, window
 from tacit.frontends.sql import rows as on
 from tacit.frontends.sql.algebra import (
     Aggregate,
@@ -47,6 +47,7 @@ from tacit.frontends.sql.algebra import (
     Stack,
     Values,
     Window,
+    WindowCall,
     conjunction,
     conjuncts,
     equi_keys,
@@ -415,7 +416,15 @@ class _Lowering:
         ]
 
     def _window(self, relation: Window, source: Frame) -> Frame:
-        raise NotImplementedError
+        alike: dict[tuple[tuple[Expr, ...], tuple[SortKey, ...]], list[tuple[Column, WindowCall]]] = {}
+        for column, call in relation.calls:
+            alike.setdefault((call.partition, call.order), []).append((column, call))
+        frame = source
+        for (partition, keys), calls in alike.items():
+            given = [(c, call, tuple(self._value(a, frame) for a in call.args)) for c, call in calls]
+            parts = self._words([SortKey(e) for e in partition], frame)
+            frame = window.windows(frame, parts, self._words(keys, frame), given, self.program)
+        return frame
 
 
 _KEEP: Final[dict[str, Callable[[SecretArray, on.Flag], on.Flag]]] = {
