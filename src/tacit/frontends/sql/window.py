@@ -96,9 +96,9 @@ class _Rows:
         v = args[0]
         if steps == 0:
             return v
-        n = self.rows
-        if abs(steps) >= n:
-            beyond = on.filled(self.program, n, True)
+        if abs(steps) >= self.rows:
+            # No row is that far away.
+            beyond, steps = on.filled(self.program, self.rows, 1), 0
         else:
             # Where a partition starts on the way.
             edges = self.starts if steps > 0 else self.ends
