@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from math import prod
 from typing import Final
@@ -33,7 +34,7 @@ from tacit.frontends.arithmetic import (
     where,
 )
 from tacit.frontends.array import Owner, SecretArray
-from tacit.frontends.groups import one_hot, run_ends, run_starts, run_sums
+from tacit.frontends.groups import one_hot, run_ends, run_starts, run_sums, running_sum
 from tacit.frontends.operands import astype, public
 from tacit.frontends.reductions import all as all_of
 from tacit.frontends.reductions import max as max_of
@@ -45,6 +46,7 @@ from tacit.frontends.sql import vectors
 from tacit.frontends.sql.algebra import Aggregate, Column
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.rows import Flag
+from tacit.frontends.sql.statistics import Made, moment, quantile
 from tacit.frontends.sql.types import DOUBLE, SqlType
 from tacit.plan import BOOL, INT64
 
@@ -284,6 +286,12 @@ class _Runs:
         done = run_sums(self.starts, *arrays, size=self.size)
         return list(done) if isinstance(done, tuple) else [done]
 
+    def places(self, here: Flag) -> tuple[SecretArray, SecretArray]:
+        """(the number of each row in its run, from 0; how many rows of the run are `here`, which come first)."""
+        ones = on.filled(self.program, len(self.starts), 1, INT64) if here is None else on.bit(here)
+        running = running_sum(self.starts, ones)
+        return subtract(running, 1), on.backward(self.ends(), {}, running)[1][0]
+
     def at(self, flag: SecretArray, v: Vector) -> Vector:
         """The value on the one row of each run where a flag holds."""
         return on.kept(flag, self.size, {0: v})[0][0]
@@ -299,20 +307,18 @@ def _picked(w: Wanted, runs: _Runs) -> Vector:
             return runs.at(runs.ends(), v)
         last = logical_and(runs.ends(v.null), logical_not(v.null))
         return runs.at(logical_xor(last, logical_and(runs.starts, v.null)), v)
-    raise NotImplementedError
+    fraction = Fraction(w.aggregate.options[0]) if w.aggregate.options else Fraction(1, 2)
+    return quantile(w.aggregate.name, w.aggregate.type, v, fraction, runs)
 
 
 # --- what is a matter of sums ---------------------------------------------------------------------------------------
-
-Made = Callable[[Sequence[SecretArray]], Vector]
-"""An aggregate from the sums that it asked for."""
 
 
 class _Sums:
     """Arrays to sum over each group, each different one once; `ones` counts rows."""
 
     def __init__(self, ones: SecretArray) -> None:
-        self.ones = ones
+        self.ones, self.rows = ones, len(ones)
         self.arrays: list[SecretArray] = []
 
     def of(self, x: SecretArray) -> int:
@@ -348,7 +354,7 @@ def _linear(w: Wanted, sums: _Sums, *, keyed: bool) -> Made:
         return lambda found: Vector(kind, (not_equal(found[true], 0),), lacking(found))
     if name in ("sum", "avg"):
         return _sum(w, sums, n, lacking)
-    raise NotImplementedError(name)
+    return moment(name, args, sums.rows, sums.of, n)
 
 
 def _sum(w: Wanted, sums: _Sums, n: int, lacking: Callable[[Sequence[SecretArray]], SecretArray | None]) -> Made:
