@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def data(seed: int, rows: int, domain: tuple[int, int] = (-50, 50), *, absent: b
 
 def aggregate(name: str, *args: Any, **more: Any) -> Aggregate:
     kinds = {"avg": DOUBLE, "bool_and": BOOLEAN, "bool_or": BOOLEAN}
-    kind = kinds.get(name, BIGINT if name.startswith("count") or not args else args[0].type)
+    kind = more.pop("kind", None) or kinds.get(name, BIGINT if "count" in name or not args else args[0].type)
     return Aggregate(name, args, kind, not name.startswith("count"), WIDE, **more)
 
 
@@ -93,6 +94,27 @@ ORDERED = {
     "avg(DISTINCT x)": lambda t: aggregate("avg", ref(t, "x"), distinct=True),
     "min(x) FILTER (x > g)": lambda t: aggregate("min", ref(t, "x"), where=compare("gt", ref(t, "x"), ref(t, "g"))),
 }
+MOMENTS = {
+    f"{name}(y)": lambda t, name=name: aggregate(name, ref(t, "y"))
+    for name in ("var_samp", "var_pop", "stddev_samp", "stddev_pop")
+} | {
+    f"{name}(y, x)": lambda t, name=name: aggregate(name, ref(t, "y"), ref(t, "x"))
+    for name in (
+        "covar_samp", "covar_pop", "corr", "regr_slope", "regr_intercept", "regr_r2", "regr_sxx", "regr_syy",
+        "regr_sxy", "regr_avgx", "regr_avgy", "regr_count",
+    )
+}  # fmt: skip
+QUANTILES = {
+    "median(x)": lambda t: aggregate("median", ref(t, "x"), kind=DOUBLE),
+    "median(y)": lambda t: aggregate("median", ref(t, "y")),
+    "median(s)": lambda t: aggregate("median", ref(t, "s")),
+    "median(b)": lambda t: aggregate("median", ref(t, "b")),
+    "quantile_cont(x, 0.3)": lambda t: aggregate("quantile_cont", ref(t, "x"), options=(Decimal("0.3"),), kind=DOUBLE),
+    "quantile_cont(y, 0.9)": lambda t: aggregate("quantile_cont", ref(t, "y"), options=(Decimal("0.9"),)),
+    "quantile_cont(y, 1)": lambda t: aggregate("quantile_cont", ref(t, "y"), options=(Decimal(1),)),
+    "quantile_disc(y, 0.3)": lambda t: aggregate("quantile_disc", ref(t, "y"), options=(Decimal("0.3"),)),
+    "quantile_disc(s, 0)": lambda t: aggregate("quantile_disc", ref(t, "s"), options=(Decimal(0),)),
+}
 SIZES = [1, 2, 7, 60]
 
 
@@ -107,6 +129,20 @@ def test_group(rows: int, keys: list[str], absent: bool, domain: tuple[int, int]
         relation = grouped(t, keys, {name: make(t) for name, make in functions.items()})
         sql = f"SELECT {', '.join([*keys, *functions])} FROM t" + (f" GROUP BY {named}" if keys else "")
         tables.check(relation, sql.replace("FILTER (", "FILTER (WHERE "))
+
+
+@pytest.mark.parametrize("keys", [[], ["g"]])
+@pytest.mark.parametrize("rows", SIZES)
+def test_statistics(rows: int, keys: list[str]) -> None:
+    for functions in (MOMENTS, QUANTILES):
+        tables, t = data(rows, rows, absent=True)
+        made = grouped(t, keys, {name: make(t) for name, make in functions.items()})
+        # Where a statistic is undefined, DuckDB gives NaN for some, NULL for others; here it is NULL.
+        shown = [
+            f"CASE WHEN NOT isnan(({f})::DOUBLE) THEN {f} END" if "regr" in f or "corr" in f else f for f in functions
+        ]
+        sql = f"SELECT {', '.join([*keys, *shown])} FROM t" + (f" GROUP BY {', '.join(keys)}" if keys else "")
+        tables.check(made, sql)
 
 
 @pytest.mark.parametrize("keys", [["b"], ["k"], ["c", "b"]])

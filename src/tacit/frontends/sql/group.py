@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from math import prod
 from typing import Final
@@ -33,7 +34,7 @@ from tacit.frontends.arithmetic import (
     where,
 )
 from tacit.frontends.array import Owner, SecretArray
-from tacit.frontends.groups import one_hot, run_ends, run_starts, run_sums
+from tacit.frontends.groups import one_hot, run_ends, run_starts, run_sums, running_sum
 from tacit.frontends.operands import astype, public
 from tacit.frontends.reductions import all as all_of
 from tacit.frontends.reductions import max as max_of
@@ -45,7 +46,8 @@ from tacit.frontends.sql import vectors
 from tacit.frontends.sql.algebra import Aggregate, Column
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.rows import Flag
-from tacit.frontends.sql.types import DOUBLE
+from tacit.frontends.sql.statistics import Made, moment, quantile
+from tacit.frontends.sql.types import DOUBLE, SqlType
 from tacit.plan import BOOL, INT64
 
 CODES: Final = 48
@@ -104,7 +106,7 @@ def _all(frame: Frame, wanted: Sequence[Wanted], program: Owner) -> tuple[Frame,
     found = [reshape(sum_of(x), (1,)) for x in sums.arrays]
     columns |= {c: m(found) for c, m in made.items()}
     ordered = {w.column: columns[w.column] for w in wanted}
-    return Frame(1, ordered, None, frozenset([frozenset[Column]()]), compact=True), found[rows]
+    return Frame(1, ordered, compact=True), found[rows]
 
 
 def _where(w: Wanted, flag: SecretArray) -> Wanted:
@@ -187,7 +189,7 @@ def _coded(
             v.type, (public(program, values.astype(bool) if word.dtype == BOOL else values),), null
         )
     columns |= {c: m(found) for c, m in made.items()}
-    return Frame(total, columns, not_equal(found[rows], 0), frozenset([frozenset(keys)])), found[rows]
+    return Frame(total, columns, not_equal(found[rows], 0)), found[rows]
 
 
 # --- by a sort ------------------------------------------------------------------------------------------------------
@@ -214,7 +216,7 @@ def _sorted(
     for more in others:
         columns |= _ordered(words, {}, more, size, program)[0]
     ordered = {c: columns[c] for c in (*keys, *(w.column for w in wanted))}
-    return Frame(size, ordered, present, frozenset([frozenset(keys)]), compact=True), counts
+    return Frame(size, ordered, present, compact=True), counts
 
 
 def _ordered(
@@ -263,9 +265,8 @@ class _Runs:
         self, words: Sequence[SecretArray], values: Sequence[SecretArray], rows: int, size: int, program: Owner
     ) -> None:
         self._words, self._values = words, values
-        self._first = np.arange(rows) == 0
         self.program, self.size = program, size
-        self.starts = run_starts(*words) if words else public(program, self._first)
+        self.starts = run_starts(*words) if words else on.first_row(program, rows)
 
     @cached_property
     def different(self) -> SecretArray:
@@ -275,7 +276,7 @@ class _Runs:
     def ends(self, *more: SecretArray) -> SecretArray:
         """On the last row of each run of rows that agree in `more` as well."""
         if not self._words and not more:
-            return public(self.program, self._first[::-1])
+            return on.ends_of(self.starts)
         return run_ends(*self._words, *more)
 
     def sums(self, arrays: Sequence[SecretArray]) -> list[SecretArray]:
@@ -284,6 +285,12 @@ class _Runs:
             return [reshape(sum_of(x), (1,)) for x in arrays]
         done = run_sums(self.starts, *arrays, size=self.size)
         return list(done) if isinstance(done, tuple) else [done]
+
+    def places(self, here: Flag) -> tuple[SecretArray, SecretArray]:
+        """(the number of each row in its run, from 0; how many rows of the run are `here`, which come first)."""
+        ones = on.filled(self.program, len(self.starts), 1, INT64) if here is None else on.bit(here)
+        running = running_sum(self.starts, ones)
+        return subtract(running, 1), on.backward(self.ends(), {}, running)[1][0]
 
     def at(self, flag: SecretArray, v: Vector) -> Vector:
         """The value on the one row of each run where a flag holds."""
@@ -300,20 +307,18 @@ def _picked(w: Wanted, runs: _Runs) -> Vector:
             return runs.at(runs.ends(), v)
         last = logical_and(runs.ends(v.null), logical_not(v.null))
         return runs.at(logical_xor(last, logical_and(runs.starts, v.null)), v)
-    raise NotImplementedError
+    fraction = Fraction(w.aggregate.options[0]) if w.aggregate.options else Fraction(1, 2)
+    return quantile(w.aggregate.name, w.aggregate.type, v, fraction, runs)
 
 
 # --- what is a matter of sums ---------------------------------------------------------------------------------------
-
-Made = Callable[[Sequence[SecretArray]], Vector]
-"""An aggregate from the sums that it asked for."""
 
 
 class _Sums:
     """Arrays to sum over each group, each different one once; `ones` counts rows."""
 
     def __init__(self, ones: SecretArray) -> None:
-        self.ones = ones
+        self.ones, self.rows = ones, len(ones)
         self.arrays: list[SecretArray] = []
 
     def of(self, x: SecretArray) -> int:
@@ -349,32 +354,32 @@ def _linear(w: Wanted, sums: _Sums, *, keyed: bool) -> Made:
         return lambda found: Vector(kind, (not_equal(found[true], 0),), lacking(found))
     if name in ("sum", "avg"):
         return _sum(w, sums, n, lacking)
-    raise NotImplementedError(name)
+    return moment(name, args, sums.rows, sums.of, n)
 
 
 def _sum(w: Wanted, sums: _Sums, n: int, lacking: Callable[[Sequence[SecretArray]], SecretArray | None]) -> Made:
-    v = w.args[0]
-    if v.denominator is not None and vectors.known(v.denominator) is None:
-        v = vectors.fixed(v)
+    v = summable(w.args[0])
     total = sums.of(on.bit(v.words[0]))
+    return lambda found: from_sums(w.aggregate.name, w.aggregate.type, v, found[total], found[n], lacking(found))
+
+
+def summable(v: Vector) -> Vector:
+    """The same values over one public denominator, or none: then sums of words are sums of values."""
+    return vectors.fixed(v) if v.denominator is not None and vectors.known(v.denominator) is None else v
+
+
+def from_sums(
+    name: str, kind: SqlType, v: Vector, total: SecretArray, count: SecretArray, null: SecretArray | None
+) -> Vector:
+    """The sum or the mean (`avg`) of what `summable` gives, from the sum of its words and how many are not NULL."""
     divisor = 1 if v.denominator is None else vectors.known(v.denominator)
     assert divisor is not None
-    if w.aggregate.name == "sum":
-        if v.denominator is None:
-            return lambda found: Vector(w.aggregate.type, (found[total],), lacking(found))
-        return lambda found: vectors.quotient(
-            found[total],
-            vectors.public(v.words[0].program, divisor, INT64, len(found[total])),
-            v.type.scale,
-            lacking(found),
-        )
-
-    def mean(found: Sequence[SecretArray]) -> Vector:
-        count = maximum(found[n], 1)
-        if v.type.kind == "double" and v.denominator is None:
-            return vectors.masked(Vector(DOUBLE, (divide(found[total], count),), lacking(found)))
-        return vectors.quotient(
-            found[total], count if divisor == 1 else multiply(count, divisor), v.type.scale, lacking(found)
-        )
-
-    return mean
+    if name == "sum" and v.denominator is None:
+        return Vector(kind, (total,), null)
+    if name == "sum":
+        return vectors.quotient(total, vectors.public(total.program, divisor, INT64, len(total)), v.type.scale, null)
+    count = maximum(count, 1)
+    if v.type.kind == "double" and v.denominator is None:
+        mean = Vector(DOUBLE, (divide(total, count),), null)
+        return mean if null is None else vectors.masked(mean)
+    return vectors.quotient(total, count if divisor == 1 else multiply(count, divisor), v.type.scale, null)

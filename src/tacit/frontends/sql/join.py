@@ -12,16 +12,16 @@ by differences of neighbouring heads (`library.compact`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from tacit.frontends.arithmetic import equal, logical_and, logical_not, logical_or, multiply
 from tacit.frontends.array import Owner, SecretArray
-from tacit.frontends.groups import fill_forward, running_any
+from tacit.frontends.groups import running_any
 from tacit.frontends.reductions import all as all_of
 from tacit.frontends.reductions import any as any_of
-from tacit.frontends.shaping import concat, flip, getitem, reshape, stack
+from tacit.frontends.shaping import concat, flip, reshape, stack
 from tacit.frontends.sql import rows as on
 from tacit.frontends.sql.algebra import Column
 from tacit.frontends.sql.frame import Frame, Vector
@@ -40,12 +40,6 @@ KEEP_ROWS: Final = 4
 costs more than these do later on."""
 EACH: Final = 24
 """Up to so many rows are compared with every row of the other table, where only whether any fits is asked."""
-
-
-def unique_on(frame: Frame, keys: Iterable[Column | None]) -> bool:
-    """Whether no two rows agree in some keys, of which None stands for what is no column."""
-    given = {k for k in keys if k is not None}
-    return frame.rows == 1 or any(s <= given for s in frame.unique)
 
 
 # --- one side unique ------------------------------------------------------------------------------------------------
@@ -98,11 +92,7 @@ def with_unique(
 
     # Rows of the unique side that are no heads see themselves where they are kept.
     sources = logical_or(starts, flags["upper"]) if keep_unique and heads is not None else starts
-    brought, (head,) = on.moved(
-        lambda rows: _several(fill_forward(sources, *rows)),
-        {c: columns[c] for c in unique.columns},
-        flags["head"],
-    )
+    brought, (head,) = on.forward(sources, {c: columns[c] for c in unique.columns}, flags["head"])
     columns |= brought
     matched = logical_and(head, flags["fits"])
     rows, present, compact = n + m, matched if not keep_other else flags["other"], False
@@ -127,15 +117,13 @@ def with_unique(
         zeros = residual is None and no_null is None
         for c in unique.columns:
             columns[c] = _missing(columns[c], there) if zeros else null_if_absent(columns[c], there)
-    sets = other.unique | (unique.unique if one_to_one else frozenset())
     ordered = {c: columns[c] for c in (*unique.columns, *other.columns)}
-    return Joined(Frame(rows, ordered, present, sets, compact), matched, met, alone)
+    return Joined(Frame(rows, ordered, present, compact=compact), matched, met, alone)
 
 
 def _any_in_run(starts: SecretArray, flag: SecretArray) -> SecretArray:
     """On the first row of each run whether a flag holds on any of its rows."""
-    ends = concat([getitem(starts, slice(1, None)), on.filled(starts.program, 1, True)])
-    return flip(running_any(flip(ends), flip(flag)))
+    return flip(running_any(flip(on.ends_of(starts)), flip(flag)))
 
 
 def _missing(v: Vector, there: SecretArray) -> Vector:
@@ -167,10 +155,6 @@ def _merged(
     moved, others = on.in_order([*words, *order], columns, *flags.values(), *(w for w, _ in words))
     starts = on.starts_of(others[len(flags) :])
     return starts, moved, dict(zip(flags, others, strict=False))
-
-
-def _several(arrays: SecretArray | tuple[SecretArray, ...]) -> tuple[SecretArray, ...]:
-    return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
 # --- whether there is a partner -------------------------------------------------------------------------------------
@@ -223,8 +207,8 @@ def other_partners(
     order = [(logical_not(flags["right"]), False), *((w, False) for w in both.words)]
     starts, columns, flags = _merged([(y, x) for x, y in pairs], order, columns, flags)
     all_values = columns.pop(values)
-    least, _ = on.moved(lambda rows: _several(fill_forward(starts, *rows)), {own: all_values})
-    most, _ = on.moved(lambda rows: _several(fill_forward(flags["right"], *rows)), {own: all_values})
+    least, _ = on.forward(starts, {own: all_values})
+    most, _ = on.forward(flags["right"], {own: all_values})
     seen = logical_and(running_any(starts, flags["right"]), flags["left"])
     alike = logical_and(same(least[own], all_values), same(most[own], all_values))
     found = logical_and(seen, logical_not(alike))
@@ -242,9 +226,9 @@ def _settled(
     """The left rows alone, unless the right ones among them are so few that they may stay."""
     kept = on.known(present if keep is None else keep(found, present), len(present), present.program)
     if KEEP_ROWS * right.rows <= left.rows:
-        return Joined(Frame(len(present), columns, kept, left.unique), found)
+        return Joined(Frame(len(present), columns, kept), found)
     columns, (found,), kept = on.kept(kept, left.rows, columns, found)
-    return Joined(Frame(left.rows, columns, kept, left.unique, compact=True), found)
+    return Joined(Frame(left.rows, columns, kept, compact=True), found)
 
 
 def _equal_pairs(left: Frame, right: Frame, pairs: Pairs) -> SecretArray:
@@ -279,8 +263,7 @@ def all_pairs(left: Frame, right: Frame) -> Frame:
         None if left.present is None else on.spread(left.present, m, inner=True),
         None if right.present is None else on.spread(right.present, n, inner=False),
     )
-    sets = left.unique if m == 1 else right.unique if n == 1 else {a | b for a in left.unique for b in right.unique}
-    return Frame(n * m, columns, present, frozenset(sets))
+    return Frame(n * m, columns, present)
 
 
 def outer_pairs(
@@ -291,7 +274,7 @@ def outer_pairs(
     found = on.known(matched.present, n * m, program)
     if keep_left and not keep_right and m == 1:
         columns = {**left.columns, **{c: null_if_absent(matched.columns[c], found) for c in right.columns}}
-        return Frame(n, columns, left.present, left.unique)
+        return Frame(n, columns, left.present)
     grid = reshape(found, (n, m))
     columns, flags = matched.columns, [found]
     sides = ((keep_left, left, right, 1), (keep_right, right, left, 0))
@@ -305,4 +288,4 @@ def outer_pairs(
             else on.stacked(v, on.nulls(missing.columns[c], side.rows, nothing))
             for c, v in columns.items()
         }
-    return Frame(sum(len(f) for f in flags), columns, concat(flags), frozenset())
+    return Frame(sum(len(f) for f in flags), columns, concat(flags))

@@ -22,7 +22,7 @@ from tacit.frontends.reductions import sum as sum_of
 from tacit.frontends.shaping import broadcast_to, reshape
 from tacit.frontends.sql import group as groups
 from tacit.frontends.sql import join as joins
-from tacit.frontends.sql import order, vectors
+from tacit.frontends.sql import order, vectors, window
 from tacit.frontends.sql import rows as on
 from tacit.frontends.sql.algebra import (
     Aggregate,
@@ -39,7 +39,6 @@ from tacit.frontends.sql.algebra import (
     Limit,
     Project,
     Query,
-    Ref,
     Relation,
     Scan,
     SetOperation,
@@ -48,6 +47,7 @@ from tacit.frontends.sql.algebra import (
     Stack,
     Values,
     Window,
+    WindowCall,
     conjunction,
     conjuncts,
     equi_keys,
@@ -55,6 +55,7 @@ from tacit.frontends.sql.algebra import (
     relations,
     sources,
 )
+from tacit.frontends.sql.bounds import partners
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.scalar import evaluate, holds
 from tacit.frontends.sql.types import BOOLEAN
@@ -190,7 +191,7 @@ class _Lowering:
         for k, column in enumerate(relation.columns):
             cells = [self._constant(Constant(row[k].raw, column.type), 1) for row in relation.rows]
             columns[column] = reduce(on.stacked, cells) if cells else self._constant(Constant(None, column.type), 0)
-        return Frame(n, columns, None, frozenset([frozenset[Column]()]) if n == 1 else frozenset())
+        return Frame(n, columns)
 
     def _constant(self, value: Constant, rows: int) -> Vector:
         return vectors.constant(value.raw, value.type, rows, self.program)
@@ -212,12 +213,7 @@ class _Lowering:
 
     def _project(self, relation: Project, source: Frame) -> Frame:
         columns = {c: self._value(e, source) for c, e in relation.items}
-        names: dict[Column, Column] = {}
-        for c, e in relation.items:
-            if isinstance(e, Ref):
-                names.setdefault(e.column, c)
-        sets = (s for s in source.unique if s <= names.keys())
-        return replace(source, columns=columns, unique=frozenset(frozenset(names[c] for c in s) for s in sets))
+        return replace(source, columns=columns)
 
     # --- joins ------------------------------------------------------------------------------------------------
 
@@ -226,10 +222,8 @@ class _Lowering:
         pairs = [_unified(self._value(a, left), self._value(b, right)) for a, b in keys]
         condition = conjunction(rest)
         residual = None if condition is None else (lambda frame: self._holds(condition, frame))
-        unique_left = bool(pairs) and joins.unique_on(left, [_column(a) for a, _ in keys])
-        unique_right = bool(pairs) and (
-            joins.unique_on(right, [_column(b) for _, b in keys]) or relation.kind == "single"
-        )
+        unique_right, unique_left = partners(relation) if pairs else (False, False)
+        unique_right |= bool(pairs) and relation.kind == "single"
         if relation.kind in ("semi", "anti", "mark"):
             return self._existence(relation, left, right, pairs, rest, residual, (unique_left, unique_right))
         keep_left, keep_right = relation.kind != "inner", relation.kind == "full"
@@ -300,7 +294,7 @@ class _Lowering:
             assert done.met is not None and done.alone is not None
             present = {"semi": done.met, "anti": done.alone, "mark": logical_or(done.met, done.alone)}[relation.kind]
             columns = {c: done.frame.columns[c] for c in left.columns}
-            return _marked(relation, Frame(done.frame.rows, columns, present, left.unique), done.met)
+            return _marked(relation, Frame(done.frame.rows, columns, present), done.met)
         self.strategy = "all pairs"
         frame = self._pairs(relation, left, right, None)
         shape = (left.rows, right.rows)
@@ -422,7 +416,15 @@ class _Lowering:
         ]
 
     def _window(self, relation: Window, source: Frame) -> Frame:
-        raise NotImplementedError
+        alike: dict[tuple[tuple[Expr, ...], tuple[SortKey, ...]], list[tuple[Column, WindowCall]]] = {}
+        for column, call in relation.calls:
+            alike.setdefault((call.partition, call.order), []).append((column, call))
+        frame = source
+        for (partition, keys), calls in alike.items():
+            given = [(c, call, tuple(self._value(a, frame) for a in call.args)) for c, call in calls]
+            parts = self._words([SortKey(e) for e in partition], frame)
+            frame = window.windows(frame, parts, self._words(keys, frame), given, self.program)
+        return frame
 
 
 _KEEP: Final[dict[str, Callable[[SecretArray, on.Flag], on.Flag]]] = {
@@ -450,10 +452,6 @@ def _unified(a: Vector, b: Vector) -> tuple[Vector, Vector]:
     # Keys are equal where their words are, so a quotient by a secret is none.
     x, y = vectors.unified(a, b)
     return (x, y) if x.denominator is None else (vectors.fixed(x), vectors.fixed(y))
-
-
-def _column(expr: Expr) -> Column | None:
-    return expr.column if isinstance(expr, Ref) else None
 
 
 def _words(frame: Frame) -> int:

@@ -67,6 +67,5 @@ def matched(operation: SetOperation, left: Frame, right: Frame, program: Owner) 
         seen = running_any(starts, is_right)
         once = logical_and(is_left, run_starts(*keys, is_left))
         present = logical_and(once, seen if intersect else logical_not(seen))
-    unique = frozenset() if operation.all else frozenset([frozenset(operation.columns)])
     size = min(left.rows, right.rows) if intersect else left.rows
-    return on.compact(Frame(both.rows, columns, present, unique), size)
+    return on.compact(Frame(both.rows, columns, present), size)

@@ -16,12 +16,11 @@ import numpy as np
 from tacit.frontends.arithmetic import add, logical_and, logical_not, logical_or, multiply, subtract
 from tacit.frontends.array import Owner, SecretArray
 from tacit.frontends.graph import Record
-from tacit.frontends.groups import compress, run_starts
+from tacit.frontends.groups import compress, fill_forward, run_starts
 from tacit.frontends.operands import numbers, public
 from tacit.frontends.ordering import sort_by
-from tacit.frontends.shaping import broadcast_to, concat, getitem, reshape
+from tacit.frontends.shaping import broadcast_to, concat, flip, getitem, reshape
 from tacit.frontends.sql import vectors
-from tacit.frontends.sql.algebra import Column
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.plan import BOOL, INT64, DType
 
@@ -125,10 +124,8 @@ def in_order(
         return dict(columns), list(others)
 
     def by(rows: list[SecretArray]) -> Sequence[SecretArray]:
-        done = sort_by(
-            [k for k, _ in keys], *rows, descending=[descending for _, descending in keys], strategy="shuffle"
-        )
-        return done if isinstance(done, tuple) else (done,)
+        turned = [descending for _, descending in keys]
+        return _several(sort_by([k for k, _ in keys], *rows, descending=turned, strategy="shuffle"))
 
     return moved(by, columns, *others)
 
@@ -147,6 +144,28 @@ def kept(
     # The flags themselves are moved where nothing else is.
     vectors, rest = moved(by, columns, *others, flags)
     return vectors, rest[:-1], valid[0]
+
+
+def forward(
+    flags: SecretArray, columns: Mapping[Key, Vector], *others: SecretArray
+) -> tuple[dict[Key, Vector], list[SecretArray]]:
+    """Each row replaced by the latest one, itself included, where a flag holds; zeros before the first."""
+    return moved(lambda rows: _several(fill_forward(flags, *rows)), columns, *others)
+
+
+def backward(
+    flags: SecretArray, columns: Mapping[Key, Vector], *others: SecretArray
+) -> tuple[dict[Key, Vector], list[SecretArray]]:
+    """Each row replaced by the next one, itself included, where a flag holds; zeros after the last."""
+
+    def by(rows: list[SecretArray]) -> Sequence[SecretArray]:
+        return [flip(x) for x in _several(fill_forward(flip(flags), *map(flip, rows)))]
+
+    return moved(by, columns, *others)
+
+
+def _several(arrays: SecretArray | tuple[SecretArray, ...]) -> tuple[SecretArray, ...]:
+    return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
 def compact(frame: Frame, size: int | None = None) -> Frame:
@@ -201,6 +220,11 @@ def _from_zero(x: SecretArray) -> SecretArray:
 def starts_of(words: Sequence[SecretArray]) -> SecretArray:
     """Where runs of rows with equal words begin."""
     return run_starts(*words)
+
+
+def ends_of(starts: SecretArray) -> SecretArray:
+    """Where the runs end that start at some rows. Local."""
+    return concat([getitem(starts, slice(1, None)), filled(starts.program, 1, True)])
 
 
 # --- on top of each other -------------------------------------------------------------------------------------------
@@ -267,18 +291,12 @@ def at_least_one(frame: Frame, program: Owner) -> Frame:
         return filled(program, 1, 0, a.dtype)
 
     columns = {c: v.with_arrays(tuple(map(nothing, v.arrays))) for c, v in frame.columns.items()}
-    return Frame(1, columns, public(program, np.zeros(1, bool)), frame.unique)
+    return Frame(1, columns, public(program, np.zeros(1, bool)))
 
 
-def unique_among(unique: frozenset[frozenset[Column]], kept: Iterable[Column]) -> frozenset[frozenset[Column]]:
-    """The sets that still are all there."""
-    there = set(kept)
-    return frozenset(s for s in unique if s <= there)
-
-
-def positions(program: Owner, rows: int) -> SecretArray:
-    """0, 1, ..., rows - 1."""
-    return public(program, np.arange(rows))
+def first_row(program: Owner, rows: int) -> SecretArray:
+    """A public flag on the first row."""
+    return public(program, np.arange(rows) == 0)
 
 
 def bit(x: SecretArray) -> SecretArray:
