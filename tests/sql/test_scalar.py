@@ -7,6 +7,7 @@ from itertools import product
 from random import Random
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -175,7 +176,7 @@ def test_what_only_an_engine_can_do_is_refused_with_its_place() -> None:
         f.call("like", [text], "a_b", None, False, at=(3, 14)),
         f.call("like", [text], "ab", None, True, at=(3, 14)),
     ):
-        with pytest.raises(SqlError, match="SQL-006.*line 3, column 14"):
+        with pytest.raises(SqlError, match=r"SQL-006.*line 3, column 14"):
             evaluate(expr, rows.frame)
 
 
@@ -184,7 +185,7 @@ def test_a_value_without_room_is_refused() -> None:
     wide = Column("w", BIGINT, False, Interval(-(2**61), 2**61))
     frame = Frame(1, {wide: Vector(BIGINT, (o.input(np.array([5]), 0, (-(2**61), 2**61)),))})
     square = f.Call("mul", (Ref(wide), Ref(wide)), BIGINT, False, Interval(0, 25), (), (1, 8))
-    with pytest.raises(SqlError, match="SQL-008.*MUL at line 1, column 8"):
+    with pytest.raises(SqlError, match=r"SQL-008.*MUL at line 1, column 8"):
         evaluate(square, frame)
 
 
@@ -209,7 +210,7 @@ def test_nothing_is_opened_and_the_plan_does_not_depend_on_data() -> None:
         shown(rows.oracle, *(a for v in vectors_ for a in v.arrays))
         plan = rows.oracle.plan
         assert plan is not None
-        assert {d.kind for d in plan.disclosures()} <= {"reveal", "rows", "output", "shape"}
+        assert {d.kind for d in plan.disclosures()} == {"size", "reveal"}
         assert not plan.assumptions()
         plans.append(plan.digest)
     assert plans[0] == plans[1]
@@ -233,11 +234,9 @@ def test_the_calendar_agrees_with_duckdb(lo: int, hi: int) -> None:
     exprs += [f.call("date_trunc", [Ref(column)], u) for u in units]
     exprs += [f.call("add_months", [Ref(column)], n) for n in (-1, 1, 12, 13, -48)]
     got = shown(o, *(evaluate(e, frame).words[0] for e in exprs))
-    import duckdb
-
     texts = [f"date_part('{p}', d)" for p in parts]
     texts += [f"epoch_us(date_trunc('{u}', d)::timestamp)" for u in units]
-    texts += [f"epoch_us(d + interval {n} months) // 86400000000" for n in (-1, 1, 12, 13, -48)]
+    texts += [f"epoch_us(d + to_months({n})) // 86400000000" for n in (-1, 1, 12, 13, -48)]
     with duckdb.connect() as db:
         want = db.execute(
             f"select {', '.join(texts)} from (select (date '1970-01-01' + x::int)::date d from unnest(?) t(x))", [days]

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tacit.errors import SqlError
 from tacit.frontends.arithmetic import maximum, where
 from tacit.frontends.array import SecretArray
 from tacit.frontends.graph import Record
@@ -29,8 +30,8 @@ from tacit.frontends.sql.vectors import known, magnitude, public, zero_where
 from tacit.plan import FIXED
 
 Raw: TypeAlias = NDArray[np.int64]
-Read: TypeAlias = Callable[[Sequence[Raw]], Any]
-"""From all disclosed arrays to the values of a column, as an array of raw values or a list of Python numbers."""
+Read: TypeAlias = Callable[[Sequence[Raw]], list[NDArray[Any]]]
+"""From all disclosed arrays to the words of a column; of an exact quotient, to its values as float64."""
 
 
 @dataclass
@@ -48,6 +49,8 @@ class Result:
     def table(self, raws: Sequence[NDArray[Any]]) -> Any:
         """The Arrow table of the rows that are meant, in order, from the raw values of `arrays`: 64-bit integers, bools
         also as such.
+
+        Raises `SqlError` SQL-008 where a value does not fit the column's type, as DuckDB does.
         """
         import pyarrow as pa
 
@@ -57,7 +60,15 @@ class Result:
         for column in self.query.relation.columns:
             at = self._nulls.get(column)
             null = np.zeros(self.rows, bool) if at is None else values[at] != 0
-            columns.append(_arrow(self._reads[column](values), null, kept, column.type))
+            try:
+                columns.append(_arrow(self._reads[column](values), null, kept, column.type))
+            except pa.ArrowInvalid:
+                raise SqlError(
+                    "SQL-008",
+                    f"a value in column {column.name!r} of the result does not fit {column.type}",
+                    expected=f"values within the range of {column.type}",
+                    next="cast to a larger type in the query",
+                ) from None
         return pa.Table.from_arrays(columns, names=list(self.query.names))
 
     def disclose(self, array: SecretArray) -> int:
@@ -113,14 +124,11 @@ def _quotient(
     whole = known(d)
     if whole is not None:
         place = shown(n)
-        return lambda raws: [Fraction(int(x), whole * unit) for x in raws[place]]
+        return lambda raws: [_ratio(raws[place], np.full(out.rows, whole), unit)]
     count, least = _count(d)
     if count.node in plain:
         top, bottom = shown(n), shown(count)
-        return lambda raws: [
-            Fraction(int(x), max(int(y), least) * unit) if x else Fraction(0)
-            for x, y in zip(raws[top], raws[bottom], strict=True)
-        ]
+        return lambda raws: [_ratio(raws[top], np.maximum(raws[bottom], least), unit)]
     n = zero_where(absent, n)
     if absent is not None:
         d = where(absent, public(d.program, 1, d.dtype, out.rows), d)
@@ -131,7 +139,7 @@ def _quotient(
     words = division.digits(n, d, bits, _bound(column, unit, magnitude(n), largest))
     places = [out.disclose(w) for w in words]
 
-    def read(raws: Sequence[Raw]) -> list[Fraction]:
+    def read(raws: Sequence[Raw]) -> list[NDArray[np.float64]]:
         found = []
         for row in zip(*(raws[p] for p in places), strict=True):
             total = 0
@@ -139,10 +147,18 @@ def _quotient(
                 total = (total << division.WORD_BITS) + int(word)
             # The only quotient with such a divisor that begins with these bits: nearest to their middle.
             middle = Fraction(2 * abs(total) + 1, 2 << bits).limit_denominator(largest) if total else Fraction(0)
-            found.append((middle if total > 0 else -middle) / unit)
-        return found
+            found.append(float((middle if total > 0 else -middle) / unit))
+        return [np.array(found, np.float64)]
 
     return read
+
+
+def _ratio(n: Raw, d: Raw, unit: int) -> NDArray[np.float64]:
+    """n / (d * unit), rounded once."""
+    if n.size and max(abs(n).max(), int(d.max()) * unit) < 2**53:
+        return np.asarray(n / (d * unit), np.float64)
+    # Python's division of integers is correctly rounded, whatever their size.
+    return np.array([int(x) / (int(y) * unit) for x, y in zip(n, d, strict=True)], np.float64)
 
 
 def _count(d: SecretArray) -> tuple[SecretArray, int]:
@@ -166,25 +182,25 @@ def _bound(column: Column, unit: int, top: int, largest: int) -> int | None:
 # --- to Arrow ---------------------------------------------------------------------------------------------------------
 
 
-def _arrow(values: Any, null: NDArray[np.bool], kept: NDArray[np.bool], kind: SqlType) -> Any:
-    """An Arrow array of a type from raw words, or from fractions."""
+def _arrow(values: Sequence[NDArray[Any]], null: NDArray[np.bool], kept: NDArray[np.bool], kind: SqlType) -> Any:
+    """The Arrow array of a type, of the rows that are kept."""
     import pyarrow as pa
 
     missing = null[kept]
-    target = to_arrow(kind)
-    if not values or isinstance(values[0], Fraction):
-        numbers = [v for v, k in zip(values, kept, strict=True) if k]
-        return pa.array([None if m else float(x) for x, m in zip(numbers, missing, strict=True)], target)
     words = [w[kept] for w in values]
+    target = to_arrow(kind)
     if kind.kind == "null":
         return pa.nulls(len(missing))
     if kind.kind == "text":
         return _text(words, missing)
     if kind.kind == "decimal":
+        if np.any(np.abs(words[0]) >= 10 ** min(kind.size, 18)) and kind.size < 19:
+            raise pa.ArrowInvalid("a decimal has too many digits")
         pairs = np.stack([words[0], words[0] >> 63], axis=1)
         return pa.Array.from_buffers(target, len(missing), [_validity(missing), pa.py_buffer(pairs.tobytes())])
     if kind.kind == "double":
-        return pa.array(np.ldexp(words[0].astype(np.float64), -FIXED.f), target, mask=missing)
+        x = words[0]
+        return pa.array(x if x.dtype.kind == "f" else np.ldexp(x.astype(np.float64), -FIXED.f), target, mask=missing)
     if kind.kind == "bool":
         return pa.array(words[0] != 0, target, mask=missing)
     if kind.kind == "date":

@@ -532,11 +532,7 @@ def _round(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     """To a number of decimal places, halves away from zero."""
     v, places = args[0], int(call.options[0]) if call.options else 0
     if v.type.kind == "double" and v.denominator is None:
-        unit = 10**places if places >= 0 else 1
-        x = multiply(v.words[0], unit) if unit > 1 else v.words[0]
-        whole = _away(x)
-        if places < 0:
-            whole = multiply(division.round_by(whole, 10**-places), 10**-places)
+        whole = _away(_scaled_up(v.words[0], places), 10 ** max(-places, 0))
         return quotient(whole, _raw(whole, 1), max(places, 0), v.null)
     if v.denominator is not None and known(v.denominator) != 1:
         up, down = 10 ** max(places - v.type.scale, 0), 10 ** max(v.type.scale - places, 0)
@@ -553,10 +549,15 @@ def _round(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     return Vector(call.type, (_rescaled(whole, max(places, 0), call.type.scale),), v.null)
 
 
-def _away(x: SecretArray) -> SecretArray:
-    """A fixed-point number to the nearest integer, halves away from zero."""
-    half = _raw(x, 2 ** (x.dtype.f - 1))
-    size = astype(add(absolute(x), half), INT64)
+def _scaled_up(x: SecretArray, places: int) -> SecretArray:
+    return multiply(x, 10**places) if places > 0 else x
+
+
+def _away(x: SecretArray, unit: int = 1) -> SecretArray:
+    """A fixed-point number to the nearest multiple of a unit, halves away from zero."""
+    size = astype(add(absolute(x), _raw(x, unit << x.dtype.f - 1)), INT64)
+    if unit > 1:
+        size = multiply(division.floor_by(size, unit), unit)
     return where(less(x, 0), negative(size), size)
 
 
@@ -625,7 +626,7 @@ def _cast(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
 def _from_double(v: Vector, to: SqlType) -> SecretArray:
     """To an integer halves go to the even one, to a decimal away from zero, as in DuckDB."""
     if v.denominator is None:
-        x = multiply(v.words[0], 10**to.scale) if to.scale else v.words[0]
+        x = _scaled_up(v.words[0], to.scale)
         return _even(x) if to.kind == "int" else _away(x)
     up, down = 10 ** max(to.scale - v.type.scale, 0), 10 ** max(v.type.scale - to.scale, 0)
     n, d = multiply(v.words[0], 2 * up), multiply(v.denominator, down)
