@@ -161,7 +161,7 @@ def _carried(source: Relation, renamed: dict[Column, Column]) -> Keys:
     """The unique columns of a relation of which some are passed on, others perhaps in what equals them."""
     keys = keys_of(source)
     if any(not k <= renamed.keys() for k in keys):
-        for column, others in _equivalents(source).items():
+        for column, others in equivalents(source).items():
             found = next((c for c in sorted(others, key=lambda c: c.id) if c in renamed), None)
             if found is not None:
                 renamed.setdefault(column, renamed[found])
@@ -197,37 +197,50 @@ def is_unique(relation: Relation, columns: frozenset[Column]) -> bool:
     keys = keys_of(relation)
     if any(k <= columns for k in keys):
         return True
-    same = _equivalents(relation)
+    same = equivalents(relation)
     wider = columns.union(*(same.get(c, frozenset()) for c in columns))
     return any(k <= wider for k in keys)
 
 
-def decided(relation: Relation, columns: frozenset[Column]) -> frozenset[Column]:
-    """The columns whose values follow from those of `columns`, by unique columns and equalities."""
+def decided(relation: Relation, columns: frozenset[Column]) -> dict[Column, Relation | None]:
+    """The columns whose values follow from those of `columns`, each with the leaf that unique columns find it in: None
+    for `columns` themselves and what equals them. See `links`.
+    """
+    found: dict[Column, Relation | None] = dict.fromkeys(columns)
+    same = equivalents(relation)
+    for c in columns:
+        found.update(dict.fromkeys(same.get(c, ())))
+    rest = leaves_of(relation)
+    while True:
+        # Rows in which a unique column is NULL need not agree; in what an equality has let through there are none.
+        sure = {c for c in found if not c.nullable or c in same}
+        leaf = next((x for x in rest if any(k <= sure for k in keys_of(x))), None)
+        if leaf is None:
+            return found
+        rest.remove(leaf)
+        for c in leaf.columns:
+            for d in (c, *same.get(c, ())):
+                found.setdefault(d, leaf)
+
+
+def leaves_of(relation: Relation) -> list[Relation]:
+    """What inner joins and filters put together, or keep as the side that they never leave out."""
     leaves: list[Relation] = []
     stack = [relation]
     while stack:
         item = stack.pop()
-        leaves.append(item)
         match item:
             case Join(kind="inner"):
-                stack.extend((item.left, item.right))
-            case Join(kind="full") | Group() | SetOperation() | Values() | Scan() | Home() | Stack():
-                pass
-            case Join():
+                stack.extend((item.right, item.left))
+            case Join(kind="left" | "semi" | "anti" | "mark" | "single"):
                 stack.append(item.left)
+            case Filter(source=Join()):
+                stack.append(item.source)
+            case Project() if all(e == Ref(c) for c, e in item.items):
+                stack.append(item.source)
             case _:
-                stack.extend(sources(item))
-    same = _equivalents(relation)
-    known = columns
-    while True:
-        wider = known.union(*(same.get(c, frozenset()) for c in known))
-        for leaf in leaves:
-            if any(k <= wider for k in keys_of(leaf)):
-                wider |= set(leaf.columns)
-        if wider == known:
-            return known
-        known = wider
+                leaves.append(item)
+    return leaves
 
 
 def parties_of(relation: Relation) -> frozenset[int]:
@@ -247,7 +260,7 @@ def parties_of(relation: Relation) -> frozenset[int]:
     return _parties[relation]
 
 
-def _equivalents(relation: Relation) -> dict[Column, frozenset[Column]]:
+def equivalents(relation: Relation) -> dict[Column, frozenset[Column]]:
     """For each column the ones that equal it in every row, as filters and inner joins ask."""
     classes: dict[Column, frozenset[Column]] = {}
     stack = [relation]

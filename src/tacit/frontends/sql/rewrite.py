@@ -11,7 +11,7 @@ made; expressions over one party's columns are computed there; columns that nobo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -47,8 +47,8 @@ from tacit.frontends.sql.algebra import (
     with_expressions,
     with_sources,
 )
-from tacit.frontends.sql.bounds import bare, decided, parties_of, partners, rows_of
-from tacit.frontends.sql.types import BIGINT, BOOLEAN
+from tacit.frontends.sql.bounds import bare, decided, equivalents, keys_of, parties_of, partners, rows_of
+from tacit.frontends.sql.types import BIGINT, BOOLEAN, words_of
 from tacit.plan import Interval
 
 
@@ -502,6 +502,9 @@ def _typed(value: Expr, column: Column) -> Expr:
 
 # --- keys that other keys decide --------------------------------------------------------------------------------------
 
+LATE_WORDS: Final = 3
+"""From so many words on, columns that keys decide are fetched after the aggregation, not carried through it."""
+
 
 def _fewer_keys(item: Relation) -> Relation:
     """A group without keys that the others decide: these are one value of the group then, and no sort reads them."""
@@ -513,12 +516,78 @@ def _fewer_keys(item: Relation) -> Relation:
         rest = [k for k in kept if k is not pair]
         if rest and isinstance(pair[1], Ref) and pair[1].column in decided(item.source, bare(e for _, e in rest)):
             kept = rest
-    if len(kept) == len(item.keys):
+    dropped = {c: e for c, e in item.keys if (c, e) not in kept}
+    if not dropped:
         return item
     keys = tuple(k for k in item.keys if k in kept)
+    late = _fetched_late(item, keys, dropped)
+    if late is not None:
+        return late
     rows = rows_of(item.source)
-    values = tuple((c, functions.aggregate("any_value", (e,), rows)) for c, e in item.keys if (c, e) not in kept)
+    values = tuple((c, functions.aggregate("any_value", (e,), rows)) for c, e in dropped.items())
     return Project(Group(item.source, keys, (*values, *item.aggregates)), _passing(item.columns))
+
+
+def _fetched_late(
+    item: Group, keys: tuple[tuple[Column, Expr], ...], dropped: Mapping[Column, Expr]
+) -> Relation | None:
+    """The group by `keys` alone, joined with the relations that they find the others in, where that moves less."""
+    known = frozenset(e.column for _, e in keys if isinstance(e, Ref))
+    homes = decided(item.source, known)
+    same = equivalents(item.source)
+    # What equals a column that is found may stand for it.
+    wide = {
+        e.column: next((t for t in (e.column, *same.get(e.column, ())) if t in _columns(homes[e.column])), None)
+        for e in dropped.values()
+        if isinstance(e, Ref)
+    }
+    if sum(words_of(c.type, c.domain) for c in wide) < LATE_WORDS or len(known) < len(keys):
+        return None
+    # The rows that are wanted, and those on the way to them.
+    leaves: list[Relation] = []
+    equal: list[Expr] = []
+    fresh = {e.column: Column(c.name, c.type, c.nullable, c.domain) for c, e in keys if isinstance(e, Ref)}
+    todo = list(wide.values())
+    while todo:
+        column = todo.pop()
+        leaf = None if column is None else homes[column]
+        if leaf is None or not _is_base(leaf):
+            return None
+        if any(leaf is x for x in leaves):
+            continue
+        leaves.append(leaf)
+        link = next((k for k in keys_of(leaf) if all(c in homes and homes[c] is not leaf for c in k)), None)
+        if link is None:
+            return None
+        for c in link:
+            twins = [c, *same.get(c, ())]
+            start = next((fresh[t] for t in twins if t in fresh), None)
+            via = start or next((t for t in twins if t in _columns(homes.get(t)) and homes[t] is not leaf), None)
+            if via is None:
+                return None
+            equal.append(_equal(via, c))
+            todo.extend([via] if start is None else [])
+    group = Group(item.source, tuple((fresh[e.column], e) for _, e in keys if isinstance(e, Ref)), item.aggregates)
+    joined = _Order([group, *map(_copied, leaves)], (), _classes(equal)).run()
+    stands = {**fresh, **{c: t for c, t in wide.items() if t is not None}}
+    out = [(c, Ref(stands[e.column])) for c, e in item.keys if isinstance(e, Ref)]
+    return Project(joined, (*out, *_passing(c for c, _ in item.aggregates)))
+
+
+def _columns(item: Relation | None) -> tuple[Column, ...]:
+    return () if item is None else item.columns
+
+
+def _is_base(item: Relation) -> bool:
+    """Whether a relation is rows of a table, filtered and computed on one by one: cheap to read again."""
+    while isinstance(item, (Filter, Project)):
+        item = item.source
+    return isinstance(item, Scan)
+
+
+def _copied(item: Relation) -> Relation:
+    """The same rows once more: what is shared is a wall for other rewriting."""
+    return replace(item) if isinstance(item, Scan) else with_sources(item, [_copied(s) for s in sources(item)])
 
 
 # --- expressions at home ----------------------------------------------------------------------------------------------
