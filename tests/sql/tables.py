@@ -13,7 +13,7 @@ import numpy as np
 
 from tacit.frontends.program import reveal
 from tacit.frontends.sql import vectors
-from tacit.frontends.sql.algebra import Call, Column, Expr, Home, Query, Ref, Relation, Scan
+from tacit.frontends.sql.algebra import Call, Column, Expr, Home, Limit, Query, Ref, Relation, Scan, Sort
 from tacit.frontends.sql.catalogue import Part, Table
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.lower import Lowered, lower
@@ -122,9 +122,9 @@ class Tables:
         return [tuple(_plain(x) for x in row) for row in self.db.execute(sql).fetchall()]
 
     def check(self, relation: Relation, sql: str, **options: Any) -> None:
-        """Compare rows as a multiset, or in order if the query gives one."""
+        """Compare rows as a multiset, or in order if the relation has one."""
         got, expected = self.rows(relation, **options), self.expected(sql)
-        if "ORDER BY" not in sql:
+        if not isinstance(relation, (Sort, Limit)):
             got, expected = sorted(got, key=_order), sorted(expected, key=_order)
         assert len(got) == len(expected)
         for row, right in zip(got, expected, strict=True):
