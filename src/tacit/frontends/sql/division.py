@@ -24,7 +24,7 @@ from tacit.frontends.graph import raw_constant
 from tacit.frontends.loop import loop
 from tacit.frontends.operands import apply, astype, public
 from tacit.frontends.reductions import sum as sum_of
-from tacit.frontends.shaping import broadcast_to, concat, expand_dims, stack
+from tacit.frontends.shaping import broadcast_to, concat, stack
 from tacit.plan import INT64, fixed
 from tacit.plan.types import F_MAX, FIXED_MAX
 
@@ -32,6 +32,8 @@ DIGIT_MAX: Final = 4
 """Bits of a quotient that one step of long division finds at most: with b bits, 2^b - 1 comparisons a row."""
 SMALL: Final = 1024
 """Up to so many rows, rounds are dearer than comparisons, and steps find `DIGIT_MAX` bits, else two."""
+STEPS_MAX: Final = 8
+"""Steps of long division that a plan writes out one by one."""
 WORD_BITS: Final = 60
 """Bits of a quotient in one word."""
 
@@ -97,10 +99,11 @@ def digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None = None) 
 
 
 def quotient(n: SecretArray, d: SecretArray, bits: int = 0, bound: int | None = None) -> SecretArray:
-    """As `digits`, for a result that fits a word."""
-    words = digits(n, d, bits, bound)
-    assert len(words) == 1
-    return words[0]
+    """As `digits`, for a result that fits one integer."""
+    total, *rest = digits(n, d, bits, bound)
+    for word in rest:
+        total = add(multiply(total, 1 << WORD_BITS), word)
+    return total
 
 
 def _digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None) -> list[SecretArray]:
@@ -145,17 +148,34 @@ def _restoring(rest: SecretArray, coming: SecretArray, step: SecretArray, width:
     """
     multiples = apply("mul", apply("reshape", step, shape=(1, *step.shape)), _column(step, range(1, 1 << width)))
 
-    def body(rest: SecretArray, queue: SecretArray) -> tuple[SecretArray, SecretArray]:
-        shifted = add(multiply(rest, 1 << width), queue[0])
-        digit = sum_of(greater_equal(shifted, multiples), axis=0)
-        left = subtract(shifted, multiply(digit, step))
+    def advance(rest: SecretArray, queue: SecretArray, steps: int) -> tuple[SecretArray, SecretArray]:
+        found = []
+        for k in range(steps):
+            shifted = add(multiply(rest, 1 << width), queue[k])
+            found.append(sum_of(greater_equal(shifted, multiples), axis=0))
+            rest = subtract(shifted, multiply(found[-1], step))
         # Long division leaves nothing else; `clip` proves it to the plan, which would list an assumption otherwise.
-        return apply("clip", left, lo=0, hi=reach), concat([queue[1:], expand_dims(digit)])
+        return apply("clip", rest, lo=0, hi=reach), concat([queue[steps:], stack(found)])
 
-    steps, per_word = coming.shape[0], WORD_BITS // width
-    _, found = loop(steps, body, rest, coming, ranges=[(0, reach), (0, (1 << width) - 1)])
-    parts = [found[max(0, end - per_word) : end] for end in reversed(range(steps, 0, -per_word))]
+    total, at_once = coming.shape[0], _unchecked(step.node.type.interval.hi, width, reach)
+    trips = -(-total // at_once) - 1
+    rest, found = advance(rest, coming, total - trips * at_once)
+    if trips:
+        ranges = [(0, reach), (0, (1 << width) - 1)]
+        rest, found = loop(trips, lambda rest, queue: advance(rest, queue, at_once), rest, found, ranges=ranges)
+    per_word = WORD_BITS // width
+    parts = [found[max(0, end - per_word) : end] for end in reversed(range(total, 0, -per_word))]
     return [_number(p, width) for p in parts]
+
+
+def _unchecked(step: int, width: int, reach: int) -> int:
+    """How many steps of long division leave a remainder that fits as far as bounds alone tell, at least one."""
+    lo, hi = 0, reach
+    for steps in range(STEPS_MAX):
+        lo, hi = (lo << width) - ((1 << width) - 1) * step, ((hi + 1) << width) - 1
+        if max(-lo, hi) >= 2**62:
+            return max(steps, 1)
+    return STEPS_MAX
 
 
 def _constant(x: SecretArray, value: int) -> SecretArray:
