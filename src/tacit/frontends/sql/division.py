@@ -24,7 +24,7 @@ from tacit.frontends.graph import raw_constant
 from tacit.frontends.loop import loop
 from tacit.frontends.operands import apply, astype, public
 from tacit.frontends.reductions import sum as sum_of
-from tacit.frontends.shaping import broadcast_to, concat, expand_dims, stack
+from tacit.frontends.shaping import broadcast_to, concat, stack
 from tacit.plan import INT64, fixed
 from tacit.plan.types import F_MAX, FIXED_MAX
 
@@ -32,6 +32,8 @@ DIGIT_MAX: Final = 4
 """Bits of a quotient that one step of long division finds at most: with b bits, 2^b - 1 comparisons a row."""
 SMALL: Final = 1024
 """Up to so many rows, rounds are dearer than comparisons, and steps find `DIGIT_MAX` bits, else two."""
+STEPS_MAX: Final = 8
+"""Steps of long division that a plan writes out one by one."""
 WORD_BITS: Final = 60
 """Bits of a quotient in one word."""
 
@@ -97,10 +99,11 @@ def digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None = None) 
 
 
 def quotient(n: SecretArray, d: SecretArray, bits: int = 0, bound: int | None = None) -> SecretArray:
-    """As `digits`, for a result that fits a word."""
-    words = digits(n, d, bits, bound)
-    assert len(words) == 1
-    return words[0]
+    """As `digits`, for a result that fits one integer."""
+    total, *rest = digits(n, d, bits, bound)
+    for word in rest:
+        total = add(multiply(total, 1 << WORD_BITS), word)
+    return total
 
 
 def _digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None) -> list[SecretArray]:
@@ -115,32 +118,19 @@ def _digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None) -> lis
             break
     else:
         return _schoolbook(n, d, bits)
-    step = multiply(d, 1 << lead)
-    multiples = apply("mul", apply("reshape", step, shape=(1, *step.shape)), _column(d, range(1, 1 << width)))
-
-    def body(rest: SecretArray, found: SecretArray) -> tuple[SecretArray, SecretArray]:
-        shifted = multiply(rest, 1 << width)
-        digit = sum_of(greater_equal(shifted, multiples), axis=0)
-        left = subtract(shifted, multiply(digit, step))
-        # Long division leaves nothing else; `clip` proves it to the plan, which would list an assumption otherwise.
-        return apply("clip", left, lo=0, hi=reach), concat([found[1:], expand_dims(digit)])
-
-    empty = broadcast_to(public(n.program, 0), (steps, *n.shape))
-    _, found = loop(steps, body, n, empty, ranges=[(0, reach), (0, 2**width - 1)])
-    per_word = WORD_BITS // width
-    parts = [found[max(0, end - per_word) : end] for end in reversed(range(steps, 0, -per_word))]
-    return [_number(p, width) for p in parts]
+    nothing = broadcast_to(public(n.program, 0), (steps, *n.shape))
+    return _restoring(n, nothing, multiply(d, 1 << lead), width, reach)
 
 
 def _schoolbook(n: SecretArray, d: SecretArray, bits: int) -> list[SecretArray]:
     """As `_digits` where a multiple of the divisor has no room: the digits of n come down one by one."""
     top, most = n.node.type.interval.hi, d.node.type.interval.hi
     widths = [w for w in (DIGIT_MAX, 2, 1) if most << w < 2**62 and bits % w == 0 and (w <= 2 or n.size <= SMALL)]
-    if not widths:
+    if not widths or top >= FIXED_MAX:
         raise SqlError(
             "SQL-008",
-            f"an exact quotient by numbers up to {most} has no room",
-            expected="a divisor below 2^61",
+            f"an exact quotient of numbers up to {top} by numbers up to {most} has no room",
+            expected="both below 2^61",
             next="aggregate fewer rows, or narrower columns",
         )
     width = widths[0]
@@ -148,24 +138,44 @@ def _schoolbook(n: SecretArray, d: SecretArray, bits: int) -> list[SecretArray]:
     heads = [n, *(floor_by(n, 1 << width * k) for k in range(1, count))]
     own = [subtract(a, multiply(b, 1 << width)) for a, b in pairwise(heads)] + heads[-1:]
     places = [apply("clip", x, lo=0, hi=(1 << width) - 1) for x in reversed(own)]
-    steps = count + bits // width
-    empty = broadcast_to(public(n.program, 0), (steps, *n.shape))
-    coming = concat([stack(places), empty[: steps - count]]) if steps > count else stack(places)
-    multiples = apply("mul", apply("reshape", d, shape=(1, *d.shape)), _column(d, range(1, 1 << width)))
+    rest = broadcast_to(public(n.program, 0), n.shape)
+    return _restoring(rest, stack(places + [rest] * (bits // width)), d, width, most)
 
-    def body(rest: SecretArray, coming: SecretArray, found: SecretArray) -> tuple[SecretArray, ...]:
-        shifted = add(multiply(rest, 1 << width), coming[0])
-        digit = sum_of(greater_equal(shifted, multiples), axis=0)
-        left = subtract(shifted, multiply(digit, d))
-        rolled = concat([coming[1:], coming[:1]])
-        return apply("clip", left, lo=0, hi=most), rolled, concat([found[1:], expand_dims(digit)])
 
-    digit_range = (0, (1 << width) - 1)
-    zero = broadcast_to(public(n.program, 0), n.shape)
-    found = loop(steps, body, zero, coming, empty, ranges=[(0, most), digit_range, digit_range])[2]
+def _restoring(rest: SecretArray, coming: SecretArray, step: SecretArray, width: int, reach: int) -> list[SecretArray]:
+    """The digits of a quotient by `step`, as words: digits of the dividend leave a queue at one end, and those of the
+    quotient enter it at the other. Remainders are within `reach`.
+    """
+    multiples = apply("mul", apply("reshape", step, shape=(1, *step.shape)), _column(step, range(1, 1 << width)))
+
+    def advance(rest: SecretArray, queue: SecretArray, steps: int) -> tuple[SecretArray, SecretArray]:
+        found = []
+        for k in range(steps):
+            shifted = add(multiply(rest, 1 << width), queue[k])
+            found.append(sum_of(greater_equal(shifted, multiples), axis=0))
+            rest = subtract(shifted, multiply(found[-1], step))
+        # Long division leaves nothing else; `clip` proves it to the plan, which would list an assumption otherwise.
+        return apply("clip", rest, lo=0, hi=reach), concat([queue[steps:], stack(found)])
+
+    total, at_once = coming.shape[0], _unchecked(step.node.type.interval.hi, width, reach)
+    trips = -(-total // at_once) - 1
+    rest, found = advance(rest, coming, total - trips * at_once)
+    if trips:
+        ranges = [(0, reach), (0, (1 << width) - 1)]
+        rest, found = loop(trips, lambda rest, queue: advance(rest, queue, at_once), rest, found, ranges=ranges)
     per_word = WORD_BITS // width
-    parts = [found[max(0, end - per_word) : end] for end in reversed(range(steps, 0, -per_word))]
+    parts = [found[max(0, end - per_word) : end] for end in reversed(range(total, 0, -per_word))]
     return [_number(p, width) for p in parts]
+
+
+def _unchecked(step: int, width: int, reach: int) -> int:
+    """How many steps of long division leave a remainder that fits as far as bounds alone tell, at least one."""
+    lo, hi = 0, reach
+    for steps in range(STEPS_MAX):
+        lo, hi = (lo << width) - ((1 << width) - 1) * step, ((hi + 1) << width) - 1
+        if max(-lo, hi) >= 2**62:
+            return max(steps, 1)
+    return STEPS_MAX
 
 
 def _constant(x: SecretArray, value: int) -> SecretArray:
