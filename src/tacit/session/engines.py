@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tacit.errors import InputError
 from tacit.frontends.sql.types import SqlType, to_arrow
+from tacit.session.columns import TEXT_MAX
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -43,7 +44,7 @@ _SCALARS: Final = (
     "Day Quarter Week DayOfWeek DayOfWeekIso DayOfMonth DayOfYear Hour Minute Second DateTrunc TimestampTrunc DateAdd "
     "DateSub DateDiff DateFromParts TsOrDsToDate TimestampAdd TimestampSub TimestampDiff TimeToUnix LastDay Concat "
     "ConcatWs Substring Upper Lower Initcap Trim Replace Length ByteLength StrPosition Left Right Reverse StartsWith "
-    "EndsWith Contains SplitPart Ascii Unicode"
+    "EndsWith Contains SplitPart Ascii Unicode Chr TimeToStr Pad Repeat MD5"
 )
 _AGGREGATES: Final = (
     "Count CountIf Sum Avg Min Max Variance VariancePop Stddev StddevSamp StddevPop Median PercentileCont "
@@ -55,11 +56,13 @@ _ALLOWED: Final = frozenset(re.findall(r"\w+", f"{_RELATIONS} {_EXPRESSIONS} {_S
 _BY_NAME: Final = frozenset(
     re.findall(
         r"\w+",
-        "strlen octet_length fdiv strip_accents nfc_normalize epoch_us btrim div trunc round floor date_part "
-        "date_trunc date_diff to_microseconds strpos",
+        "strlen octet_length fdiv strip_accents nfc_normalize epoch_us btrim div trunc round floor date_part date_trunc "
+        "date_diff make_date to_char to_microseconds strpos",
     )
 )
 """Functions that sqlglot knows only by their name."""
+_LINEAR: Final = frozenset({"RegexpLike", "RegexpFullMatch"})
+"""Patterns that DuckDB matches in linear time, and Postgres does not."""
 _TYPES: Final = frozenset(
     re.findall(
         r"\w+",
@@ -90,7 +93,7 @@ def understood(text: str, dialect: str, tables: Sequence[str], party: str | None
     try:
         common = {c.alias.lower() for c in tree.find_all(exp.CTE)}
         for node in tree.walk():
-            _check(node, known | common, party)
+            _check(node, known | common, dialect, party)
             if isinstance(node, exp.Identifier) and not node.quoted:
                 # So that no name is taken for a keyword, such as `user`.
                 name = node.name.lower() if dialect == "postgres" else node.name
@@ -105,15 +108,19 @@ def written(tree: exp.Expr, dialect: str) -> str:
     return tree.sql(dialect=dialect, comments=False)
 
 
-def _check(node: exp.Expr, tables: set[str], party: str | None) -> None:
+def _check(node: exp.Expr, tables: set[str], dialect: str, party: str | None) -> None:
     from sqlglot import exp
 
     kind = type(node).__name__
     if isinstance(node, exp.Anonymous):
         if node.name.lower() not in _BY_NAME:
             raise refused(f"it calls the function {node.name[:40]!r}", party)
-    elif kind not in _ALLOWED:
+    elif kind not in _ALLOWED and not (kind in _LINEAR and dialect == "duckdb"):
         raise refused(f"it uses {kind}", party)
+    elif isinstance(node, exp.Pad | exp.Repeat):
+        size = node.args.get("expression" if isinstance(node, exp.Pad) else "times")
+        if not isinstance(size, exp.Literal) or size.is_string or float(size.name) > TEXT_MAX:
+            raise refused(f"it makes text of more than {TEXT_MAX} bytes", party)
     elif isinstance(node, exp.Table):
         inside = isinstance(node.this, exp.Identifier) and not node.args.get("db") and not node.args.get("catalog")
         if not inside or node.name.lower() not in tables:
