@@ -79,6 +79,11 @@ class Scope:
 
     def find(self, name: str, table: str, at: At) -> Expr | None:
         """What a name stands for, here or further out. Raises `SqlError` SQL-004 if it may be several things."""
+        found = self.here(name, table, at)
+        return self.outer.find(name, table, at) if found is None and self.outer else found
+
+    def here(self, name: str, table: str, at: At) -> Expr | None:
+        """What a name stands for in this query itself."""
         low, owner = name.lower(), table.lower()
         found = [
             i for i in self.items if i.name.lower() == low and (i.table.lower() == owner if table else not i.hidden)
@@ -88,9 +93,7 @@ class Scope:
                 "SQL-004", f"{name!r}{place(at)} may be a column of {found[0].table} or of {found[1].table}",
                 expected="a name that only one table has", next=f"write {found[0].table}.{name}",
             )  # fmt: skip
-        if found:
-            return found[0].expr
-        return self.outer.find(name, table, at) if self.outer else None
+        return found[0].expr if found else None
 
     def names(self) -> list[str]:
         """The names that can be used, for error messages."""
@@ -376,13 +379,17 @@ class Binder:
         name, table = node.name, node.table
         if node.args.get("db"):
             raise unsupported("a column name of three parts", at, "give the table an alias")
-        found = self.block.scope.find(name, table, at)
+        found = self.block.scope.here(name, table, at)
         if found is not None:
             return found
+        # Aliases of this query come before columns of the queries around it.
         if not table and name.lower() in self.aliases:
             rest = {k: v for k, v in self.aliases.items() if k != name.lower()}
             inner = Binder(self.block, self.clause, self.aggregates, self.windows, self.subqueries, rest, self.partners)
             return inner.bind(self.aliases[name.lower()])
+        found = self.block.scope.find(name, table, at)
+        if found is not None:
+            return found
         raise self.missing(name, table, at)
 
     def missing(self, name: str, table: str, at: At) -> SqlError:
