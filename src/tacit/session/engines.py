@@ -56,8 +56,8 @@ _ALLOWED: Final = frozenset(re.findall(r"\w+", f"{_RELATIONS} {_EXPRESSIONS} {_S
 _BY_NAME: Final = frozenset(
     re.findall(
         r"\w+",
-        "strlen octet_length fdiv strip_accents nfc_normalize epoch_us btrim div trunc round floor date_part date_trunc "
-        "date_diff make_date to_char to_microseconds strpos",
+        "strlen octet_length fdiv strip_accents nfc_normalize epoch_us btrim div trunc round floor date_part "
+        "date_trunc date_diff make_date to_char to_microseconds strpos",
     )
 )
 """Functions that sqlglot knows only by their name."""

@@ -637,8 +637,8 @@ class _Hoist:
 
     @staticmethod
     def _worth(expr: Call) -> bool:
-        # A quotient of exact numbers is exact only as long as nobody rounds it.
-        return any(True for _ in references(expr)) and not (expr.name == "div" or expr.type.kind == "null")
+        # Doubles stay exact quotients only as long as nobody rounds them: homes keep them to themselves.
+        return any(True for _ in references(expr)) and expr.type.kind not in ("double", "null")
 
     def _place(self, item: Relation, expr: Expr) -> tuple[Relation, Column] | None:
         """The relation with the value of an expression as one more column, if a party can compute it alone."""
