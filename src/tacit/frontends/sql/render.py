@@ -447,10 +447,11 @@ class _Renderer:
 
     def _f_round(self, expr: Call, args: list[Node]) -> Node:
         digits = expr.options[0] if expr.options else 0
-        return self.cast(
-            exp.Anonymous(this="round", expressions=[args[0], exp.Literal.number(digits)] if digits else args),
-            expr.type,
-        )
+        if self.dialect == "postgres" and expr.args[0].type.kind == "double":
+            # It rounds doubles to even, and not to digits.
+            args = [exp.Cast(this=args[0], to=exp.DataType.build("DECIMAL", dialect="postgres"))]
+        rounded = exp.Anonymous(this="round", expressions=[*args, exp.Literal.number(digits)] if digits else args)
+        return self.cast(rounded, expr.type)
 
     def _f_case(self, expr: Call, args: list[Node]) -> Node:
         ifs = [exp.If(this=c, true=v) for c, v in zip(args[:-1:2], args[1::2], strict=True)]
@@ -593,6 +594,8 @@ class _Renderer:
                 return exp.WithinGroup(this=within, expression=exp.Order(expressions=[exp.Ordered(this=args[0])]))
             if name in ("min", "max") and call.args[0].type.kind == "text":
                 args = [self.collated(a) for a in args]
+            if name in ("min", "max") and call.args[0].type.kind == "bool":
+                name = "bool_and" if name == "min" else "bool_or"
             if name == "any_value":
                 name = "min"
             if name == "sum" and call.args[0].type.kind == "bool":
