@@ -180,7 +180,7 @@ def _statistic(name: str, m: _Moments, found: Sequence[SecretArray]) -> tuple[Ve
 def _ratio(x: SecretArray, y: SecretArray) -> SecretArray:
     """x / y for fixed point within -1 and 1, y >= 0; anything where y is zero."""
     n, d = (astype(multiply(a, vectors.UNIT), INT64) for a in (x, y))
-    raw = division.signed(n, maximum(d, 1), FIXED.f, bound=2).clip(-vectors.UNIT, vectors.UNIT)
+    raw = division.quotient(n, maximum(d, 1), FIXED.f, bound=2).clip(-vectors.UNIT, vectors.UNIT)
     return times(raw, Fraction(1, vectors.UNIT))
 
 
