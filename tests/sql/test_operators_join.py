@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from plan_oracle import Oracle
-from sql.tables import Tables, compare, ref
-from tacit.frontends.sql.algebra import Column, Join, conjunction
+from sql.tables import Tables, column, compare, ref
+from tacit.frontends.sql.algebra import Column, Join, Limit, Project, Sort, SortKey, conjunction
 from tacit.frontends.sql.types import BOOLEAN
 from tacit.plan import Interval
 
@@ -103,3 +103,17 @@ def test_scalar_subquery_and_cross_join() -> None:
     single = Join("single", left, right, compare("eq", ref(left, "k"), ref(right, "k")))
     tables.check(single, "SELECT l.*, r.* FROM l LEFT JOIN r ON l.k = r.k")
     tables.check(Join("inner", left, right, None), "SELECT * FROM l, r")
+
+
+def test_rows_are_in_no_order_that_tells_more_than_they_show() -> None:
+    tables, left, right = two(5, 12, 20, left=True, right=False)
+    joined = Join("inner", left, right, compare("eq", ref(left, "k"), ref(right, "k")))
+    shown = Project(joined, tuple((column(joined, c), ref(joined, c)) for c in "xy"))
+    # Keys are not shown: rows come in the order of what is, not of the keys by which they were joined.
+    rows = [tuple((v is None, v or 0) for v in row) for row in tables.rows(shown)]
+    assert rows == sorted(rows)
+    # Rows that are equal in what the query orders by are no exception.
+    by_y = Project(Sort(joined, (SortKey(ref(joined, "y")),)), shown.items)
+    rows = [tuple((v is None, v or 0) for v in row) for row in tables.rows(by_y)]
+    assert rows == sorted(rows, key=lambda row: row[::-1])
+    assert tables.rows(Limit(shown, 3)) == tables.rows(shown)[:3]

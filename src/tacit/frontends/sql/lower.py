@@ -39,6 +39,7 @@ from tacit.frontends.sql.algebra import (
     Limit,
     Project,
     Query,
+    Ref,
     Relation,
     Scan,
     SetOperation,
@@ -55,7 +56,7 @@ from tacit.frontends.sql.algebra import (
     relations,
     sources,
 )
-from tacit.frontends.sql.bounds import partners
+from tacit.frontends.sql.bounds import bare, is_unique, partners
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.scalar import evaluate, holds
 from tacit.frontends.sql.types import BOOLEAN
@@ -105,7 +106,10 @@ def lower(query: Query, program: Owner, leaf: Callable[[Home], Frame], *, min_gr
     Raises `SqlError` SQL-006 for what cannot be computed on secrets, SQL-008 for sums that may not fit, SQL-010 for
     tables that would be too large.
     """
-    lowering = _Lowering(program, leaf, min_group)
+    top = query.relation
+    while isinstance(top, (Limit, Project)):
+        top = top.source
+    lowering = _Lowering(program, leaf, min_group, top, query.relation.columns)
     for relation in relations(query.relation):
         lowering.compute(relation)
     frame = lowering.result(query.relation)
@@ -118,7 +122,10 @@ class _Lowering:
     program: Owner
     leaf: Callable[[Home], Frame]
     min_group: int
+    top: Relation
+    shown: tuple[Column, ...]
     frames: dict[int, Frame] = field(default_factory=dict)
+    traces: dict[int, order.Trace] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     hidden: list[SecretArray] = field(default_factory=list)
     strategy: str = ""
@@ -134,13 +141,16 @@ class _Lowering:
         frame = on.at_least_one(frame, self.program)
         _refuse_beyond(ELEMENTS, frame.rows, _words(frame), relation)
         self.frames[id(relation)] = frame
+        self.traces[id(relation)] = order.trace(relation, (self.traces[id(s)] for s in sources(relation)))
         self.steps.append(Step(relation, self.strategy, frame.rows, first, self._serial()))
 
     def result(self, relation: Relation) -> Frame:
         """The rows of a relation as a result: those that are meant first, and in no order but the one asked for."""
         frame = self.frames[id(relation)]
-        columns = {c: frame.columns[c] for c in relation.columns}
-        return on.compact(replace(frame, columns=columns))
+        frame = replace(frame, columns={c: frame.columns[c] for c in relation.columns})
+        if not isinstance(self.top, Sort) and order.tells(self.traces[id(relation)], relation.columns):
+            return order.ordered(frame, self._words(map(SortKey, map(Ref, relation.columns)), frame))
+        return on.compact(frame)
 
     def _serial(self) -> int:
         return public(self.program, 0).node.serial
@@ -170,7 +180,7 @@ class _Lowering:
         if isinstance(relation, Sort):
             return self._sort(relation, made[0])
         if isinstance(relation, Limit):
-            return order.limited(made[0], relation.size, relation.offset)
+            return self._limit(relation, made[0])
         return self._window(relation, made[0])
 
     # --- sources ----------------------------------------------------------------------------------------------
@@ -405,7 +415,20 @@ class _Lowering:
     # --- order ------------------------------------------------------------------------------------------------
 
     def _sort(self, relation: Sort, source: Frame) -> Frame:
-        return order.ordered(source, self._words(relation.keys, source))
+        keys = relation.keys
+        if relation is self.top:
+            shown = [c for c in relation.columns if c in self.shown]
+            distinct = is_unique(relation, bare(k.expr for k in keys))
+            if not distinct and order.tells(self.traces[id(relation.source)], shown):
+                # Rows that are equal in the keys would be in an order that the query does not show.
+                keys = (*keys, *map(SortKey, map(Ref, shown)))
+        return order.ordered(source, self._words(keys, source))
+
+    def _limit(self, relation: Limit, source: Frame) -> Frame:
+        if not _is_sorted(relation.source) and order.tells(self.traces[id(relation.source)], self.shown):
+            # Which rows there are must not tell more than what they are.
+            source = order.ordered(source, self._words(map(SortKey, map(Ref, relation.columns)), source))
+        return order.limited(source, relation.size, relation.offset)
 
     def _words(self, keys: Iterable[SortKey], source: Frame) -> list[on.SortWord]:
         return [
@@ -452,6 +475,13 @@ def _unified(a: Vector, b: Vector) -> tuple[Vector, Vector]:
     # Keys are equal where their words are, so a quotient by a secret is none.
     x, y = vectors.unified(a, b)
     return (x, y) if x.denominator is None else (vectors.fixed(x), vectors.fixed(y))
+
+
+def _is_sorted(relation: Relation) -> bool:
+    """Whether rows are in an order that the query asks for."""
+    while isinstance(relation, (Filter, Limit, Project)):
+        relation = relation.source
+    return isinstance(relation, Sort)
 
 
 def _words(frame: Frame) -> int:

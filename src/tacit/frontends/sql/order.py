@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from tacit.frontends.arithmetic import greater, logical_and, logical_not
@@ -12,7 +12,20 @@ from tacit.frontends.groups import run_starts, running_any, running_sum
 from tacit.frontends.shaping import concat
 from tacit.frontends.sql import rows as on
 from tacit.frontends.sql import vectors
-from tacit.frontends.sql.algebra import Column, SetOperation
+from tacit.frontends.sql.algebra import (
+    Column,
+    Distinct,
+    Expr,
+    Group,
+    Join,
+    Project,
+    Ref,
+    Relation,
+    SetOperation,
+    Sort,
+    Window,
+    equi_keys,
+)
 from tacit.frontends.sql.frame import Frame
 
 
@@ -24,6 +37,44 @@ def ordered(frame: Frame, words: Sequence[on.SortWord]) -> Frame:
     first = [(logical_not(frame.present), False), *words]
     columns, (present,) = on.in_order(first, frame.columns, frame.present)
     return replace(frame, columns=columns, present=present, compact=True)
+
+
+Trace = frozenset[frozenset[Column]]
+"""What the order of rows may tell: values of which rows are a function, of each value all columns that hold it. The
+empty set stands for a value that no column holds."""
+
+
+def trace(relation: Relation, before: Iterable[Trace]) -> Trace:
+    """What the order of a relation's rows tells beyond the place that its owner gave them."""
+    found = frozenset[frozenset[Column]]().union(*before)
+    if isinstance(relation, Project):
+        names: dict[Column, set[Column]] = {}
+        for c, e in relation.items:
+            if isinstance(e, Ref):
+                names.setdefault(e.column, set()).add(c)
+        return frozenset(a.union(*(names.get(c, ()) for c in a)) for a in found)
+    if isinstance(relation, (Group, Distinct, SetOperation)):
+        if isinstance(relation, SetOperation) and (relation.kind, relation.all) == ("union", True):
+            return frozenset([frozenset()]) if found else found
+        keys = [c for c, _ in relation.keys] if isinstance(relation, Group) else relation.columns
+        return frozenset(frozenset([c]) for c in keys)
+    if isinstance(relation, Join):
+        return found | {frozenset(_columns(pair)) for pair in equi_keys(relation)[0]}
+    if isinstance(relation, Sort):
+        return found | {frozenset(_columns([k.expr])) for k in relation.keys}
+    if isinstance(relation, Window):
+        keyed = [e for _, w in relation.calls for e in (*w.partition, *(k.expr for k in w.order))]
+        return found | {frozenset(_columns([e])) for e in keyed}
+    return found
+
+
+def _columns(exprs: Iterable[Expr]) -> list[Column]:
+    return [e.column for e in exprs if isinstance(e, Ref)]
+
+
+def tells(found: Trace, shown: Collection[Column]) -> bool:
+    """Whether an order tells more than some columns, which are disclosed, do."""
+    return any(not alike & set(shown) for alike in found)
 
 
 def limited(frame: Frame, size: int | None, offset: int) -> Frame:
