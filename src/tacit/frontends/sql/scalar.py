@@ -49,6 +49,7 @@ from tacit.frontends.sql.vectors import (
     UNIT,
     constant,
     crossed,
+    deciding,
     either,
     equal_words,
     exact,
@@ -233,7 +234,7 @@ def _in(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
         out = _any([equal_words(x, rows.value(e)) for e in given])
     elif x.type.kind == "text":
         texts = [rows.value(e) for e in given]
-        wide = max(len(x.words), *(len(t.words) for t in texts))
+        wide = max(map(deciding, texts))
         columns = []
         for k in range(wide):
             values = [known(t.words[k]) if k < len(t.words) else 0 for t in texts]

@@ -312,11 +312,20 @@ def comparable(a: Vector, b: Vector) -> tuple[Sequence[SecretArray], Sequence[Se
     else compared as fixed point.
     """
     if a.denominator is None and b.denominator is None:
+        count = min(deciding(a), deciding(b))
         a, b = unified(a, b)
-        return a.words, b.words
+        return a.words[:count], b.words[:count]
     x, y = exact(a), exact(b)
     got = crossed(x, y) if x is not None and y is not None else None
     return (fixed(a).words, fixed(b).words) if got is None else (got[:1], got[1:2])
+
+
+def deciding(v: Vector) -> int:
+    """How many words decide how a text compares with v: where v ends, a text that is equal so far ends as well, or its
+    next word is not zero.
+    """
+    last = known(v.words[-1])
+    return len(v.words) + (last is None or last % 256 != 0)
 
 
 def sort_words(v: Vector, descending: bool, nulls_first: bool) -> list[tuple[SecretArray, bool]]:
