@@ -219,6 +219,7 @@ class Maker:
             lambda: as_int(f.call("date_part", [make("date")], part)),
             lambda: as_int(f.call("date_part", [make("ts")], time)),
             lambda: as_int(f.call("date_diff", [make("date"), make("date")], unit)),
+            lambda: f.cast(f.call("date_diff", [make("ts"), make("ts")], self.rng.choice([unit, "hour"])), INTEGER),
         ]
 
     def _dec(self, make: Any) -> list[Any]:

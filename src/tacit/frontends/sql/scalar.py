@@ -709,9 +709,8 @@ def _date_diff(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     """How many borders of a unit lie between two times; of weeks, how many whole ones."""
     name, null = str(call.options[0]), either(args[0].null, args[1].null)
     if name == "week":
-        a, b = (v.words[0] for v in args)
-        week = 7 if args[0].type.kind == "date" else 7 * dates.DAY
-        return _exactly(call, division.truncate_by(subtract(b, a), week), null)
+        a, b = map(_days, args)
+        return _exactly(call, division.truncate_by(subtract(b, a), 7), null)
     if name in dates.UNITS and name != "day":
         units = dates.UNITS[name]
         a, b = (
