@@ -46,7 +46,6 @@ from tacit.frontends.sql.algebra import Call, Constant, Expr, Ref
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.types import BOOLEAN, DOUBLE, SqlType
 from tacit.frontends.sql.vectors import (
-    UNIT,
     constant,
     crossed,
     deciding,
@@ -69,6 +68,7 @@ from tacit.frontends.sql.vectors import (
     same,
     select,
     sort_words,
+    units,
 )
 from tacit.plan import BOOL, FIXED, INT64
 
@@ -428,8 +428,9 @@ def _idiv(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
 def _mod(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     """With the sign of the dividend; exact also for doubles."""
     if call.type.kind == "double":
-        p, q = (exact(v) or _units(v) for v in args)
-        sides, over = crossed(p, q), over_both(p, q)
+        p, q = map(units, args)
+        sides = crossed(p, q) if p is not None and q is not None else None
+        over = over_both(p, q) if p is not None and q is not None else None
         if sides is None or over is None:
             raise unsupported(call, "a remainder of doubles of such ranges")
         x, y, scale = sides
@@ -439,13 +440,6 @@ def _mod(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     whole, null = _truncated([replace(v, words=(w,)) for v, w in zip(args, (x, y), strict=True)])
     rest = subtract(x, product(whole, y))
     return Vector(call.type, (rest,), null) if over is None else quotient(rest, over, scale, null)
-
-
-def _units(v: Vector) -> Vector:
-    """Fixed point as an exact quotient of its units."""
-    x = v.words[0]
-    units = astype(multiply(x, UNIT), INT64)
-    return quotient(units, public(x.program, UNIT, INT64, x.shape[0]), 0, v.null)
 
 
 def _truncated(args: list[Vector]) -> tuple[SecretArray, SecretArray | None]:

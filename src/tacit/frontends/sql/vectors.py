@@ -128,6 +128,17 @@ def exact(v: Vector) -> Vector | None:
     return quotient(astype(x, INT64), public(x.program, 1, INT64, x.shape[0]), v.type.scale, v.null)
 
 
+def units(v: Vector) -> Vector | None:
+    """A number as an exact quotient, fixed point as that of its units: an exact truncation. None where |v| may reach
+    2^25, which has no room.
+    """
+    x = v.words[0]
+    if exact(v) is not None or magnitude(x) * UNIT >= FIXED.range.hi:
+        return exact(v)
+    whole = astype(multiply(x, UNIT), INT64)
+    return quotient(whole, public(x.program, UNIT, INT64, x.shape[0]), 0, v.null)
+
+
 def fixed(v: Vector) -> Vector:
     """A number as fixed point with 18 fractional bits, within some units in the last place.
 
