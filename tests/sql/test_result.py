@@ -16,7 +16,7 @@ import pytest
 import tacit as tc
 from plan_oracle import Oracle
 from tacit.errors import SqlError
-from tacit.frontends.arithmetic import maximum
+from tacit.frontends.arithmetic import maximum, multiply
 from tacit.frontends.array import SecretArray
 from tacit.frontends.sql import division, vectors
 from tacit.frontends.sql.algebra import Column, Query, Values
@@ -186,6 +186,11 @@ def test_what_the_recipient_has_anyhow_is_not_divided(o: Oracle) -> None:
     assert len(result.arrays) == 3
     assert {a.node.op for a in result.arrays} == {"input"}
     assert result.table(raws(o, result)).to_pydict() == {"c": [3, 0, 7], "m": [10 / 300, None, -5 / 700]}
+    # Nor is a part of it.
+    part = vectors.quotient(total, multiply(maximum(count, 1), 4), 0, null)
+    result = result_of({column("c", BIGINT, False): Vector(BIGINT, (count,)), column("m", DOUBLE): part}, 3)
+    assert len(result.arrays) == 3
+    assert result.table(raws(o, result)).to_pydict() == {"c": [3, 0, 7], "m": [10 / 12, None, -5 / 28]}
     # A sum and its count disclose their mean already.
     given[column("s", BIGINT)] = Vector(BIGINT, (total,), null)
     assert len(result_of(given, 3).arrays) == 3

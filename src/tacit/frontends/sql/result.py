@@ -125,10 +125,10 @@ def _quotient(
     if whole is not None:
         place = shown(n)
         return lambda raws: [_ratio(raws[place], np.full(out.rows, whole), unit)]
-    count, least = _count(d)
+    count, least, factor = _count(d)
     if count.node in plain:
         top, bottom = shown(n), shown(count)
-        return lambda raws: [_ratio(raws[top], np.maximum(raws[bottom], least), unit)]
+        return lambda raws: [_ratio(raws[top], np.maximum(raws[bottom], least), factor * unit)]
     n = zero_where(absent, n)
     if absent is not None:
         d = where(absent, public(d.program, 1, d.dtype, out.rows), d)
@@ -161,14 +161,20 @@ def _ratio(n: Raw, d: Raw, unit: int) -> NDArray[np.float64]:
     return np.array([int(x) / (int(y) * unit) for x, y in zip(n, d, strict=True)], np.float64)
 
 
-def _count(d: SecretArray) -> tuple[SecretArray, int]:
-    """What a divisor is the larger of, and a public least: (d, 1) if it is not made so."""
-    if d.node.op == "maximum":
-        for k in (0, 1):
-            least = known(SecretArray(d.program, d.node.inputs[k]))
-            if least is not None:
-                return SecretArray(d.program, d.node.inputs[1 - k]), least
-    return d, 1
+def _count(d: SecretArray) -> tuple[SecretArray, int, int]:
+    """(x, least, factor): a divisor as factor * max(x, least) of public ones, as far as it is made so; (d, 1, 1) if
+    not.
+    """
+    factor = least = 1
+    for op in ("mul", "maximum"):
+        parts = [SecretArray(d.program, i) for i in d.node.inputs] if d.node.op == op else []
+        for x, other in (parts, parts[::-1]) if parts else ():
+            value = known(x)
+            if value is not None and value > 0:
+                d = other
+                factor, least = (value, least) if op == "mul" else (factor, value)
+                break
+    return d, least, factor
 
 
 def _bound(column: Column, unit: int, top: int, largest: int) -> int | None:
