@@ -163,13 +163,13 @@ def _merged(
     keys = {k: on.stacked(a, b) for k, (a, b) in enumerate(pairs)}
     given: dict[Column | int, Vector] = dict(keys.items())
     alike: dict[Column, int] = {}
-    for side, (columns, put) in enumerate(((upper, lambda v: on.above(v, m)), (lower, lambda v: on.below(v, n)))):
+    for side, columns in enumerate((upper, lower)):
         places = {_nodes(pair[side]): k for k, pair in enumerate(pairs)}
         for c, v in columns.items():
             if _nodes(v) in places:
                 alike[c] = places[_nodes(v)]
             else:
-                given[c] = put(v)
+                given[c] = on.below(v, n) if side else on.above(v, m)
     words = [(w, False) for v in keys.values() for w in v.words]
     moved, others = on.in_order([*words, *order], given, *flags.values())
     starts = on.starts_of([w for k in keys for w in moved[k].words])
