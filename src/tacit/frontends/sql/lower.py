@@ -26,7 +26,6 @@ from tacit.frontends.sql import order, vectors, window
 from tacit.frontends.sql import rows as on
 from tacit.frontends.sql.algebra import (
     Aggregate,
-    At,
     Call,
     Column,
     Constant,
@@ -58,12 +57,15 @@ from tacit.frontends.sql.algebra import (
 )
 from tacit.frontends.sql.bounds import bare, is_unique, partners
 from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.functions import place
 from tacit.frontends.sql.scalar import evaluate, holds
 from tacit.frontends.sql.types import BOOLEAN
 from tacit.plan import Interval
 
 PAIRS: Final = 1 << 22
 """Elements, rows times words, that a table of all pairs may have."""
+_RANGES: Final = ("PLAN-003", "PLAN-009")
+"""Errors of a plan that say that a value may not fit."""
 ELEMENTS: Final = 1 << 30
 """Elements that any table may have."""
 
@@ -137,6 +139,8 @@ class _Lowering:
         try:
             frame = self._frame(relation)
         except PlanError as error:
+            if error.code not in _RANGES:
+                raise
             raise _overflow(relation, error) from error
         frame = on.at_least_one(frame, self.program)
         _refuse_beyond(ELEMENTS, frame.rows, _words(frame), relation)
@@ -502,14 +506,10 @@ def _scanned(relation: Relation) -> Iterable[Scan]:
     return [relation] if isinstance(relation, Scan) else []
 
 
-def _place(at: At) -> str:
-    return f" at line {at[0]}, column {at[1]}" if at else ""
-
-
 def _refuse_beyond(limit: int, rows: int, words: int, relation: Relation) -> None:
     if rows * words <= limit:
         return
-    what = f"the join{_place(relation.at)}" if isinstance(relation, Join) else "an intermediate table"
+    what = f"the join{place(relation.at)}" if isinstance(relation, Join) else "an intermediate table"
     raise SqlError(
         "SQL-010",
         f"{what} would have {rows} rows of {words} words, {rows * words * 8 / 2**30:.1f} GiB at each party",
@@ -519,4 +519,11 @@ def _refuse_beyond(limit: int, rows: int, words: int, relation: Relation) -> Non
 
 
 def _overflow(relation: Relation, error: PlanError) -> SqlError:
-    raise error
+    """What the plan's own check of ranges says of a relation; its bounds are public."""
+    at = next((a.at for _, a in relation.aggregates if a.at), None) if isinstance(relation, Group) else None
+    return SqlError(
+        "SQL-008",
+        f"{type(relation).__name__.lower()}{place(at)} may leave the range of secret numbers: {error.what}",
+        expected=error.expected,
+        next="declare narrower ranges, filter or aggregate first, or cast to fewer digits",
+    )
