@@ -55,7 +55,7 @@ from tacit.frontends.sql.algebra import (
     relations,
     sources,
 )
-from tacit.frontends.sql.bounds import bare, is_unique, partners
+from tacit.frontends.sql.bounds import bare, is_unique, partners, rows_of
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.functions import place
 from tacit.frontends.sql.scalar import evaluate, holds
@@ -143,6 +143,9 @@ class _Lowering:
                 raise
             raise _overflow(relation, error) from error
         frame = on.at_least_one(frame, self.program)
+        bound = max(1, rows_of(relation))
+        if bound < frame.rows and (frame.compact or joins.KEEP_ROWS * bound <= frame.rows):
+            frame = on.compact(frame, bound)
         _refuse_beyond(ELEMENTS, frame.rows, _words(frame), relation)
         self.frames[id(relation)] = frame
         self.traces[id(relation)] = order.trace(relation, (self.traces[id(s)] for s in sources(relation)))
@@ -378,6 +381,7 @@ class _Lowering:
             # Constants alone: one group, if there are any rows.
             keys = {next(iter(fixed)): fixed.popitem()[1]}
         frame, sizes = groups.group(source, keys, wanted, self.program)
+        self.strategy = "" if not keys else "sorted" if frame.compact else "one place for each combination of keys"
         least = max(self.min_group, _least_group(relation))
         if least > 1 and relation.keys:
             large = greater_equal(sizes, least)
