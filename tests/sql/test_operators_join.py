@@ -45,7 +45,7 @@ def two(
     return tables, *made
 
 
-SIZES = [(1, 1), (2, 9), (9, 2), (7, 40), (40, 7), (20, 20)]
+SIZES = [(1, 1), (2, 9), (7, 40), (40, 7)]
 SQL = {"inner": "JOIN", "left": "LEFT JOIN", "full": "FULL JOIN"}
 
 
@@ -63,7 +63,7 @@ def test_join(kind: Any, unique: tuple[bool, bool], sizes: tuple[int, int], abse
         tables.check(Join(kind, left, right, condition), f"SELECT * FROM l {SQL[kind]} r ON l.k = r.k{more}")
 
 
-@pytest.mark.parametrize("sizes", [*SIZES, (5, 30), (30, 40)])
+@pytest.mark.parametrize("sizes", [(1, 1), (9, 2), (5, 30), (30, 40)])
 @pytest.mark.parametrize("residual", ["", "ne", "lt"])
 @pytest.mark.parametrize("unique", [(True, False), (False, True), (False, False)])
 @pytest.mark.parametrize("kind", ["semi", "anti", "mark"])

@@ -380,10 +380,10 @@ class _Lowering:
         if relation.keys and not keys:
             # Constants alone: one group, if there are any rows.
             keys = {next(iter(fixed)): fixed.popitem()[1]}
-        frame, sizes = groups.group(source, keys, wanted, self.program)
+        least = max(self.min_group, _least_group(relation)) if relation.keys else 1
+        frame, sizes = groups.group(source, keys, wanted, self.program, counted=least > 1)
         self.strategy = "" if not keys else "sorted" if frame.compact else "one place for each combination of keys"
-        least = max(self.min_group, _least_group(relation))
-        if least > 1 and relation.keys:
+        if least > 1 and sizes is not None:
             large = greater_equal(sizes, least)
             small = logical_and(on.known(frame.present, frame.rows, self.program), logical_not(large))
             self.hidden.append(sum_of(small))
