@@ -60,12 +60,10 @@ from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.functions import place
 from tacit.frontends.sql.scalar import evaluate, holds
 from tacit.frontends.sql.types import BOOLEAN
-from tacit.plan import Interval
+from tacit.plan import OUT_OF_RANGE, Interval
 
 PAIRS: Final = 1 << 22
 """Elements, rows times words, that a table of all pairs may have."""
-_RANGES: Final = ("PLAN-003", "PLAN-009")
-"""Errors of a plan that say that a value may not fit."""
 ELEMENTS: Final = 1 << 30
 """Elements that any table may have."""
 
@@ -139,7 +137,7 @@ class _Lowering:
         try:
             frame = self._frame(relation)
         except PlanError as error:
-            if error.code not in _RANGES:
+            if error.code not in OUT_OF_RANGE:
                 raise
             raise _overflow(relation, error) from error
         frame = on.at_least_one(frame, self.program)
