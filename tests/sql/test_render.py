@@ -9,9 +9,9 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
-from sql_oracle import catalogue, connect, rows_in_order
 from test_bind import KEYS, QUERIES, TABLES
 
+from sql_oracle import catalogue, connect, rows_in_order
 from tacit.errors import SqlError
 from tacit.frontends.sql.bind import bind
 from tacit.frontends.sql.catalogue import Catalogue
