@@ -106,7 +106,7 @@ class Block(Protocol):
     scope: Scope
     rows: int
     keyed: bool
-    subqueries: dict[int, Expr]
+    subqueries: dict[exp.Expr, Expr]
 
     def subquery(self, node: exp.Expr) -> Relation:
         """Bind a subquery."""
@@ -340,8 +340,8 @@ class Binder:
     def value(self, node: exp.Expr) -> Expr | Span:
         """The expression, or the INTERVAL, that a node means."""
         kind = type(node)
-        if id(node) in self.block.subqueries and isinstance(node, (exp.Subquery, exp.Exists, exp.In, exp.EQ)):
-            return self.block.subqueries[id(node)]
+        if self.block.subqueries and node in self.block.subqueries:
+            return self.block.subqueries[node]
         if kind in _BINARY:
             return self._binary(node)
         if isinstance(node, exp.Window):
@@ -814,9 +814,9 @@ class Binder:
         return self.joined(node, scalar(relation, at))
 
     def joined(self, node: exp.Expr, partner: Partner) -> Expr:
-        """The value of a subquery, which is computed once however often its alias is used."""
+        """The value of a subquery, which is computed once however often it is written."""
         self.partners.append(partner)
-        self.block.subqueries[id(node)] = partner.value
+        self.block.subqueries[node] = partner.value
         return partner.value
 
     def _select(self, node: exp.Select) -> Expr:
