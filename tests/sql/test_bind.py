@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from sql_oracle import catalogue, check, connect
+from sql_random import Queries
 from tacit.errors import SqlError
 from tacit.frontends.sql.algebra import Call, Constant, Filter, Group, Join, Project, Relation, sources
 from tacit.frontends.sql.bind import bind
@@ -68,6 +69,12 @@ def test_a_bound_query_gives_what_duckdb_gives(small: tuple[duckdb.DuckDBPyConne
         for w in ("window w", "exists", "with y", "ltrim", "::text", "position", "filter (where b > 5) over")
     )
     check(*small, query, names=plain and not odd)
+
+
+@pytest.mark.parametrize("seed", range(0, 200, 10))
+def test_random_queries_give_what_duckdb_gives(small: tuple[duckdb.DuckDBPyConnection, Catalogue], seed: int) -> None:
+    for one in range(seed, seed + 10):
+        check(*small, Queries(one).query(), names=False)
 
 
 @pytest.mark.parametrize("number", range(1, 23))
