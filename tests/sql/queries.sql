@@ -286,3 +286,6 @@ select t.a, x.k from t, u x left join e on x.a = e.a where t.a = x.a
 select t.a from t, u x semi join e on x.a = e.a
 select sum(c) from t group by d + interval '1' day, s
 select (select count(*) from u where u.a < t.a), (select sum(k) from u where u.a <= t.a and u.s = t.s) from t
+select count(*) from t where exists (select count(*) from u where u.a = t.a)
+select (select t.a + max(u.k) from u where u.a = t.a) from t
+select a from t where a > (select avg(k) from u where k < t.b and s = t.s) order by 1
