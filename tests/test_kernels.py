@@ -207,7 +207,7 @@ def test_padding_bits_of_packed_data_are_ignored(path: str) -> None:
 
 
 @pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("g", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("g", [1, 2, 3, 5, 8, 9])
 def test_one_hot_and_look_up_match_the_reference(path: str, n: int, g: int) -> None:
     w = -(-n // 64)
     planes, digit, hot = words(g, w, seed=1), words(g, w, seed=2), words(2**g - 1, w, seed=3)
@@ -231,9 +231,27 @@ def test_look_up_reconstructs_the_table(path: str) -> None:
     same(kernels.from_planes(out, 192), table[index])
 
 
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 130])
+@pytest.mark.parametrize(("g", "drop"), [(6, 0), (7, 63), (9, 13), (11, 40)])
+def test_rows_and_their_look_up_match_the_reference(path: str, n: int, g: int, drop: int) -> None:
+    c, r, table = words(n, seed=1), words(n, seed=2), words(2**g, seed=3)
+    # Entries that are alike in whole words, of two kinds, and some in which only one differs.
+    table[2 ** (g - 1) :] = table[-1]
+    table[: 2 ** (g - 2)] = table[0]
+    table[5] += np.uint64(1)
+
+    rows = kernels.hot_rows(c, drop, g)
+    same(rows, ref.hot_rows(c, drop, g))
+    share = words(*rows.shape, seed=4)
+    parts = [kernels.look_up_rows(hot, r, drop, table) for hot in (share, rows ^ share)]
+    same(parts[0], ref.look_up_rows(share, r, drop, table))
+    index = ((c >> np.uint64(drop)) + (r >> np.uint64(drop))) & np.uint64(2**g - 1)
+    same(parts[0] ^ parts[1], table[index])
+
+
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 18, 63, 64])
-@pytest.mark.parametrize("digit", [1, 2, 3, 4])
+@pytest.mark.parametrize("digit", [1, 2, 3, 4, 5, 8])
 def test_carry_kernels_match_the_reference(path: str, n: int, bits: int, digit: int) -> None:
     planes, r = words(bits, -(-n // 64), seed=1), words(bits, -(-n // 64), seed=2)
 
@@ -554,15 +572,21 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
     "unpack words": (lambda: kernels.unpack(X, 64, 18), TypeError, "data must"),
     "unpack overflow": (lambda: kernels.unpack(BYTES, 2**62, 64), ValueError, "data"),
     "no digit": (lambda: kernels.one_hot(words(0, 3)), ValueError, "planes"),
-    "digit of 9 bits": (lambda: kernels.one_hot(words(9, 3)), ValueError, "planes"),
+    "digit of 10 bits": (lambda: kernels.one_hot(words(10, 3)), ValueError, "planes"),
     "hot rows": (lambda: kernels.lut_combine(HOT[:6], X2, T, 1, True), ValueError, "hot must have shape"),
     "table length": (lambda: kernels.lut_combine(HOT, X2, T[:7], 1, True), ValueError, "table"),
     "no out bits": (lambda: kernels.lut_combine(HOT, X2, T, 0, True), ValueError, "out_bits"),
     "first": (lambda: kernels.lut_combine(HOT, X2, T, 1, "yes"), TypeError, "first"),
     "carry of nothing": (lambda: kernels.carry_hot(words(0, 3)), ValueError, "planes"),
     "carry rows": (lambda: kernels.carry_combine(HOT, words(4, 64), True), ValueError, "hot must have shape"),
-    "wide digits": (lambda: kernels.carry_hot(words(4, 3), 5), ValueError, "digit must"),
+    "wide digits": (lambda: kernels.carry_hot(words(4, 3), 9), ValueError, "digit must"),
     "digits of nothing": (lambda: kernels.carry_combine(HOT, words(3, 64), True, False, 0), ValueError, "digit must"),
+    "rows of 5 bits": (lambda: kernels.hot_rows(X, 0, 5), ValueError, "g must"),
+    "rows of 17 bits": (lambda: kernels.hot_rows(X, 0, 17), ValueError, "g must"),
+    "nothing left": (lambda: kernels.hot_rows(X, 64, 6), ValueError, "drop must"),
+    "rows of a matrix": (lambda: kernels.hot_rows(X2, 0, 6), ValueError, "x must have 1"),
+    "rows to look up": (lambda: kernels.look_up_rows(X2, X, 0, words(64)), ValueError, "hot must have shape"),
+    "entries": (lambda: kernels.look_up_rows(X2, X, 0, words(65)), ValueError, "table must"),
     "f = 0": (lambda: kernels.trunc_send(0, X, X, 0, True, A, B, 0), ValueError, "f must"),
     "f = 62": (lambda: kernels.trunc_send(0, X, X, 62, True, A, B, 0), ValueError, "f must"),
     "no such party": (lambda: kernels.trunc_send(3, X, X, 18, True, A, B, 0), ValueError, "me must"),

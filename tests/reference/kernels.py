@@ -164,7 +164,7 @@ def unpack(data, n: int, bits: int):
 
 
 def one_hot(planes):
-    """[g, W] planes of a digit -> [2^g - 1, W]: plane v-1 is [digit == v], v = 1 .. 2^g - 1. 1 <= g <= 8."""
+    """[g, W] planes of a digit -> [2^g - 1, W]: plane v-1 is [digit == v], v = 1 .. 2^g - 1. 1 <= g <= 9."""
     g, words = planes.shape
     out = np.empty((2**g - 1, words), dtype=U64)
     for v in range(1, 2**g):
@@ -196,6 +196,21 @@ def lut_combine(hot, digit, table, out_bits: int, first: bool):
             if int(table[v]) >> j & 1:
                 out[j] ^= full[v]
     return out
+
+
+def hot_rows(x, drop: int, g: int):
+    """One-hot rows of x >> drop modulo 2^g: [64 ceil(n / 64), 2^g / 64], bit i of a row is [== i]; 6 <= g <= 16."""
+    n = x.size
+    rows = np.zeros((64 * -(-n // 64), 2**g), dtype=np.uint8)
+    rows[np.arange(n), (x >> U64(drop)) & U64(2**g - 1)] = 1
+    return np.packbits(rows, axis=1, bitorder="little").view(U64)
+
+
+def look_up_rows(hot, r, drop: int, table):
+    """XOR-shares of table[(c + (r >> drop)) mod 2^g] given this party's XOR-share of the one-hot rows of c."""
+    bits = np.unpackbits(hot.view(np.uint8), axis=1, bitorder="little")
+    places = (np.arange(table.size, dtype=U64) + (r[:, None] >> U64(drop))) & U64(table.size - 1)
+    return np.bitwise_xor.reduce(bits[: r.size] * table[places], axis=1)
 
 
 def digit_widths(bits: int, digit: int = 3) -> list[int]:

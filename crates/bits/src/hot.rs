@@ -5,32 +5,51 @@
 
 use tacit_simd::{LANES, Path, kernel};
 
+/// The widest digit that is looked up.
+pub const DIGIT_MAX: usize = 9;
+
 /// The planes of one-hot digits: `planes` is `[g, words]`, `out` is `[2^g - 1, words]`, row v - 1 is [digit == v].
 pub fn one_hot(path: Path, out: &mut [u64], planes: &[u64], g: usize, words: usize) {
-    assert!((1..=8).contains(&g) && planes.len() == g * words);
+    assert!((1..=DIGIT_MAX).contains(&g) && planes.len() == g * words);
     assert!(out.len() == ((1 << g) - 1) * words);
-    one_hot_rows(path, out, planes, g, words);
+    if g <= 4 {
+        one_hot_narrow(path, out, planes, g, words);
+    } else {
+        one_hot_wide(path, out, planes, g, words);
+    }
 }
 
 kernel! {
-    fn one_hot_rows(out: &mut [u64], planes: &[u64], g: usize, words: usize) {
-        let mut hot = [[0u64; LANES]; 256];
-        for at in (0..words).step_by(LANES) {
-            let n = LANES.min(words - at);
-            hot[0] = [u64::MAX; LANES];
-            for j in 0..g {
-                let digit = load(&planes[j * words + at..], n);
-                let (low, high) = hot.split_at_mut(1 << j);
-                for (low, high) in low.iter_mut().zip(high) {
-                    for b in 0..LANES {
-                        high[b] = low[b] & digit[b];
-                        low[b] &= !digit[b];
-                    }
+    fn one_hot_narrow(out: &mut [u64], planes: &[u64], g: usize, words: usize) {
+        one_hot_rows::<{ 1 << 4 }>(out, planes, g, words);
+    }
+}
+
+kernel! {
+    fn one_hot_wide(out: &mut [u64], planes: &[u64], g: usize, words: usize) {
+        one_hot_rows::<{ 1 << DIGIT_MAX }>(out, planes, g, words);
+    }
+}
+
+/// With room for N rows, which are set anew in each call.
+#[inline(always)]
+fn one_hot_rows<const N: usize>(out: &mut [u64], planes: &[u64], g: usize, words: usize) {
+    let mut hot = [[0u64; LANES]; N];
+    for at in (0..words).step_by(LANES) {
+        let n = LANES.min(words - at);
+        hot[0] = [u64::MAX; LANES];
+        for j in 0..g {
+            let digit = load(&planes[j * words + at..], n);
+            let (low, high) = hot.split_at_mut(1 << j);
+            for (low, high) in low.iter_mut().zip(high) {
+                for b in 0..LANES {
+                    high[b] = low[b] & digit[b];
+                    low[b] &= !digit[b];
                 }
             }
-            for (v, row) in hot[1..1 << g].iter().enumerate() {
-                store(&mut out[v * words + at..], row, n);
-            }
+        }
+        for (v, row) in hot[1..1 << g].iter().enumerate() {
+            store(&mut out[v * words + at..], row, n);
         }
     }
 }
@@ -50,7 +69,7 @@ pub fn lut_combine(
     first: bool,
 ) {
     let g = table.len().trailing_zeros() as usize;
-    assert!((1..=8).contains(&g) && table.len() == 1 << g && out_bits <= 64);
+    assert!((1..=DIGIT_MAX).contains(&g) && table.len() == 1 << g && out_bits <= 64);
     assert!(
         hot.len() == (table.len() - 1) * words
             && digit.len() == g * words
@@ -80,7 +99,7 @@ kernel! {
         first: bool,
     ) {
         let (entries, out_bits) = (ends.len(), out.len().checked_div(words).unwrap_or(0));
-        let mut rows = [[0u64; LANES]; 256];
+        let mut rows = [[0u64; LANES]; 1 << DIGIT_MAX];
         for at in (0..words).step_by(LANES) {
             let n = LANES.min(words - at);
             let mut zero = [if first { u64::MAX } else { 0 }; LANES];
@@ -131,7 +150,9 @@ pub(crate) fn load(from: &[u64], n: usize) -> [u64; LANES] {
     if n == LANES {
         row.copy_from_slice(&from[..LANES]);
     } else {
-        row[..n].copy_from_slice(&from[..n]);
+        for (row, from) in row.iter_mut().zip(&from[..n]) {
+            *row = *from;
+        }
     }
     row
 }

@@ -566,13 +566,13 @@ fn unpack<'py>(
     Ok(out)
 }
 
-/// The one-hot planes of a digit of g (1 to 8) bits: `[g, words]` to `[2^g - 1, words]`, row v - 1 is [digit == v].
+/// The one-hot planes of a digit of g (1 to 9) bits: `[g, words]` to `[2^g - 1, words]`, row v - 1 is [digit == v].
 #[pyfunction]
 fn one_hot<'py>(py: Python<'py>, planes: &Bound<'py, PyAny>) -> PyResult<Array<'py, u64>> {
     let planes = Input::<u64>::new("planes", planes)?;
     let [g, words] = planes.dims("planes")?;
     let planes = planes.slice();
-    check_size("the number of planes", g, 1..=8)?;
+    check_size("the number of planes", g, 1..=tacit_bits::INDEX_MAX)?;
     let hot = empty(py, &[(1 << g) - 1, words])?;
     fill!(py, [hot], |path| tacit_bits::one_hot(
         path, hot, planes, g, words
@@ -593,7 +593,11 @@ fn lut_combine<'py>(
 ) -> PyResult<Array<'py, u64>> {
     let digit = Input::<u64>::new("digit", digit)?;
     let [g, words] = digit.dims("digit")?;
-    check_size("the number of planes of digit", g, 1..=8)?;
+    check_size(
+        "the number of planes of digit",
+        g,
+        1..=tacit_bits::INDEX_MAX,
+    )?;
     let hot = Input::<u64>::new("hot", hot)?;
     hot.check_shape("hot", &[(1 << g) - 1, words])?;
     let table = Input::<u64>::new("table", table)?;
@@ -608,13 +612,64 @@ fn lut_combine<'py>(
     Ok(out)
 }
 
+/// The one-hot rows of `x >> drop` modulo 2^g, 6 <= g <= 16, for flat x: `[64 ceil(n / 64), 2^g / 64]`, bit i mod 64 of
+/// word i / 64 of row k is [x[k] >> drop == i]; rows beyond n are zero.
+#[pyfunction]
+fn hot_rows<'py>(
+    py: Python<'py>,
+    x: &Bound<'py, PyAny>,
+    drop: &Bound<'py, PyAny>,
+    g: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u64>> {
+    let x = Input::<u64>::new("x", x)?;
+    let [n] = x.dims("x")?;
+    let x = x.slice();
+    let drop = size("drop", drop, 0..=63)? as u32;
+    let g = size("g", g, tacit_bits::ROW_BITS)?;
+    let rows = empty(py, &[64 * n.div_ceil(64), 1 << (g - 6)])?;
+    fill!(py, [rows], |path| tacit_bits::hot_rows(
+        path, rows, x, drop, g
+    ));
+    Ok(rows)
+}
+
+/// XOR-shares of `table[(c + (r >> drop)) mod 2^g]`, flat like r, from this party's XOR-share `hot` of the one-hot rows
+/// of c, as `hot_rows` lays them out, and clear flat r. `table` is public, `[2^g]`.
+#[pyfunction]
+fn look_up_rows<'py>(
+    py: Python<'py>,
+    hot: &Bound<'py, PyAny>,
+    r: &Bound<'py, PyAny>,
+    drop: &Bound<'py, PyAny>,
+    table: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u64>> {
+    let r = Input::<u64>::new("r", r)?;
+    let [n] = r.dims("r")?;
+    let table = Input::<u64>::new("table", table)?;
+    let [entries] = table.dims("table")?;
+    if !entries.is_power_of_two() || !tacit_bits::ROW_BITS.contains(&(entries.ilog2() as usize)) {
+        return Err(PyValueError::new_err(
+            "table must have 2^g entries, 6 <= g <= 16",
+        ));
+    }
+    let hot = Input::<u64>::new("hot", hot)?;
+    hot.check_shape("hot", &[64 * n.div_ceil(64), entries / 64])?;
+    let drop = size("drop", drop, 0..=63)? as u32;
+    let (hot, r, table) = (hot.slice(), r.slice(), table.slice());
+    let out = empty(py, &[n])?;
+    fill!(py, [out], |path| tacit_bits::look_up_rows(
+        path, out, hot, r, drop, table
+    ));
+    Ok(out)
+}
+
 /// The widths of digits: 3 bits unless said otherwise.
 fn digits(bits: usize, digit: Option<&Bound<'_, PyAny>>) -> PyResult<tacit_bits::Digits> {
     let digit = digit.map_or(Ok(3), |d| size("digit", d, 1..=tacit_bits::DIGIT_MAX))?;
     Ok(tacit_bits::Digits::new(bits, digit))
 }
 
-/// The one-hot planes of every digit of `digit` (1 to 4) bits of `[bits, words]` planes, lowest digit first; the last
+/// The one-hot planes of every digit of `digit` (1 to 8) bits of `[bits, words]` planes, lowest digit first; the last
 /// digit takes what is left of `bits` (1 to 64).
 #[pyfunction]
 #[pyo3(signature = (planes, digit=None))]
@@ -1115,8 +1170,10 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         from_planes,
         gather,
         gf256_mul,
+        hot_rows,
         inject_combine,
         inject_send,
+        look_up_rows,
         lut_combine,
         matmul,
         one_hot,
