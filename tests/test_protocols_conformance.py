@@ -141,6 +141,40 @@ def lut_case(width: int, out_bits: int) -> Case:
     )
 
 
+def fields_of(entries: Any, widths: tuple[int, ...]) -> Any:
+    """Words taken apart into numbers, the lowest bits first, on a new first axis."""
+    entries, fields = np.asarray(entries, dtype=np.uint64), []
+    for width in widths:
+        fields.append(entries & np.uint64(2**width - 1))
+        entries = entries >> np.uint64(width)
+    return np.stack(fields)
+
+
+def lut_numbers_case(width: int, widths: tuple[int, ...]) -> Case:
+    table = table_of(width, sum(widths))
+    return Case(
+        "lut_numbers",
+        lambda draw, s: [words(draw, s, width)],
+        lambda box, i: box.lut_numbers(i, table, widths),
+        lambda i: fields_of(table[i.astype(np.int64)], widths),
+        f"{width}-{len(widths)}",
+    )
+
+
+def lut_near_case(drop: int, bits: int, widths: tuple[int, ...], table: np.ndarray | None = None) -> Case:
+    """Any table where no bits are left out; else one in which the entry before is one less but at 0."""
+    entries = table_of(bits, sum(widths)) if table is None else table
+    least = 1 if drop else -(2 ** (bits - 1))
+    return Case(
+        "lut_near",
+        lambda draw, s: [draw(s, least << drop, (least + 2**bits - 1 - bool(drop)) << drop)],
+        lambda box, x: box.lut_near(x, drop, entries, widths),
+        lambda x: fields_of(entries[np.asarray(signed(x) >> drop, np.int64) - bool(drop)], widths),
+        f"{bits}-of-{drop}",
+        within=int(drop > 0),
+    )
+
+
 async def _input(box: BlackBox, owner: int, x: np.ndarray) -> Any:
     return await box.input(owner, x if box.me == owner else None, x.shape)
 
@@ -222,7 +256,10 @@ CASES = [
         )
         for w in (1, 7, 20, 32, 62)
     ),
-    *(lut_case(width, out_bits) for width, out_bits in ((1, 1), (3, 5), (5, 17), (8, 64))),
+    *(lut_case(width, out_bits) for width, out_bits in ((1, 1), (3, 5), (5, 17), (8, 64), (9, 7))),
+    *(lut_numbers_case(width, widths) for width, widths in ((1, (1,)), (5, (7, 1, 9)), (9, (25, 19, 15)))),
+    *(lut_near_case(0, bits, widths) for bits, widths in ((6, (13,)), (9, (30, 3, 31)))),
+    *(lut_near_case(drop, bits, (bits,), np.arange(2**bits, dtype=np.uint64)) for drop, bits in ((13, 7), (40, 8))),
     Case(
         "shuffle", lambda d, s: any_values(d, (*s, 2), 1), lambda b, x: b.shuffle(x), lambda x: signed(x), permuted=True
     ),
@@ -419,18 +456,29 @@ def test_what_dry_pays_is_the_declaration_of_the_primitive_called() -> None:
     paid = dry_run(box.msb(x))
 
     assert box.calls == [("msb", paid)]
-    assert paid == Cost(7, 8 * 16 * 335)
+    assert paid == Cost(6, 8 * 16 * 373)
 
 
-def test_digits_are_wider_where_rounds_are_dear_and_the_vector_is_not_long() -> None:
-    near, far, long = (
-        dry_run(box.msb(box.constant(np.zeros(n, np.uint64))))
-        for box, n in ((Dry(Rep3, 3), 6400), (Dry(FarRep3, 3), 6400), (Dry(FarRep3, 3), 10**6))
+@pytest.mark.parametrize(
+    ("protocol", "n", "bits"),
+    [
+        (Rep3, 64, 373), (FarRep3, 64, 1976), (Rep3, 6400, 373), (FarRep3, 6400, 373), (Rep3, 10**6, 335),
+        (FarRep3, 10**6, 335),
+    ],
+)  # fmt: skip
+def test_digits_are_wider_the_shorter_the_vector_and_the_dearer_a_round(protocol: Any, n: int, bits: int) -> None:
+    box = Dry(protocol, 3)
+
+    assert dry_run(box.msb(box.constant(np.zeros(n, np.uint64)))) == Cost(
+        {335: 7, 373: 6, 1976: 5}[bits], n // 8 * bits
     )
 
-    assert near == Cost(7, 6400 // 8 * 335)
-    assert far == Cost(6, 6400 // 8 * 373)
-    assert long == Cost(7, 10**6 // 8 * 335)
+
+@pytest.mark.parametrize("protocol", [Rep3, FarRep3])
+def test_the_carry_of_a_short_vector_takes_two_levels(protocol: Any) -> None:
+    box = Dry(protocol, 3)
+
+    assert dry_run(box.truncate(box.constant(np.zeros(128, np.uint64)), 28, True)).rounds == 6
 
 
 # --- local operations -------------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ def matrix(value: int, columns: int = 4) -> np.ndarray:
 
 
 TABLE = np.arange(32, dtype=np.uint64) ** np.uint64(3)
+WIDE = np.arange(512, dtype=np.uint64) * np.uint64(77) % np.uint64(256)
 WEIGHTS = np.arange(4, dtype=np.int64).reshape(4, 1) - 1
 
 
@@ -104,6 +105,9 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "all_bits": (lambda b, x: b.all_bits(x), [word(0, 9)], [word(511, 9)]),
     "inject": (lambda b, c, x: b.inject(c, x), [word(0, 1), const(0)], [word(1, 1), const(LOW + 1)]),
     "lut": (lambda b, i: b.lut(i, TABLE, 17), [word(0, 5)], [word(31, 5)]),
+    "lut-9": (lambda b, i: b.lut(i, WIDE, 8), [word(0, 9)], [word(511, 9)]),
+    "lut_numbers": (lambda b, i: b.lut_numbers(i, TABLE, (4, 13)), [word(0, 5)], [word(31, 5)]),
+    "lut_near": (lambda b, x: b.lut_near(x, 20, WIDE, (5, 3)), [const(0)], [const(HIGH)]),
     "shuffle": (lambda b, x: b.shuffle(x), [const(0)], [const(HIGH)]),
 }  # fmt: skip
 
@@ -177,6 +181,7 @@ def planted(name: str, protocol: type[Rep3]) -> list[str]:
         "b2a-8",
         "inject",
         "lut",
+        "lut_numbers",
         "truncate-exact",
     ],
 )
@@ -240,7 +245,11 @@ def _inject_unmasked(me: int, *arguments: Any) -> Any:
 
 
 INJECT_SEND = kernels.inject_send
-UNMASKED = {"inject": ("inject_send", _inject_unmasked), "lut": ("xor_prg", lambda x, key, step: x)}
+UNMASKED = {
+    "inject": ("inject_send", _inject_unmasked),
+    "lut": ("xor_prg", lambda x, key, step: x),
+    "lut_near": ("xor_prg", lambda x, key, step: x),
+}
 
 
 @pytest.mark.parametrize("name", UNMASKED)
@@ -285,7 +294,7 @@ def test_an_opening_sends_only_what_value_and_own_shares_determine(to: Any, item
             np.testing.assert_array_equal(message.reshape(x0.shape), clear ^ x0 ^ x1)
 
 
-@pytest.mark.parametrize("name", ["a2b", "msb", "is_zero", "and", "gf256_mul", "all_bits", "lut"])
+@pytest.mark.parametrize("name", ["a2b", "msb", "is_zero", "and", "gf256_mul", "all_bits", "lut", "lut-9"])
 def test_the_padding_of_opened_bits_does_not_depend_on_the_inputs(name: str) -> None:
     """Openings send whole words: what lies beyond the last element must be public."""
     program, *pair = CASES[name]

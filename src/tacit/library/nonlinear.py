@@ -319,44 +319,56 @@ async def tanh(box: BlackBox, x: Arith, f: int, *, bounds: Bounds | None = None,
 
 
 async def _sigmoid_centred(box: BlackBox, y: Arith, f: int, bounds: Bounds, up: int, exact: bool) -> Arith:
-    """(sigmoid(y) - 1/2) * 2^up, an odd function: a quadratic spline in |y| on 256 cells of 1/16, by one table.
+    """(sigmoid(y) - 1/2) * 2^up: a quadratic spline with cells of 1/16, by one table."""
+    bits = sigmoid_bits(f)
+    near = _near_cells(box, y.size, f, bounds)
 
-    The cell of |y| comes from the bits of y or, for negative y, of its complement, which differ by one unit only.
-    """
-    fields = (f + 6, f + 3, min(f, 60 - 2 * f))
-    table, widths = approximation.sigmoid_spline(_CELL, fields)
+    async def coefficients() -> tuple[Arith, approximation.Spline]:
+        if near is not None and not exact:
+            # Cells of half the width will do where the one before is as good.
+            spline = approximation.sigmoid_spline(near, _CELL + 1, 2, bits)
+            return await box.lut_near(y, f - _CELL - 1, spline.table, spline.widths), spline
+        spline = approximation.sigmoid_spline(_CELL + 5, _CELL, 1, bits)
+        return await box.lut_numbers(await _sigmoid_cell(box, y, f, bounds), spline.table, spline.widths), spline
+
+    (fields, spline), square = await gather(coefficients(), box.mul(y, y))
+    total = 2 * f + bits[2]
+    scales = [total - bits[0], total - f - bits[1], 0]
+    each = (3, *(1 for _ in y.shape))
+    factors = np.array([1 << scale for scale in scales], np.uint64).reshape(each)
+    lowest = np.array([low << scale for low, scale in zip(spline.lowest, scales, strict=True)], np.int64).reshape(each)
+    left = box.add_public(fields * factors, lowest.view(np.uint64))
+    powers = Arith.stack([box.constant(np.ones(y.shape, np.uint64)), y, square])
+    return await box.bilinear_truncate(_DOT, left, powers, total - f - up, exact)
+
+
+def sigmoid_bits(f: int) -> tuple[int, int, int]:
+    """Fraction bits of the spline's coefficients: as many as fit a word."""
+    return f + 6, f + 3 if f < 20 else f + 1, min(f, 60 - 2 * f)
+
+
+def _near_cells(box: BlackBox, n: int, f: int, bounds: Bounds) -> int | None:
+    """The bits of the number of cells of 1/32 within `bounds`, if a look-up among them all takes less time."""
+    drop = f - _CELL - 1
+    above, below = max(bounds[1], 0) >> drop, -(min(bounds[0], -1) >> drop)
+    bits = max(above, below, (16 << (_CELL + 1)) - 1).bit_length() + 1
+    most = box.network.seconds(_CELL_ROUNDS, 0, box.parties)
+    return bits if bits <= _NEAR_MOST and box.network.seconds(0, n << bits >> 3, box.parties) < most else None
+
+
+async def _sigmoid_cell(box: BlackBox, y: Arith, f: int, bounds: Bounds) -> Bits:
+    """y in cells of 1/16, as a signed number of 9 bits: the first and the last stand for what is beyond."""
     reach = 16 << f
-    inside = bounds[0] >= -reach and bounds[1] < reach
-    if inside:
-        bits = await box.a2b(y, f + 5)
-        sign, off = bits[f + 4], None
-    else:
-        # One call for three signs: what a call costs matters where numbers are few.
-        signs = Arith.stack([y, box.add_public(y, reach), box.add_public(-y, reach - 1)])
-        bits, negative = await gather(box.a2b(y, f + 4), box.msb(signs))
-        sign, off = negative.item(0), negative.item(1) ^ negative.item(2)
-    cell = bits[f - _CELL : f + _CELL] ^ sign
-
-    async def coefficients() -> list[Arith]:
-        index = cell
-        if off is not None:
-            # The last cell is constant and stands for everything beyond.
-            index = cell ^ await box.and_(Bits.concat_bits([off] * cell.width), box.invert(cell))
-        word = await box.lut(index, table, sum(widths))
-        w0, w1, _ = widths
-        return await gather(*(box.b2a(word[a:b]) for a, b in ((0, w0), (w0, w0 + w1), (w0 + w1, sum(widths)))))
-
-    async def signed_powers() -> list[Arith]:
-        # With s the sign and d = |y| - middle: s, s*d = y - s*middle, s*d^2.
-        negative, k = await gather(box.b2a(sign), box.b2a(cell))
-        s = box.add_public(negative * -2, 1)
-        d = y - await box.mul(s, box.add_public(k << (f - _CELL), 1 << (f - _CELL - 1)))
-        return [s, d, await box.mul(s, await box.mul(d, d))]
-
-    (a0, a1, a2), (s, d, d2) = await gather(coefficients(), signed_powers())
-    total = 2 * f + fields[2]
-    left = [a0 << (total - fields[0]), a1 << (total - f - fields[1]), -a2]
-    return await box.bilinear_truncate(_DOT, Arith.stack(left), Arith.stack([s, d, d2]), total - f - up, exact)
+    if bounds[0] >= -reach and bounds[1] < reach:
+        return (await box.a2b(y, f + 5))[f - _CELL :]
+    # One call for three signs: what a call costs matters where numbers are few.
+    signs = Arith.stack([y, box.add_public(y, reach), box.add_public(-y, reach - 1)])
+    bits, negative = await gather(box.a2b(y, f + 4), box.msb(signs))
+    sign, off = negative.item(0), negative.item(1) ^ negative.item(2)
+    cell = bits[f - _CELL :]
+    last = box.invert(sign)
+    outside = await box.and_(Bits.concat_bits([off] * cell.width), cell ^ last)
+    return Bits.concat_bits([cell ^ outside, sign])
 
 
 # --- softmax ---------------------------------------------------------------------------------------------------
@@ -459,6 +471,10 @@ _START: Final = round(2.8187 * _ONE)
 _HIGHEST: Final = 2 * FRACTION
 """The largest exponent of a quotient that is computed: mantissas reach 2, so results reach 2^61."""
 _CELL: Final = 4
+_CELL_ROUNDS: Final = 7
+"""What it takes at least to find a cell by its bits, in rounds."""
+_NEAR_MOST: Final = 16
+"""The most bits of a look-up without them."""
 _ROW_SHORT, _F_SHORT = 16, 20
 """Rows of this length, with fraction bits that leave the slope of a line enough of them, need no normalisation."""
 _SLACK: Final = 16

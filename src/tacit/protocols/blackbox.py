@@ -216,7 +216,19 @@ class BlackBox(ABC):
 
     @abstractmethod
     async def lut(self, index: Bits, table: U64Array, out_bits: int) -> Bits:
-        """table[index] for a public table of 2^width entries of `out_bits` bits, 1 <= width <= 8."""
+        """table[index] for a public table of 2^width entries of `out_bits` bits, 1 <= width <= 9."""
+
+    @abstractmethod
+    async def lut_numbers(self, index: Bits, table: U64Array, widths: Sequence[int]) -> Arith:
+        """The fields of table[index], `widths` bits each and the lowest first, as ring elements [fields, *shape]."""
+
+    @abstractmethod
+    async def lut_near(self, x: Arith, drop: int, table: U64Array, widths: Sequence[int]) -> Arith:
+        """The fields of table[i], where i is floor(x / 2^drop) or one less, modulo the 2^g entries; 6 <= g <= 16.
+
+        Which of the two depends on the shares, so the table must give about the same for both; and as with inner
+        truncation, what it is must not show in anything that is opened.
+        """
 
     # --- order and checks --------------------------------------------------------------------------------------
 

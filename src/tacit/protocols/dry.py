@@ -166,6 +166,16 @@ class Dry(BlackBox):
         await self._pay("lut", index, table, out_bits)
         return _bits(index.shape, out_bits)
 
+    async def lut_numbers(self, index: Bits, table: U64Array, widths: Sequence[int]) -> Arith:
+        """Pays for a table look-up whose fields become numbers."""
+        await self._pay("lut_numbers", index, table, widths)
+        return _arith((len(widths), *index.shape))
+
+    async def lut_near(self, x: Arith, drop: int, table: U64Array, widths: Sequence[int]) -> Arith:
+        """Pays for a table look-up at a sum."""
+        await self._pay("lut_near", x, drop, table, widths)
+        return _arith((len(widths), *x.shape))
+
     async def shuffle(self, rows: Arith) -> Arith:
         """Pays for a shuffle."""
         await self._pay("shuffle", rows)

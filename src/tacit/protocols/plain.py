@@ -9,6 +9,7 @@ all others.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from math import prod
 from typing import ClassVar
 
@@ -33,6 +34,12 @@ def bits_of(values: U64Array, width: int) -> Bits:
 def words_of_bits(b: Bits) -> U64Array:
     """The clear words of a single-component `Bits`, in its shape."""
     return kernels.from_planes(np.ascontiguousarray(b.parts[0]), b.size).reshape(b.shape)
+
+
+def _fields(words: U64Array, widths: Sequence[int]) -> Arith:
+    """Fields of clear words, the lowest first, on a new first axis."""
+    ends = accumulate(widths)
+    return Arith(np.stack([words >> np.uint64(e - w) & np.uint64(2**w - 1) for w, e in zip(widths, ends, strict=True)]))
 
 
 class Plain(BlackBox):
@@ -161,6 +168,16 @@ class Plain(BlackBox):
     async def lut(self, index: Bits, table: U64Array, out_bits: int) -> Bits:
         """A table look-up."""
         return bits_of(np.asarray(table)[words_of_bits(index)], out_bits)
+
+    @declared(FREE)
+    async def lut_numbers(self, index: Bits, table: U64Array, widths: Sequence[int]) -> Arith:
+        """A table look-up, taken apart."""
+        return _fields(np.asarray(table)[words_of_bits(index)], widths)
+
+    @declared(FREE)
+    async def lut_near(self, x: Arith, drop: int, table: U64Array, widths: Sequence[int]) -> Arith:
+        """At floor(x / 2^drop), which is one of the two."""
+        return _fields(table[(x.parts[0] >> np.uint64(drop)) & np.uint64(table.size - 1)], widths)
 
     @declared(FREE)
     async def shuffle(self, rows: Arith) -> Arith:

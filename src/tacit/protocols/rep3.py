@@ -22,9 +22,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,8 +73,8 @@ def packed(n: int, bits: int) -> int:
     return -(-n * bits // 8)
 
 
-DIGITS = (3, 4)
-"""Widths of digits in bits. Two bits cost more than three in every way; five and more save no level on four."""
+DIGITS = range(3, 9)
+"""Widths of digits in bits. Two bits cost more than three in every way; each bit more is about twice the bytes."""
 
 
 def digits_of(bits: int, digit: int) -> tuple[int, int]:
@@ -146,17 +146,20 @@ def _carry_tree(digits: int, carried: bool = False, levels_max: int = 64) -> tup
 
 
 def _quicker(network: Network, cost: Callable[[int], Cost]) -> int:
-    """The width of digits with which something takes less time; on one machine, where work decides, the narrow ones."""
-    if network.name == "loopback":
-        return DIGITS[0]
+    """The width of digits with which messages take the least time: the fewer elements, the wider.
+
+    On one machine the widest are more work than the round that they save.
+    """
+    digits = DIGITS[:-1] if network.name == "loopback" else DIGITS
 
     def seconds(digit: int) -> float:
         c = cost(digit)
         return network.seconds(c.rounds, c.bytes_total, 3)
 
-    return min(DIGITS, key=seconds)
+    return min(digits, key=seconds)
 
 
+@lru_cache(maxsize=4096)
 def _carry_digit(network: Network, n: int, bits: int) -> int:
     return _quicker(network, lambda digit: _carry_cost_of(n, bits, True, digit))
 
@@ -172,6 +175,7 @@ def _carry_cost_of(n: int, bits: int, top: bool, digit: int) -> Cost:
     return Cost(2 + levels, 8 * words_of(n) * planes) if n else Cost()
 
 
+@lru_cache(maxsize=4096)
 def _precedes_digit(network: Network, n: int, bits: int) -> int:
     return _quicker(network, lambda digit: _precedes_cost_of(n, bits, digit))
 
@@ -237,6 +241,11 @@ def _lut_cost(n: int, width: int, out_bits: int) -> Cost:
     return Cost(2, 8 * words_of(n) * (2**width - 1 + 2 * out_bits)) if n else Cost()
 
 
+def _lut_numbers_cost(n: int, hot: int, widths: Sequence[int]) -> Cost:
+    numbers = sum(_b2a_cost(n, width).bytes_total for width in widths)
+    return Cost(3, 8 * words_of(n) * (hot + 2 * sum(widths)) + numbers) if n else Cost()
+
+
 class Rep3(BlackBox):
     """One of three parties. `own` is K_me, `following` is K_{me+1}: fresh keys for every run."""
 
@@ -267,16 +276,16 @@ class Rep3(BlackBox):
         return third[self.me], third[self._prev], third[self._next]
 
     async def _swap(
-        self, sends: tuple[NDArray[np.generic], NDArray[np.generic]], sizes: tuple[int, int]
+        self, sends: tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]], sizes: tuple[int, int]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """One round: what goes to the next party and to the one before, and as many bytes as come from each."""
-        (to_next, to_prev), (next_size, prev_size) = sends, sizes
+        next_size, prev_size = sizes
         outgoing: dict[int, list[Buffer]] = {}
         incoming: dict[int, int] = {}
-        if to_next.size:
-            outgoing[self._next] = [to_next]
-        if to_prev.size:
-            outgoing[self._prev] = [to_prev]
+        for peer, buffers in zip((self._next, self._prev), sends, strict=True):
+            filled: list[Buffer] = [b for b in buffers if b.size]
+            if filled:
+                outgoing[peer] = filled
         if next_size:
             incoming[self._next] = next_size
         if prev_size:
@@ -538,9 +547,9 @@ class Rep3(BlackBox):
         role_1, role_2 = packed(one.n, f), packed(two.n, f)
         keys = (self._own, self._following, self._streams(9))
         ya, yb, message = kernels.trunc_send(self.me, a, b, f, exact, *keys)
-        _, received = await self._swap((message, _NOTHING), (0, 8 * one.n + role_1))
+        _, received = await self._swap(([message], []), (0, 8 * one.n + role_1))
         sent = kernels.trunc_exchange(self.me, ya, yb, a, b, received, f, *keys)
-        wraps = await self._swap(sent, (role_1, role_2))
+        wraps = await self._swap(([sent[0]], [sent[1]]), (role_1, role_2))
         kernels.trunc_finish(self.me, ya, yb, a, b, *sent, *wraps, f)
         return ya, yb
 
@@ -564,17 +573,18 @@ class Rep3(BlackBox):
 
     # --- resharing from two parties to three -------------------------------------------------------------------
 
-    async def _reshared(self, ya: U64Array, yb: U64Array) -> tuple[U64Array, U64Array]:
-        """The exchange that makes values split between roles 1 and 2 replicated: 1 round, 16n bytes.
+    async def _reshared(self, ys: Sequence[tuple[U64Array, U64Array]]) -> None:
+        """The exchange that makes values split between roles 1 and 2 replicated: 1 round, 16n bytes for each of `ys`.
 
         With the values T and S and streams y0 and y1 of K0 and K1, they exchange T - y1 and S - y0, whose sum is y2. A
-        kernel has put all that into `ya` and `yb` but what is received, which is added here.
+        kernel has put all that into the parts but what is received, which is added here.
         """
-        _, one, two = self._roles(ya.size)
-        y2 = yb[one.elements], ya[two.elements]
-        for mine, received in zip(y2, await self._swap(y2, (8 * one.n, 8 * two.n)), strict=True):
-            mine += received.view(np.uint64)
-        return ya, yb
+        _, one, two = self._roles(ys[0][0].size)
+        y2 = [yb[one.elements] for _, yb in ys], [ya[two.elements] for ya, _ in ys]
+        received = await self._swap(y2, (8 * one.n * len(ys), 8 * two.n * len(ys)))
+        for mine, other in zip(y2, received, strict=True):
+            for part, rest in zip(mine, other.view(np.uint64).reshape(len(ys), -1), strict=True):
+                part += rest
 
     async def _reshare_bits(self, n: int, planes: int, mine: dict[int, U64Array]) -> tuple[U64Array, U64Array]:
         """The same over Z_2: `mine[turn]` is `[planes, section words]`. 1 round, 16*planes*W bytes."""
@@ -584,12 +594,45 @@ class Rep3(BlackBox):
         (ya, yb), sent = kernels.reshare_planes(self.me, n, x1, x2, self._own, self._following, self._streams(3))
         sizes = (8 * planes * one.w, 8 * planes * two.w)
         y2 = yb[:, one.words], ya[:, two.words]
-        for out, own, received in zip(y2, sent, await self._swap(sent, sizes), strict=True):
+        for out, own, received in zip(y2, sent, await self._swap(([sent[0]], [sent[1]]), sizes), strict=True):
             np.bitwise_xor(own, received.view(np.uint64).reshape(own.shape), out=out)
         return ya, yb
 
+    async def _numbers(self, shape: tuple[int, ...], widths: Sequence[int], mine: dict[int, U64Array]) -> Arith:
+        """Fields of `widths` bits, `[fields, *shape]`, of words whose planes roles 1 and 2 split as in `_reshare_bits`.
+
+        That and then `b2a`, in 2 rounds instead of 3: what role 0 learns of a resharing are streams, so it need not
+        wait for it to send what it sends in `b2a`.
+        """
+        n, planes = prod(shape), sum(widths)
+        keys, step = (self._own, self._following), self._streams(3 + 3 * planes + 3 * len(widths))
+        _, one, two = self._roles(n)
+        none = np.empty((planes, 0), np.uint64)
+        x1, x2 = mine.get(one.turn, none), mine.get(two.turn, none)
+        (pa, pb), sent = kernels.reshare_planes(self.me, n, x1, x2, *keys, step)
+        starts = [end - width for width, end in zip(widths, accumulate(widths), strict=True)]
+        fields = [
+            (pa[at : at + width], pb[at : at + width], step + 3 + 3 * at)
+            for width, at in zip(widths, starts, strict=True)
+        ]
+        messages = [kernels.b2a_send(self.me, n, a, b, self._own, first) for a, b, first in fields]
+        sizes = [_b2a_sent(one.n, width) for width in widths]
+        x1_size, x2_size = (8 * planes * s.w for s in (one, two))
+        from_next, from_prev = await self._swap(([sent[0], *messages], [sent[1]]), (x1_size, x2_size + sum(sizes)))
+        p2 = pb[:, one.words], pa[:, two.words]
+        for out, own, other in zip(p2, sent, (from_next, from_prev[:x2_size]), strict=True):
+            np.bitwise_xor(own, _words(other.data).reshape(own.shape), out=out)
+        ys, at = [], x2_size
+        after = step + 3 + 3 * planes
+        for k, ((a, b, first), size) in enumerate(zip(fields, sizes, strict=True)):
+            message = from_prev[at : at + size]
+            ys.append(kernels.b2a_combine(self.me, n, a, b, message, *keys, first, after + 3 * k))
+            at += size
+        await self._reshared(ys)
+        return Arith(*(np.stack(parts).reshape(-1, *shape) for parts in zip(*ys, strict=True)))
+
     async def _hand_over(self, n: int, planes: int, facts: dict[int, U64Array]) -> dict[int, U64Array]:
-        """Role 0 splits Boolean facts `[planes, section words]` between roles 1 and 2. 1 round, 8*planes*W bytes.
+        """Role 0 splits Boolean facts of `planes * section words` between roles 1 and 2. 1 round, 8*planes*W bytes.
 
         Role 2's part is a stream of K0, role 1 is sent the rest. Gives each party its part per section; role 0 gets
         role 1's too, which with its knowledge of the stream makes the pair a replicated sharing with component 2 zero.
@@ -603,7 +646,7 @@ class Rep3(BlackBox):
         if two.w:
             stream = kernels.prg_words(self._following, step + two.turn, planes * two.w)
             parts[two.turn] = stream.reshape(planes, two.w)
-        _, received = await self._swap((message, _NOTHING), (0, 8 * planes * one.w))
+        _, received = await self._swap(([message], []), (0, 8 * planes * one.w))
         if one.w:
             parts[one.turn] = _words(received.data).reshape(planes, one.w)
         return parts
@@ -807,10 +850,10 @@ class Rep3(BlackBox):
         step = self._streams(3 * width)
         message = kernels.b2a_send(self.me, n, pa, pb, self._own, step)
         size = _b2a_sent(self._roles(n)[1].n, width)
-        _, received = await self._swap((message, _NOTHING), (0, size))
+        _, received = await self._swap(([message], []), (0, size))
         keys = (self._own, self._following, step, self._streams(3))
-        y = kernels.b2a_combine(self.me, n, pa, pb, received, *keys)
-        ya, yb = await self._reshared(*y)
+        ya, yb = kernels.b2a_combine(self.me, n, pa, pb, received, *keys)
+        await self._reshared([(ya, yb)])
         return Arith(ya.reshape(b.shape), yb.reshape(b.shape))
 
     @declared(lambda self, b, x: Cost(2, 32 * x.size) if x.size else Cost())
@@ -827,10 +870,10 @@ class Rep3(BlackBox):
         x0, x1 = (_flat(p) for p in x.parts)
         step = self._streams(6)
         message = kernels.inject_send(self.me, pa, pb, x0, x1, self._own, step)
-        _, received = await self._swap((message, _NOTHING), (0, 16 * self._roles(n)[1].n))
+        _, received = await self._swap(([message], []), (0, 16 * self._roles(n)[1].n))
         keys = (self._own, self._following, step, self._streams(3))
-        y = kernels.inject_combine(self.me, pa, pb, x0, x1, received, *keys)
-        ya, yb = await self._reshared(*y)
+        ya, yb = kernels.inject_combine(self.me, pa, pb, x0, x1, received, *keys)
+        await self._reshared([(ya, yb)])
         return Arith(ya.reshape(x.shape), yb.reshape(x.shape))
 
     @declared(lambda self, index, table, out_bits: _lut_cost(index.size, index.width, out_bits))
@@ -839,9 +882,47 @@ class Rep3(BlackBox):
 
         Role 0 hands over the one-hot form of its share delta of the index; roles 1 and 2 permute it by theirs.
         """
-        n, width = index.size, index.width
+        n = index.size
         if n == 0:
             return self._no_bits(index.shape, out_bits)
+        return Bits(index.shape, *await self._reshare_bits(n, out_bits, await self._looked_up(index, table, out_bits)))
+
+    @declared(lambda self, index, table, widths: _lut_numbers_cost(index.size, 2**index.width - 1, widths))
+    async def lut_numbers(self, index: Bits, table: U64Array, widths: Sequence[int]) -> Arith:
+        """`lut` and `b2a` of each field in 3 rounds, not 4."""
+        n = index.size
+        if n == 0:
+            return self.constant(np.zeros((len(widths), *index.shape), np.uint64))
+        return await self._numbers(index.shape, widths, await self._looked_up(index, table, sum(widths)))
+
+    @declared(lambda self, x, drop, table, widths: _lut_numbers_cost(x.size, table.size, widths))
+    async def lut_near(self, x: Arith, drop: int, table: U64Array, widths: Sequence[int]) -> Arith:
+        """3 rounds, 2^g + 2*o bits and the `b2a` of the fields in total per element, for 2^g entries of o bits.
+
+        x / 2^drop is (c >> drop) + (r >> drop), and one more if the low bits carry, which is left out. Role 0 hands
+        over the one-hot form of its summand modulo 2^g; roles 1 and 2 rotate it by theirs. So no bits are needed.
+        """
+        n, entries = x.size, table.size
+        if n == 0:
+            return self.constant(np.zeros((len(widths), *x.shape), np.uint64))
+        a, b = (_flat(p) for p in x.parts)
+        zero, one, two = self._roles(n)
+        facts: dict[int, U64Array] = {}
+        if zero.w:
+            rows = kernels.hot_rows(a[zero.elements] + b[zero.elements], drop, entries.bit_length() - 1)
+            facts[zero.turn] = rows.reshape(-1)
+        parts = await self._hand_over(n, entries, facts)
+        mine: dict[int, U64Array] = {}
+        for s, r in ((one, b), (two, a)):
+            if s.w:
+                hot = parts[s.turn].reshape(64 * s.w, entries // 64)
+                words = kernels.look_up_rows(hot, r[s.elements], drop, table)
+                mine[s.turn] = kernels.to_planes(words, sum(widths))
+        return await self._numbers(x.shape, widths, mine)
+
+    async def _looked_up(self, index: Bits, table: U64Array, out_bits: int) -> dict[int, U64Array]:
+        """The table's entries, split over Z_2 between roles 1 and 2. 1 round."""
+        n, width = index.size, index.width
         pa, pb = index.parts
         facts = {
             s.turn: kernels.one_hot(np.ascontiguousarray(pa[:, s.words] ^ pb[:, s.words]))
@@ -855,7 +936,7 @@ class Rep3(BlackBox):
             if role:
                 digit = np.ascontiguousarray((pb if role == 1 else pa)[:, s.words])
                 mine[s.turn] = kernels.lut_combine(parts[s.turn], digit, table, out_bits, role == 1)
-        return Bits(index.shape, *await self._reshare_bits(n, out_bits, mine))
+        return mine
 
     # --- shuffle -----------------------------------------------------------------------------------------------
 
