@@ -30,6 +30,10 @@ class Call:
     proven: tuple[bool, ...] = ()
     """Of each operand whether its interval follows from what parties checked: from no `assume`, and from no input that
     a client deals."""
+    unfinished: bool = False
+    """Whether the truncation of this product is left to its only user."""
+    pending: int = 0
+    """By how many bits operand 0 is still to be truncated."""
 
     def on(self, values: tuple[Value, ...]) -> Call:
         """The same node on other operands of the same types; what was found out of it once stays known."""
@@ -90,8 +94,8 @@ class Call:
 
     @cached_property
     def truncated(self) -> int:
-        """By how many bits this product is truncated."""
-        return product_shift(self.types, self.attrs)
+        """By how many bits this product is truncated here."""
+        return 0 if self.unfinished else product_shift(self.types, self.attrs)
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Value]]

@@ -9,6 +9,7 @@ depends on the plan alone, never on values.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +18,8 @@ from tacit.engine.call import Call, Handler, Several, Value
 from tacit.engine.operations import HANDLERS
 from tacit.engine.rows import SEVERAL
 from tacit.errors import RunError
-from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array
+from tacit.library import nonlinear
+from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array, product_shift
 from tacit.plan.trust import proven
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import Schedule, dataflow
@@ -78,6 +80,8 @@ class _Block:
         for node_id in keep:
             # One use more than there are: it is never forgotten.
             self.uses[node_id] = self.uses.get(node_id, 0) + 1
+        users = {operand: node for node in nodes for operand in node.inputs}
+        self.only_user = {operand: node for operand, node in users.items() if self.uses[operand] == 1}
 
 
 class _Execution:
@@ -159,11 +163,25 @@ class _Execution:
         if box is None:
             return None
         sound = tuple(i in block.proven for i in node.inputs)
-        call = Call(box, (), block.types[node.id], node.type, node.attrs, sound)
+        user = block.only_user.get(node.id)
+        unfinished = user is not None and self._leaves(block, node, user) > 0
+        pending = self._leaves(block, block.nodes[node.inputs[0]], node) if node.op == "sigmoid" else 0
+        call = Call(box, (), block.types[node.id], node.type, node.attrs, sound, unfinished, pending)
         handler = SEVERAL[node.op] if node.op in SEVERAL else HANDLERS[node.op]
         # Found out once for all trips of a loop.
         _ = call.publics, "shift" in node.attrs and call.truncated
         return handler, call
+
+    def _leaves(self, block: _Block, product: Node, user: Node) -> int:
+        """By how many bits a product is left to its only user to be truncated, while that looks at the high bits."""
+        if product.op not in ("mul", "square", "matmul") or user.op != "sigmoid" or product.id not in block.only_user:
+            return 0
+        secret = isinstance(product.type.home, Secret) and not product.attrs["exact"] and not user.attrs["exact"]
+        type, bounds = product.type, (product.type.interval.lo, product.type.interval.hi)
+        if not secret or nonlinear.near_cells(self._box, prod(type.shape), type.dtype.f, bounds) is None:
+            return 0
+        bits = product_shift(block.types[product.id], product.attrs)
+        return bits if type.dtype.f + bits < 64 else 0
 
     def _as_value(self, raw: U64Array, type: TensorType) -> Value:
         if type.dtype.kind == "bool":

@@ -102,6 +102,11 @@ def _function(name: str) -> Handler:
     return call
 
 
+async def _sigmoid(c: Call) -> Value:
+    f, exact = c.type.dtype.f, c.attrs["exact"]
+    return await nonlinear.sigmoid(c.box, c.arith(0), f, bounds=c.bounds(0), exact=exact, pending=c.pending)
+
+
 async def _softmax(c: Call) -> Value:
     return await nonlinear.softmax(c.box, c.arith(0), c.type.dtype.f, bounds=c.bounds(0), exact=c.attrs["exact"])
 
@@ -376,7 +381,8 @@ HANDLERS: Final[dict[str, Handler | Several]] = {
     "conv2d": _conv2d,
     "scale": in_pieces(_scale),
     "div": in_pieces(_div),
-    **{name: in_pieces(_function(name)) for name in ("reciprocal", "sqrt", "rsqrt", "exp", "log", "sigmoid", "tanh")},
+    **{name: in_pieces(_function(name)) for name in ("reciprocal", "sqrt", "rsqrt", "exp", "log", "tanh")},
+    "sigmoid": in_pieces(_sigmoid),
     "softmax": _softmax,
     "abs": in_pieces(_abs),
     "lt": in_pieces(_lt),

@@ -306,10 +306,17 @@ async def _optional_b2a(box: BlackBox, b: Bits | None) -> Arith | None:
 # --- sigmoid and tanh ------------------------------------------------------------------------------------------
 
 
-async def sigmoid(box: BlackBox, x: Arith, f: int, *, bounds: Bounds | None = None, exact: bool = False) -> Arith:
-    """1 / (1 + exp(-x)); 0 and 1 outside [-16, 16]."""
+async def sigmoid(
+    box: BlackBox, x: Arith, f: int, *, bounds: Bounds | None = None, exact: bool = False, pending: int = 0
+) -> Arith:
+    """1 / (1 + exp(-x)); 0 and 1 outside [-16, 16].
+
+    Where `near_cells` says so and unless exact, x may have `pending` fraction bits more than f, of a product that is
+    not truncated yet: that then takes no rounds of its own. `bounds` are those of the argument with f.
+    """
     _checked(f, bounds)
-    return box.add_public(await _sigmoid_centred(box, x, f, bounds or _EVERYTHING, 0, exact), 1 << (f - 1))
+    centred = await _sigmoid_centred(box, x, f, bounds or _EVERYTHING, 0, exact, pending)
+    return box.add_public(centred, 1 << (f - 1))
 
 
 async def tanh(box: BlackBox, x: Arith, f: int, *, bounds: Bounds | None = None, exact: bool = False) -> Arith:
@@ -318,28 +325,33 @@ async def tanh(box: BlackBox, x: Arith, f: int, *, bounds: Bounds | None = None,
     return await _sigmoid_centred(box, x << 1, f, (2 * lo, 2 * hi), 1, exact)
 
 
-async def _sigmoid_centred(box: BlackBox, y: Arith, f: int, bounds: Bounds, up: int, exact: bool) -> Arith:
+async def _sigmoid_centred(
+    box: BlackBox, y: Arith, f: int, bounds: Bounds, up: int, exact: bool, pending: int = 0
+) -> Arith:
     """(sigmoid(y) - 1/2) * 2^up: a quadratic spline with cells of 1/16, by one table."""
     bits = sigmoid_bits(f)
-    near = _near_cells(box, y.size, f, bounds)
+    near = near_cells(box, y.size, f, bounds)
 
     async def coefficients() -> tuple[Arith, approximation.Spline]:
         if near is not None and not exact:
             # Cells of half the width will do where the one before is as good.
             spline = approximation.sigmoid_spline(near, _CELL + 1, 2, bits)
-            return await box.lut_near(y, f - _CELL - 1, spline.table, spline.widths), spline
+            return await box.lut_near(y, f - _CELL - 1 + pending, spline.table, spline.widths), spline
         spline = approximation.sigmoid_spline(_CELL + 5, _CELL, 1, bits)
         return await box.lut_numbers(await _sigmoid_cell(box, y, f, bounds), spline.table, spline.widths), spline
 
-    (fields, spline), square = await gather(coefficients(), box.mul(y, y))
+    async def powers() -> Arith:
+        v = await box.truncate(y, pending) if pending else y
+        return Arith.stack([box.constant(np.ones(y.shape, np.uint64)), v, await box.mul(v, v)])
+
+    (fields, spline), right = await gather(coefficients(), powers())
     total = 2 * f + bits[2]
     scales = [total - bits[0], total - f - bits[1], 0]
     each = (3, *(1 for _ in y.shape))
     factors = np.array([1 << scale for scale in scales], np.uint64).reshape(each)
     lowest = np.array([low << scale for low, scale in zip(spline.lowest, scales, strict=True)], np.int64).reshape(each)
     left = box.add_public(fields * factors, lowest.view(np.uint64))
-    powers = Arith.stack([box.constant(np.ones(y.shape, np.uint64)), y, square])
-    return await box.bilinear_truncate(_DOT, left, powers, total - f - up, exact)
+    return await box.bilinear_truncate(_DOT, left, right, total - f - up, exact)
 
 
 def sigmoid_bits(f: int) -> tuple[int, int, int]:
@@ -347,8 +359,10 @@ def sigmoid_bits(f: int) -> tuple[int, int, int]:
     return f + 6, f + 3 if f < 20 else f + 1, min(f, 60 - 2 * f)
 
 
-def _near_cells(box: BlackBox, n: int, f: int, bounds: Bounds) -> int | None:
-    """The bits of the number of cells of 1/32 within `bounds`, if a look-up among them all takes less time."""
+def near_cells(box: BlackBox, n: int, f: int, bounds: Bounds) -> int | None:
+    """The bits of the number of cells of 1/32 within `bounds`, if a look-up among them all takes less time than to find
+    the cell by its bits.
+    """
     drop = f - _CELL - 1
     above, below = max(bounds[1], 0) >> drop, -(min(bounds[0], -1) >> drop)
     bits = max(above, below, (16 << (_CELL + 1)) - 1).bit_length() + 1
