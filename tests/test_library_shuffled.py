@@ -116,7 +116,7 @@ def test_bounds_make_comparisons_cheaper() -> None:
     x = np.zeros(1000, np.int64)
     costs = [dry_cost(lambda b, u, k=k: shuffled.sort(b, u, bounds=k), x) for k in (NARROW, MEDIUM, FULL)]
     assert costs == sorted(costs, key=lambda c: (c.bytes_total, c.rounds))
-    assert costs[0].rounds == costs[1].rounds < costs[2].rounds
+    assert costs[0].rounds <= costs[1].rounds < costs[2].rounds
 
 
 def test_a_million_keys_take_under_400_rounds_and_1400_megabytes() -> None:
