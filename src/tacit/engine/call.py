@@ -34,7 +34,8 @@ class Call:
     def on(self, values: tuple[Value, ...]) -> Call:
         """The same node on other operands of the same types; what was found out of it once stays known."""
         call = object.__new__(Call)
-        call.__dict__.update(self.__dict__, values=values)
+        call.__dict__.update(self.__dict__)
+        call.__dict__["values"] = values
         return call
 
     @cached_property
@@ -58,7 +59,7 @@ class Call:
 
     def lifted(self, k: int) -> Arith:
         """Operand k on the box of the node: a public one becomes shares."""
-        return self.box.constant(self.public(k)) if self.is_public(k) else self.arith(k)
+        return self.box.constant(self.public(k)) if self.publics[k] else self.arith(k)
 
     def spread(self, k: int, shape: tuple[int, ...] | None = None) -> Arith:
         """`lifted(k)` broadcast to the shape of the result."""
@@ -96,6 +97,9 @@ class Call:
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Value]]
 """What carries out an operation on the box of a call."""
+
+Local: TypeAlias = Callable[[Call], Value]
+"""What carries out one that sends nothing."""
 
 Several: TypeAlias = Callable[[Call], Awaitable[list[Value]]]
 """What carries out one with several results."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each operation of a plan as calls of the library: one handler for each, in the table `HANDLERS`."""
+"""Each operation of a plan as calls of the library: one handler for each, in the tables `LOCAL` and `HANDLERS`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tacit.engine.call import Call, Handler, Several, Value
+from tacit.engine.call import Call, Handler, Local, Several, Value
 from tacit.engine.pieces import in_pieces
 from tacit.library import aes, compare, fixed, groups, nonlinear, reduce, scan, select, shuffled, sort
 from tacit.library.order import Key
@@ -18,7 +18,7 @@ from tacit.protocols.blackbox import MATMUL
 from tacit.protocols.shares import Arith, Bits
 
 
-async def _add(c: Call) -> Value:
+def _add(c: Call) -> Value:
     if c.is_public(0):
         return c.box.add_public(c.arith(1), c.public(0))
     if c.is_public(1):
@@ -26,7 +26,7 @@ async def _add(c: Call) -> Value:
     return c.arith(0) + c.arith(1)
 
 
-async def _sub(c: Call) -> Value:
+def _sub(c: Call) -> Value:
     if c.is_public(0):
         return c.box.add_public(-c.arith(1), c.public(0))
     if c.is_public(1):
@@ -34,7 +34,7 @@ async def _sub(c: Call) -> Value:
     return c.arith(0) - c.arith(1)
 
 
-async def _neg(c: Call) -> Value:
+def _neg(c: Call) -> Value:
     return -c.arith(0)
 
 
@@ -47,6 +47,8 @@ async def _scaled(c: Call, product: Arith) -> Arith:
 def _factors(c: Call) -> tuple[Arith, Arith]:
     """The operands of a product of secrets, the smaller one multiplied by the numerator."""
     x, y, numerator = c.lifted(0), c.lifted(-1), c.attrs["numerator"]
+    if numerator == 1:
+        return x, y
     return (_times(x, numerator), y) if x.size <= y.size else (x, _times(y, numerator))
 
 
@@ -54,26 +56,26 @@ def _times(x: Arith, numerator: int) -> Arith:
     return x if numerator == 1 else x * numerator
 
 
-async def _mul(c: Call) -> Value:
-    for k in (0, 1):
-        if c.is_public(k):
-            return await _scaled(c, c.arith(1 - k) * c.public(k))
-    return await fixed.mul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
+def _mul(c: Call) -> Awaitable[Value]:
+    if True in c.publics:
+        k = c.publics.index(True)
+        return _scaled(c, c.arith(1 - k) * c.public(k))
+    return fixed.mul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
 
 
-async def _square(c: Call) -> Value:
+def _square(c: Call) -> Awaitable[Value]:
     # Its one operand is both.
-    return await fixed.mul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
+    return fixed.mul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
 
 
-async def _matmul(c: Call) -> Value:
+def _matmul(c: Call) -> Awaitable[Value]:
     if c.is_public(0):
         left = c.public(0)
-        return await _scaled(c, c.arith(1).map(lambda p: MATMUL.apply(left, p)))
+        return _scaled(c, c.arith(1).map(lambda p: MATMUL.apply(left, p)))
     if c.is_public(1):
         right = c.public(1)
-        return await _scaled(c, c.arith(0).map(lambda p: MATMUL.apply(p, right)))
-    return await fixed.matmul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
+        return _scaled(c, c.arith(0).map(lambda p: MATMUL.apply(p, right)))
+    return fixed.matmul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
 
 
 async def _conv2d(c: Call) -> Value:
@@ -143,11 +145,11 @@ async def _or(c: Call) -> Value:
     return c.box.invert(await c.box.and_(c.box.invert(x), c.box.invert(y)))
 
 
-async def _xor(c: Call) -> Value:
+def _xor(c: Call) -> Value:
     return c.bits(0) ^ c.bits(1)
 
 
-async def _not(c: Call) -> Value:
+def _not(c: Call) -> Value:
     return c.box.invert(c.bits(0))
 
 
@@ -176,11 +178,11 @@ async def _clip(c: Call) -> Value:
     return await compare.clip(c.box, c.arith(0), lo, hi, wraps=wraps)
 
 
-async def _sum(c: Call) -> Value:
+def _sum(c: Call) -> Value:
     return c.arith(0).sum(c.attrs["axis"], c.attrs["keepdims"])
 
 
-async def _cumsum(c: Call) -> Value:
+def _cumsum(c: Call) -> Value:
     axis = c.attrs["axis"]
     return c.arith(0).map(lambda p: np.cumsum(p, axis=axis, dtype=np.uint64))
 
@@ -225,10 +227,10 @@ async def _cast(c: Call) -> Value:
     return value
 
 
-def _rearrangement(arrange: Callable[[Any, Mapping[str, Any]], Any]) -> Handler:
-    """Handlers of operations that move elements without looking at them."""
+def _rearrangement(arrange: Callable[[Any, Mapping[str, Any]], Any]) -> Local:
+    """Operations that move elements without looking at them."""
 
-    async def call(c: Call) -> Value:
+    def call(c: Call) -> Value:
         value = c.values[0]
         if isinstance(value, Bits):
             return value.elements(lambda p: arrange(p, c.attrs))
@@ -237,8 +239,8 @@ def _rearrangement(arrange: Callable[[Any, Mapping[str, Any]], Any]) -> Handler:
     return call
 
 
-def _join(arith: Callable[..., Arith], stack: bool) -> Handler:
-    async def call(c: Call) -> Value:
+def _join(arith: Callable[..., Arith], stack: bool) -> Local:
+    def call(c: Call) -> Value:
         axis = c.attrs["axis"]
         if c.type.dtype.kind != "bool":
             return arith([c.lifted(k) for k in range(len(c.values))], axis)
@@ -361,15 +363,31 @@ async def _one_hot(c: Call) -> Value:
     return await groups.one_hot(c.box, c.arith(0), c.attrs["size"])
 
 
-async def _assume(c: Call) -> Value:
+def _assume(c: Call) -> Value:
     return c.values[0]
 
 
-HANDLERS: Final[dict[str, Handler | Several]] = {
+LOCAL: Final[dict[str, Local]] = {
     "assume": _assume,
     "add": _add,
     "sub": _sub,
     "neg": _neg,
+    "logical_xor": _xor,
+    "logical_not": _not,
+    "sum": _sum,
+    "cumsum": _cumsum,
+    "reshape": _rearrangement(lambda p, a: p.reshape(a["shape"])),
+    "broadcast_to": _rearrangement(lambda p, a: np.broadcast_to(p, a["shape"])),
+    "transpose": _rearrangement(lambda p, a: p.transpose(a["axes"])),
+    "getitem": _rearrangement(lambda p, a: p[numpy_index(a["index"])]),
+    "take": _rearrangement(lambda p, a: np.take(p, np.asarray(a["indices"], dtype=np.int64), axis=a["axis"])),
+    "flip": _rearrangement(lambda p, a: np.flip(p, axis=a["axis"])),
+    "concat": _join(Arith.concat, stack=False),
+    "stack": _join(Arith.stack, stack=True),
+}
+"""Operations on shares that need no message."""
+
+HANDLERS: Final[dict[str, Handler | Several]] = {
     "mul": in_pieces(_mul),
     "square": in_pieces(_square),
     "matmul": _matmul,
@@ -387,28 +405,16 @@ HANDLERS: Final[dict[str, Handler | Several]] = {
     "ne": in_pieces(_ne),
     "logical_and": in_pieces(_and),
     "logical_or": in_pieces(_or),
-    "logical_xor": _xor,
-    "logical_not": _not,
     "aes128": in_pieces(_aes128, row=128),
     "where": in_pieces(_where),
     "minimum": in_pieces(_minimum),
     "maximum": in_pieces(_maximum),
     "clip": in_pieces(_clip),
-    "sum": _sum,
-    "cumsum": _cumsum,
     "max": _extreme(reduce.maximum),
     "min": _extreme(reduce.minimum),
     "any": _quantifier(reduce.any_),
     "all": _quantifier(reduce.all_),
     "cast": in_pieces(_cast),
-    "reshape": _rearrangement(lambda p, a: p.reshape(a["shape"])),
-    "broadcast_to": _rearrangement(lambda p, a: np.broadcast_to(p, a["shape"])),
-    "transpose": _rearrangement(lambda p, a: p.transpose(a["axes"])),
-    "getitem": _rearrangement(lambda p, a: p[numpy_index(a["index"])]),
-    "take": _rearrangement(lambda p, a: np.take(p, np.asarray(a["indices"], dtype=np.int64), axis=a["axis"])),
-    "flip": _rearrangement(lambda p, a: np.flip(p, axis=a["axis"])),
-    "concat": _join(Arith.concat, stack=False),
-    "stack": _join(Arith.stack, stack=True),
     "sort": _sort,
     "argsort": _argsort,
     "lexsort": _lexsort,
