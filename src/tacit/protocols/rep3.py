@@ -447,7 +447,8 @@ class Rep3(BlackBox):
         if op is MUL:
             if not x0.shape == shape == y0.shape:
                 x0, x1, y0, y1 = (np.broadcast_to(p, shape) for p in (x0, x1, y0, y1))
-            x0, x1, y0, y1 = [np.ascontiguousarray(p) for p in (x0, x1, y0, y1)]
+            x0, x1 = np.ascontiguousarray(x0), np.ascontiguousarray(x1)
+            y0, y1 = np.ascontiguousarray(y0), np.ascontiguousarray(y1)
             return kernels.rep3_mul(x0, x1, y0, y1, self._own, self._following, self._streams(1))
         if op is not MATMUL:
             step = self._streams(1)
@@ -475,11 +476,11 @@ class Rep3(BlackBox):
     async def bilinear(self, op: Bilinear, x: Arith, y: Arith) -> Arith:
         """Araki et al. 2016, protocol 3.1: 1 round, 24 bytes in total per element of the result. Matrices: `_cross`."""
         shape = op.shape(x.shape, y.shape)
-        if prod(shape) == 0:
+        if 0 in shape:
             return self.constant(np.zeros(shape, np.uint64))
-        z = self._cross(op, shape, x, y).reshape(shape)
+        z = self._cross(op, shape, x, y)
         inbox = await Exchange({self._prev: [z]}, {self._next: z.nbytes})
-        return Arith(z, _words(inbox[self._next]).reshape(shape))
+        return Arith(z.reshape(shape), _words(inbox[self._next]).reshape(shape))
 
     @declared(lambda self, op, x, y, f, exact=False: _bilinear_truncate_cost(self.network, op, x, y, f, exact))
     async def bilinear_truncate(self, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool = False) -> Arith:
