@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -98,8 +98,11 @@ class Call:
 Handler: TypeAlias = Callable[[Call], Awaitable[Value]]
 """What carries out an operation on the box of a call."""
 
-Local: TypeAlias = Callable[[Call], Value]
-"""What carries out one that sends nothing."""
+Prepared: TypeAlias = Callable[..., Any]
+"""What gives, of the operands, the value of a node or what to await for it."""
+
+Local: TypeAlias = Callable[[Call], Callable[..., Value]]
+"""What makes of a call without operands the function of them, for an operation that sends nothing."""
 
 Several: TypeAlias = Callable[[Call], Awaitable[list[Value]]]
 """What carries out one with several results."""

@@ -22,9 +22,7 @@ T = TypeVar("T")
 class Exchanger(Protocol):
     """What a driver needs of a transport; see transport/base.py."""
 
-    def exchange(
-        self, step: int, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]
-    ) -> Inbox:
+    def exchange(self, step: int, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]) -> Inbox:
         """Send to each peer the concatenation of its buffers; return exactly `expects[p]` bytes from each p."""
 
     def post(self, step: int, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from tacit.engine.call import Call, Handler, Local, Several, Value
-from tacit.engine.operations import HANDLERS, LOCAL
+from tacit.engine.call import Call, Handler, Prepared, Several, Value
+from tacit.engine.operations import FEW, HANDLERS, LOCAL
 from tacit.engine.rows import SEVERAL
 from tacit.errors import RunError
 from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array
@@ -70,7 +70,7 @@ class _Block:
 
     def __init__(self, nodes: Sequence[Node], keep: set[int], proven: frozenset[int]) -> None:
         self.proven = proven
-        self.calls: dict[int, tuple[Handler | Several | Local, Call] | None] = {}
+        self.calls: dict[int, Prepared | None] = {}
         self.nodes = {node.id: node for node in nodes}
         self.types = {node.id: tuple(self.nodes[i].type for i in node.inputs) for node in nodes}
         given = {node.id: node.attrs["index"] for node in nodes if node.op == "param"}
@@ -130,20 +130,6 @@ class _Execution:
 
     async def block(self, block: _Block, values: dict[int, Any], observer: Observer | None = None) -> None:
         """Run the nodes of a block, all but the parameters, whose values are given; forget what only they needed."""
-        if block.line is not None and observer is None:
-            for key, node, at_once, last in block.line:
-                prepared = block.calls.get(key)
-                if prepared is not None:
-                    handler, call = prepared
-                    value: Any = handler(call.on(tuple([values[i] for i in node.inputs])))
-                    values[key] = value if at_once else await value
-                elif at_once:
-                    values[key] = self._at_once(block, node, values)
-                else:
-                    values[key] = await self._node(block, node, values)
-                for operand in last:
-                    del values[operand]
-            return
         uses = block.uses.copy()
 
         def start(key: int) -> Coroutine[Any, Any, None] | None:
@@ -170,6 +156,20 @@ class _Execution:
                     del values[operand]
 
         await dataflow(block.schedule, start)
+
+    async def _line(self, block: _Block, line: list[_Step], values: dict[int, Any]) -> None:
+        """As `block`, for one that is a line."""
+        for key, node, at_once, last in line:
+            call = block.calls.get(key)
+            if call is not None:
+                value = call(*[values[i] for i in node.inputs])
+                values[key] = value if at_once else await value
+            elif at_once:
+                values[key] = self._at_once(block, node, values)
+            else:
+                values[key] = await self._node(block, node, values)
+            for operand in last:
+                del values[operand]
 
     def _box_for(self, node: Node) -> BlackBox | None:
         """Where a node runs as seen from here; None if it is another party's affair."""
@@ -201,26 +201,28 @@ class _Execution:
         return None if called is None else await called
 
     def _called(self, block: _Block, node: Node, values: dict[int, Any]) -> Any:
-        """What a handler gives: the value of its node, or what to await for it; None at a party that has no part."""
+        """The value of a node, or what to await for it; None if it is another party's affair."""
         if node.id not in block.calls:
             block.calls[node.id] = self._prepared(block, node)
-        prepared = block.calls[node.id]
-        if prepared is None:
-            return None
-        handler, call = prepared
-        return handler(call.on(tuple([values[i] for i in node.inputs])))
+        call = block.calls[node.id]
+        return None if call is None else call(*[values[i] for i in node.inputs])
 
-    def _prepared(self, block: _Block, node: Node) -> tuple[Handler | Several | Local, Call] | None:
-        """What carries out a node, and the call without its operands; None if it is another party's affair."""
+    def _prepared(self, block: _Block, node: Node) -> Prepared | None:
+        """What carries out a node, given its operands; None if it is another party's affair."""
         box = self._box_for(node)
         if box is None:
             return None
         sound = tuple(i in block.proven for i in node.inputs)
         call = Call(box, (), block.types[node.id], node.type, node.attrs, sound)
-        handler = next(table[node.op] for table in (LOCAL, HANDLERS, SEVERAL) if node.op in table)
+        if node.op in LOCAL:
+            return LOCAL[node.op](call)
         # Found out once for all trips of a loop.
         _ = call.publics, "shift" in node.attrs and call.truncated
-        return handler, call
+        few = FEW[node.op](call) if node.op in FEW else None
+        if few is not None:
+            return few
+        handler: Handler | Several = SEVERAL[node.op] if node.op in SEVERAL else HANDLERS[node.op]
+        return lambda *values: handler(call.on(values))
 
     def _as_value(self, raw: U64Array, type: TensorType) -> Value:
         if type.dtype.kind == "bool":
@@ -291,6 +293,6 @@ class _Execution:
             if self._observer is not None:
                 self._observer.trip()
             values = dict(zip(body.given, [*carried, *captured], strict=True))
-            await self.block(body, values)
+            await (self.block(body, values) if body.line is None else self._line(body, body.line, values))
             carried = [values[k] for k in region.outputs]
         return carried

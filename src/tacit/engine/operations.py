@@ -4,38 +4,42 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
-from tacit.engine.call import Call, Handler, Local, Several, Value
+from tacit.engine.call import Call, Handler, Local, Prepared, Several, Value
 from tacit.engine.pieces import in_pieces
 from tacit.library import aes, compare, fixed, groups, nonlinear, reduce, scan, select, shuffled, sort
 from tacit.library.order import Key
 from tacit.plan import numpy_index
-from tacit.protocols.blackbox import MATMUL
+from tacit.protocols.blackbox import MATMUL, MUL
 from tacit.protocols.shares import Arith, Bits
 
 
-def _add(c: Call) -> Value:
+def _add(c: Call) -> Callable[[Arith, Arith], Arith]:
+    add_public = c.box.add_public
     if c.is_public(0):
-        return c.box.add_public(c.arith(1), c.public(0))
+        return lambda x, y: add_public(y, x.parts[0])
     if c.is_public(1):
-        return c.box.add_public(c.arith(0), c.public(1))
-    return c.arith(0) + c.arith(1)
+        return lambda x, y: add_public(x, y.parts[0])
+    return operator.add
 
 
-def _sub(c: Call) -> Value:
+def _sub(c: Call) -> Callable[[Arith, Arith], Arith]:
+    add_public = c.box.add_public
     if c.is_public(0):
-        return c.box.add_public(-c.arith(1), c.public(0))
+        return lambda x, y: add_public(-y, x.parts[0])
     if c.is_public(1):
-        return c.box.add_public(c.arith(0), np.negative(c.public(1)))
-    return c.arith(0) - c.arith(1)
+        return lambda x, y: add_public(x, np.negative(y.parts[0]))
+    return operator.sub
 
 
-def _neg(c: Call) -> Value:
-    return -c.arith(0)
+def _neg(_: Call) -> Callable[[Arith], Arith]:
+    return operator.neg
 
 
 async def _scaled(c: Call, product: Arith) -> Arith:
@@ -61,6 +65,13 @@ def _mul(c: Call) -> Awaitable[Value]:
         k = c.publics.index(True)
         return _scaled(c, c.arith(1 - k) * c.public(k))
     return fixed.mul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
+
+
+def _few_products(c: Call) -> Prepared | None:
+    """The product of secrets itself where nothing comes before or after it, and there are few of them."""
+    few = math.prod(c.type.shape) < c.box.network.least
+    alone = few and True not in c.publics and c.attrs["numerator"] == 1 and not c.truncated
+    return partial(c.box.bilinear, MUL) if alone else None
 
 
 def _square(c: Call) -> Awaitable[Value]:
@@ -145,12 +156,16 @@ async def _or(c: Call) -> Value:
     return c.box.invert(await c.box.and_(c.box.invert(x), c.box.invert(y)))
 
 
-def _xor(c: Call) -> Value:
-    return c.bits(0) ^ c.bits(1)
+def _xor(c: Call) -> Callable[[Bits, Bits], Bits]:
+    def call(*values: Bits) -> Bits:
+        bits = c.on(values)
+        return bits.bits(0) ^ bits.bits(1)
+
+    return call
 
 
-def _not(c: Call) -> Value:
-    return c.box.invert(c.bits(0))
+def _not(c: Call) -> Callable[[Bits], Bits]:
+    return lambda x: c.box.invert(c.on((x,)).bits(0))
 
 
 async def _aes128(c: Call) -> Value:
@@ -178,13 +193,14 @@ async def _clip(c: Call) -> Value:
     return await compare.clip(c.box, c.arith(0), lo, hi, wraps=wraps)
 
 
-def _sum(c: Call) -> Value:
-    return c.arith(0).sum(c.attrs["axis"], c.attrs["keepdims"])
+def _sum(c: Call) -> Callable[[Arith], Arith]:
+    axis, keepdims = c.attrs["axis"], c.attrs["keepdims"]
+    return lambda x: x.sum(axis, keepdims)
 
 
-def _cumsum(c: Call) -> Value:
+def _cumsum(c: Call) -> Callable[[Arith], Arith]:
     axis = c.attrs["axis"]
-    return c.arith(0).map(lambda p: np.cumsum(p, axis=axis, dtype=np.uint64))
+    return lambda x: x.map(lambda p: np.cumsum(p, axis=axis, dtype=np.uint64))
 
 
 def _extreme(reduction: Callable[..., Awaitable[Arith]]) -> Handler:
@@ -230,17 +246,21 @@ async def _cast(c: Call) -> Value:
 def _rearrangement(arrange: Callable[[Any, Mapping[str, Any]], Any]) -> Local:
     """Operations that move elements without looking at them."""
 
-    def call(c: Call) -> Value:
-        value = c.values[0]
-        if isinstance(value, Bits):
-            return value.elements(lambda p: arrange(p, c.attrs))
-        return value.map(lambda p: np.asarray(arrange(p, c.attrs)))
+    def prepare(c: Call) -> Callable[[Value], Value]:
+        attrs = c.attrs
 
-    return call
+        def call(value: Value) -> Value:
+            if isinstance(value, Bits):
+                return value.elements(lambda p: arrange(p, attrs))
+            return value.map(lambda p: np.asarray(arrange(p, attrs)))
+
+        return call
+
+    return prepare
 
 
 def _join(arith: Callable[..., Arith], stack: bool) -> Local:
-    def call(c: Call) -> Value:
+    def join(c: Call) -> Value:
         axis = c.attrs["axis"]
         if c.type.dtype.kind != "bool":
             return arith([c.lifted(k) for k in range(len(c.values))], axis)
@@ -249,7 +269,7 @@ def _join(arith: Callable[..., Arith], stack: bool) -> Local:
             items = [b.elements(lambda p: np.expand_dims(p, axis)) for b in items]
         return Bits.concat(items, axis)
 
-    return call
+    return lambda c: lambda *values: join(c.on(values))
 
 
 def _shuffles(c: Call) -> bool:
@@ -363,8 +383,8 @@ async def _one_hot(c: Call) -> Value:
     return await groups.one_hot(c.box, c.arith(0), c.attrs["size"])
 
 
-def _assume(c: Call) -> Value:
-    return c.values[0]
+def _assume(_: Call) -> Callable[[Value], Value]:
+    return lambda x: x
 
 
 LOCAL: Final[dict[str, Local]] = {
@@ -385,7 +405,10 @@ LOCAL: Final[dict[str, Local]] = {
     "concat": _join(Arith.concat, stack=False),
     "stack": _join(Arith.stack, stack=True),
 }
-"""Operations on shares that need no message."""
+"""Operations that send nothing."""
+
+FEW: Final[dict[str, Callable[[Call], Prepared | None]]] = {"mul": _few_products}
+"""Ways around a handler for calls with few elements, if they need nothing of what it does; else None."""
 
 HANDLERS: Final[dict[str, Handler | Several]] = {
     "mul": in_pieces(_mul),
