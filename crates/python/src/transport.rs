@@ -317,7 +317,7 @@ fn connect(
 /// Below this size a copy costs less than a view, or than an array that owns the payload.
 const COPIED_BYTES: usize = 4096;
 
-/// What goes to a peer: bytes, a copy of few words or bytes, or a view of any other array or buffer in C order.
+/// What goes to a peer: bytes, a copy of few words or bytes, or a view of another array or buffer, in C order.
 enum Buffer<'py> {
     Bytes(Bound<'py, PyBytes>),
     Copy(Vec<u8>),
@@ -326,22 +326,24 @@ enum Buffer<'py> {
 
 impl<'py> Buffer<'py> {
     fn new(buffer: &Bound<'py, PyAny>) -> PyResult<Self> {
-        if let Ok(words) = buffer.cast::<PyArrayDyn<u64>>() {
-            if words.len() < COPIED_BYTES / size_of::<u64>() {
-                let words = words.readonly();
-                let words = words.as_array();
-                return Ok(Buffer::Copy(
-                    words.iter().flat_map(|w| w.to_ne_bytes()).collect(),
-                ));
-            }
-        } else if let Ok(bytes) = buffer.cast::<PyArrayDyn<u8>>() {
-            if bytes.len() < COPIED_BYTES {
-                return Ok(Buffer::Copy(
-                    bytes.readonly().as_array().iter().copied().collect(),
-                ));
-            }
-        } else if let Ok(bytes) = buffer.cast::<PyBytes>() {
+        if let Ok(bytes) = buffer.cast::<PyBytes>() {
             return Ok(Buffer::Bytes(bytes.clone()));
+        }
+        if let Ok(words) = buffer.cast::<PyArrayDyn<u64>>()
+            && words.len() < COPIED_BYTES / size_of::<u64>()
+            && words.is_c_contiguous()
+            && let Ok(words) = words.try_readonly()?.as_slice()
+        {
+            return Ok(Buffer::Copy(
+                words.iter().flat_map(|word| word.to_ne_bytes()).collect(),
+            ));
+        }
+        if let Ok(bytes) = buffer.cast::<PyArrayDyn<u8>>()
+            && bytes.len() < COPIED_BYTES
+            && bytes.is_c_contiguous()
+            && let Ok(bytes) = bytes.try_readonly()?.as_slice()
+        {
+            return Ok(Buffer::Copy(bytes.to_vec()));
         }
         let numpy = buffer.py().import("numpy")?;
         let octets = numpy::dtype::<u8>(buffer.py());
