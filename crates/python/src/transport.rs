@@ -381,7 +381,9 @@ fn buffers<'py>(sends: &Bound<'py, PyDict>) -> PyResult<Sends<'py>> {
 }
 
 /// Their bytes.
-fn views<'a>(sends: &'a Sends<'_>) -> PyResult<Vec<(usize, Vec<&'a [u8]>)>> {
+type Views<'a> = Vec<(usize, Vec<&'a [u8]>)>;
+
+fn views<'a>(sends: &'a Sends<'_>) -> PyResult<Views<'a>> {
     sends
         .iter()
         .map(|(peer, buffers)| {
