@@ -434,10 +434,10 @@ class Rep3(BlackBox):
 
     # --- products ----------------------------------------------------------------------------------------------
 
-    def _cross(self, op: Bilinear, shape: tuple[int, ...], x: Arith, y: Arith) -> U64Array:
+    def _cross(self, op: Bilinear, x: Arith, y: Arith) -> U64Array:
         """This party's summand of op(x, y) plus a zero share: any split of the nine products x_i*y_j will do.
 
-        In the `shape` of the result, or flat.
+        In the shape of the result, or flat.
 
         Others: x_p*y_p + x_p*y_{p+1} + x_{p+1}*y_p (Araki et al. 2016).
         MATMUL: role 0 adds (x0 + x1)@(y0 + y1), role 1 x1@y2 + x2@(y1 + y2), role 2 x0@y2 + x2@y0: five products for
@@ -445,8 +445,8 @@ class Rep3(BlackBox):
         """
         (x0, x1), (y0, y1) = x.parts, y.parts
         if op is MUL:
-            if not x0.shape == shape == y0.shape:
-                x0, x1, y0, y1 = (np.broadcast_to(p, shape) for p in (x0, x1, y0, y1))
+            if x0.shape != y0.shape:
+                x0, x1, y0, y1 = np.broadcast_arrays(x0, x1, y0, y1)
             x0, x1 = np.ascontiguousarray(x0), np.ascontiguousarray(x1)
             y0, y1 = np.ascontiguousarray(y0), np.ascontiguousarray(y1)
             return kernels.rep3_mul(x0, x1, y0, y1, self._own, self._following, self._streams(1))
@@ -478,7 +478,7 @@ class Rep3(BlackBox):
         shape = op.shape(x.shape, y.shape)
         if 0 in shape:
             return self.constant(np.zeros(shape, np.uint64))
-        z = self._cross(op, shape, x, y)
+        z = self._cross(op, x, y)
         inbox = await Exchange({self._prev: [z]}, {self._next: z.nbytes})
         return Arith(z.reshape(shape), _words(inbox[self._next]).reshape(shape))
 
@@ -494,7 +494,7 @@ class Rep3(BlackBox):
         n = prod(shape)
         if n == 0:
             return self.constant(np.zeros(shape, np.uint64))
-        z = self._cross(op, shape, x, y).reshape(-1)
+        z = self._cross(op, x, y).reshape(-1)
         zero, _, two = (s.elements for s in self._roles(n))
         known = n - (two.stop - two.start)
         sends = [part for part in (z[: zero.start], z[zero.stop :]) if part.size]
