@@ -34,7 +34,7 @@ from tacit.engine.drive import Traffic, dry_run, lockstep
 from tacit.errors import RunError, SecretError
 from tacit.protocols.blackbox import MATMUL, MUL, BlackBox, Cost
 from tacit.protocols.dry import Dry
-from tacit.protocols.exchange import Exchange, Schedule, dataflow, gather
+from tacit.protocols.exchange import Exchange, Schedule, dataflow, gather, pipelined
 from tacit.protocols.plain import Plain
 from tacit.protocols.rep3 import Rep3
 from tacit.protocols.shares import Column, Differences
@@ -733,6 +733,58 @@ def test_dataflow_takes_the_rounds_of_the_longest_path() -> None:
     v = u64(x)
     np.testing.assert_array_equal(result, v * v * v * (v * v))
     assert traffic.cost == Cost(3, 4 * 24 * 10)
+
+
+def test_a_schedule_is_a_line_if_nothing_can_share_a_round() -> None:
+    tasks = {"a": [], "sum": ["a"], "b": ["sum"], "c": ["a"], "d": ["b", "c"]}
+
+    assert Schedule({key: tasks[key] for key in ("a", "sum", "b")}, {"sum"}).is_line
+    assert Schedule({"one": [], "another": []}, {"one"}).is_line
+    assert not Schedule({"one": [], "another": []}).is_line
+    assert not Schedule(tasks, {"sum"}).is_line
+    assert Schedule(tasks, {"sum", "c"}).is_line
+    assert Schedule({}).is_line
+
+
+def test_dataflow_releases_what_waits_for_tasks_that_await_nothing() -> None:
+    order: list[str] = []
+
+    def start(key: str) -> Any:
+        async def task() -> None:
+            await Exchange({}, {})
+            order.append(key)
+
+        if key != "sum":
+            return task()
+        order.append(key)
+        return None
+
+    traffic = Traffic()
+    lockstep([dataflow(Schedule({"a": [], "b": [], "sum": ["a"], "c": ["sum"], "d": ["b"]}, {"sum"}), start)], traffic)
+
+    assert order[:2] == ["a", "b"]
+    assert sorted(order[2:]) == ["c", "d", "sum"]
+    assert order.index("sum") < order.index("c")
+    assert traffic.rounds == 2
+
+
+def test_the_only_lane_may_take_its_exchanges_apart() -> None:
+    async def lane() -> list[int]:
+        sizes = []
+        for k in range(3):
+            sizes.append(len(await Exchange({}, {})) + k)
+        return sizes + await pipelined([_sized(k) for k in range(2)], 2)
+
+    traffic = Traffic()
+    (result,) = lockstep([gather(lane())], traffic)
+
+    assert result == [[0, 1, 2, 0, 1]]
+    assert traffic.rounds == 4
+    assert traffic.exchanges == 5
+
+
+async def _sized(k: int) -> int:
+    return len(await Exchange({}, {})) + k
 
 
 # --- the lockstep driver refuses programs that disagree ---------------------------------------------------------

@@ -3,14 +3,15 @@
 
 # --- kernels: crates/python/src/kernels.rs --------------------------------------------------------
 
-from collections.abc import Mapping
-from typing import NoReturn, TypeAlias, final
+from collections.abc import Sequence
+from typing import Any, NoReturn, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
 _Words: TypeAlias = npt.NDArray[np.uint64]
 _Bytes: TypeAlias = npt.NDArray[np.uint8]
+_Buffer: TypeAlias = npt.NDArray[Any] | bytes | bytearray | memoryview
 _Indices: TypeAlias = npt.NDArray[np.uint32]
 _Positions: TypeAlias = npt.NDArray[np.intp]
 
@@ -143,9 +144,9 @@ class Mesh:
         bytes_per_second: float | None = None,
     ) -> None: ...
     def exchange(
-        self, step: int, sends: Mapping[int, list[bytes | _Bytes]], expects: Mapping[int, int]
+        self, step: int, sends: dict[int, Sequence[_Buffer]], expects: dict[int, int]
     ) -> dict[int, memoryview]: ...
-    def post(self, step: int, sends: Mapping[int, list[bytes | _Bytes]], expects: Mapping[int, int]) -> None: ...
+    def post(self, step: int, sends: dict[int, Sequence[_Buffer]], expects: dict[int, int]) -> None: ...
     def collect(self) -> dict[int, memoryview]: ...
     def begin(self, session: bytes) -> None: ...
     def finish(self) -> None: ...

@@ -52,6 +52,9 @@ impl Algebra for Bits {
     }
 }
 
+/// A product of so few words needs no block of masks, which takes longer to clear than they do to compute.
+const FEW: usize = 64;
+
 /// `out = x0 (y0 + y1) + x1 y0 + F(ka) - F(kb)`: this party's additive share of x y.
 #[allow(clippy::too_many_arguments)]
 pub fn rep3_product<A: Algebra>(
@@ -66,24 +69,41 @@ pub fn rep3_product<A: Algebra>(
     kb: &PrgKey,
     step: u64,
 ) {
+    let x_y = [x0, x1, y0, y1];
     in_parts(threads, out, |from, out| {
-        let (mut a, mut b) = ([0; BLOCK], [0; BLOCK]);
-        for (i, out) in out.chunks_mut(BLOCK).enumerate() {
-            let (at, n) = (from + i * BLOCK, out.len());
-            ka.fill(path, step, at as u64, &mut a[..n]);
-            kb.fill(path, step, at as u64, &mut b[..n]);
-            product_block::<A>(
-                path,
-                out,
-                &x0[at..],
-                &x1[at..],
-                &y0[at..],
-                &y1[at..],
-                &a,
-                &b,
-            );
+        if out.len() <= FEW {
+            products::<A, FEW>(path, from, out, x_y, [ka, kb], step);
+        } else {
+            products::<A, BLOCK>(path, from, out, x_y, [ka, kb], step);
         }
     });
+}
+
+/// Part of `rep3_product`, with masks of N words at a time.
+fn products<A: Algebra, const N: usize>(
+    path: Path,
+    from: usize,
+    out: &mut [u64],
+    [x0, x1, y0, y1]: [&[u64]; 4],
+    [ka, kb]: [&PrgKey; 2],
+    step: u64,
+) {
+    let (mut a, mut b) = ([0; N], [0; N]);
+    for (i, out) in out.chunks_mut(N).enumerate() {
+        let (at, n) = (from + i * N, out.len());
+        ka.fill(path, step, at as u64, &mut a[..n]);
+        kb.fill(path, step, at as u64, &mut b[..n]);
+        product_block::<A>(
+            path,
+            out,
+            &x0[at..],
+            &x1[at..],
+            &y0[at..],
+            &y1[at..],
+            &a,
+            &b,
+        );
+    }
 }
 
 /// `out = x + F(key)`.
@@ -131,8 +151,8 @@ kernel! {
         x1: &[u64],
         y0: &[u64],
         y1: &[u64],
-        a: &[u64; BLOCK],
-        b: &[u64; BLOCK],
+        a: &[u64],
+        b: &[u64],
     ) {
         let n = out.len();
         let (x0, x1, y0, y1, a, b) = (&x0[..n], &x1[..n], &y0[..n], &y1[..n], &a[..n], &b[..n]);

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -38,7 +38,8 @@ class Call:
     def on(self, values: tuple[Value, ...]) -> Call:
         """The same node on other operands of the same types; what was found out of it once stays known."""
         call = object.__new__(Call)
-        call.__dict__.update(self.__dict__, values=values)
+        call.__dict__.update(self.__dict__)
+        call.__dict__["values"] = values
         return call
 
     @cached_property
@@ -62,7 +63,7 @@ class Call:
 
     def lifted(self, k: int) -> Arith:
         """Operand k on the box of the node: a public one becomes shares."""
-        return self.box.constant(self.public(k)) if self.is_public(k) else self.arith(k)
+        return self.box.constant(self.public(k)) if self.publics[k] else self.arith(k)
 
     def spread(self, k: int, shape: tuple[int, ...] | None = None) -> Arith:
         """`lifted(k)` broadcast to the shape of the result."""
@@ -100,6 +101,12 @@ class Call:
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Value]]
 """What carries out an operation on the box of a call."""
+
+Prepared: TypeAlias = Callable[..., Any]
+"""What gives, of the operands, the value of a node or what to await for it."""
+
+Local: TypeAlias = Callable[[Call], Callable[..., Value]]
+"""What makes of a call without operands the function of them, for an operation that sends nothing."""
 
 Several: TypeAlias = Callable[[Call], Awaitable[list[Value]]]
 """What carries out one with several results."""

@@ -10,7 +10,7 @@ complement where a sign matters) or bit vectors (`Bits`); shapes are public, val
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -153,9 +153,9 @@ class BlackBox(ABC):
     async def bilinear(self, op: Bilinear, x: Arith, y: Arith) -> Arith:
         """op(x, y) mod 2^64."""
 
-    async def mul(self, x: Arith, y: Arith) -> Arith:
+    def mul(self, x: Arith, y: Arith) -> Coroutine[Any, Any, Arith]:
         """Elementwise x*y mod 2^64, broadcasting."""
-        return await self.bilinear(MUL, x, y)
+        return self.bilinear(MUL, x, y)
 
     async def bilinear_truncate(self, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool = False) -> Arith:
         """truncate(op(x, y), f), fused where the protocol can."""

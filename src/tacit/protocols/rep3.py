@@ -444,17 +444,21 @@ class Rep3(BlackBox):
     # --- products ----------------------------------------------------------------------------------------------
 
     def _cross(self, op: Bilinear, x: Arith, y: Arith) -> U64Array:
-        """This party's summand of op(x, y) plus a zero share, flat: any split of the nine products x_i*y_j will do.
+        """This party's summand of op(x, y) plus a zero share: any split of the nine products x_i*y_j will do.
+
+        In the shape of the result, or flat.
 
         Others: x_p*y_p + x_p*y_{p+1} + x_{p+1}*y_p (Araki et al. 2016).
         MATMUL: role 0 adds (x0 + x1)@(y0 + y1), role 1 x1@y2 + x2@(y1 + y2), role 2 x0@y2 + x2@y0: five products for
                 six, each of components that the party holds. Roles rotate over thirds of the depth.
         """
         (x0, x1), (y0, y1) = x.parts, y.parts
-        shape = op.shape(x.shape, y.shape)
         if op is MUL:
-            flat = [_flat(p if p.shape == shape else np.broadcast_to(p, shape)) for p in (x0, x1, y0, y1)]
-            return kernels.rep3_mul(flat[0], flat[1], flat[2], flat[3], self._own, self._following, self._streams(1))
+            if x0.shape != y0.shape:
+                x0, x1, y0, y1 = np.broadcast_arrays(x0, x1, y0, y1)
+            x0, x1 = np.ascontiguousarray(x0), np.ascontiguousarray(x1)
+            y0, y1 = np.ascontiguousarray(y0), np.ascontiguousarray(y1)
+            return kernels.rep3_mul(x0, x1, y0, y1, self._own, self._following, self._streams(1))
         if op is not MATMUL:
             step = self._streams(1)
             z = _flat(op.apply(x0, np.asarray(y0 + y1)) + op.apply(x1, y0))
@@ -481,12 +485,11 @@ class Rep3(BlackBox):
     async def bilinear(self, op: Bilinear, x: Arith, y: Arith) -> Arith:
         """Araki et al. 2016, protocol 3.1: 1 round, 24 bytes in total per element of the result. Matrices: `_cross`."""
         shape = op.shape(x.shape, y.shape)
-        if prod(shape) == 0:
+        if 0 in shape:
             return self.constant(np.zeros(shape, np.uint64))
         z = self._cross(op, x, y)
         inbox = await Exchange({self._prev: [z]}, {self._next: z.nbytes})
-        following = _words(inbox[self._next])
-        return Arith(z.reshape(shape), following.reshape(shape))
+        return Arith(z.reshape(shape), _words(inbox[self._next]).reshape(shape))
 
     @declared(lambda self, op, x, y, f, exact=False: _bilinear_truncate_cost(self.network, op, x, y, f, exact))
     async def bilinear_truncate(self, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool = False) -> Arith:
@@ -500,7 +503,7 @@ class Rep3(BlackBox):
         n = prod(shape)
         if n == 0:
             return self.constant(np.zeros(shape, np.uint64))
-        z = self._cross(op, x, y)
+        z = self._cross(op, x, y).reshape(-1)
         zero, _, two = (s.elements for s in self._roles(n))
         known = n - (two.stop - two.start)
         sends = [part for part in (z[: zero.start], z[zero.stop :]) if part.size]

@@ -72,13 +72,13 @@ class Arith(_Shares):
 
     def map(self, linear: Callable[[U64Array], U64Array]) -> Arith:
         """Apply a function that is linear over Z_2^64 (reshape, take, sum, cumsum, ...) to each component."""
-        return Arith(*(linear(p) for p in self.parts))
+        return Arith(*[linear(p) for p in self.parts])
 
     def __add__(self, other: Arith) -> Arith:
-        return Arith(*(a + b for a, b in zip(self.parts, other.parts, strict=True)))
+        return Arith(*[a + b for a, b in zip(self.parts, other.parts, strict=True)])
 
     def __sub__(self, other: Arith) -> Arith:
-        return Arith(*(a - b for a, b in zip(self.parts, other.parts, strict=True)))
+        return Arith(*[a - b for a, b in zip(self.parts, other.parts, strict=True)])
 
     def __neg__(self) -> Arith:
         return self.map(np.negative)
