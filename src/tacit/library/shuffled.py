@@ -25,6 +25,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tacit import kernels
 from tacit.library.order import Key, Words, joined, positions
 from tacit.library.order import before as compared
 from tacit.protocols.blackbox import BlackBox
@@ -437,9 +438,9 @@ async def scatter(box: BlackBox, permutation: Arith, rows: Arith) -> Arith:
     flat = rows.reshape((n, rows.size // n))
     mixed = await box.shuffle(Arith.concat([permutation.reshape((n, 1)), flat], axis=1))
     order = await box.open_positions(mixed[:, 0])
-    back = np.empty(n, dtype=np.intp)
-    back[order] = np.arange(n)
-    return mixed[back, 1:].reshape(rows.shape)
+    back = np.empty(n, dtype=np.uint32)
+    back[order] = np.arange(n, dtype=np.uint32)
+    return mixed.map(lambda p: kernels.gather(p, back, 1)).reshape(rows.shape)
 
 
 async def take(box: BlackBox, rows: Arith, permutation: Arith) -> Arith:
