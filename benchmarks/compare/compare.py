@@ -38,7 +38,7 @@ REPEAT = 5
 SEED = 0
 SIZES = {"matmul": 1024}
 """Sizes other than a task's own."""
-LARGER = {"sort": 1_000_000}
+LARGER = {"sort": 1_000_000, "groupby": 1_000_000, "join": 1_000_000}
 """Sizes that are measured besides, of ours alone."""
 SMALLER: dict[str, dict[str, int]] = {
     "spu": {},

@@ -26,6 +26,7 @@ GROUPS = {
     "Products": ("mul", "fixed_mul", "dot", "matmul"),
     "Comparisons and bits": ("lt", "lt_wide", "eq", "relu", "select", "a2b", "aes"),
     "Order": ("shuffle", "sort", "sort_network", "argsort", "topk", "median"),
+    "Tables": ("groupby", "join"),
     "Functions": ("div", "exp", "log", "sqrt", "sigmoid", "softmax", "gelu"),
     "Learning, and small steps": ("logreg_step", "mlp_step", "chain"),
 }

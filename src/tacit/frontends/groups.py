@@ -25,7 +25,7 @@ def compress(flags: Operand, /, *rows: Operand, size: int | None = None) -> tupl
 
     `size` is the public length of the result, by default that of `flags`; what does not fit is left out. All arrays
     move at once. Opens a random order of rows, which the plan lists; how many flags hold stays secret. 7 rounds; of all
-    parties together 160 bytes a row, and 56 for each word of it.
+    parties together 160 bytes a row, 56 for each word of it after the first, and 32 for each public one.
     """
     given = arrays(flags, *rows)
     held = astype(given[0], BOOL)
