@@ -51,6 +51,8 @@ NAMES = [
     "sort",
     "sort_network",
     "argsort",
+    "groupby",
+    "join",
     "aes",
     "topk",
     "median",

@@ -379,8 +379,10 @@ def test_permutations_match_the_reference(path: str, n: int) -> None:
 
     same(perm, ref.prg_permutation(REF_A, STEP, n))
     same(np.sort(perm), np.arange(n, dtype=np.uint32))
-    x = words(n)
-    same(kernels.gather(x, perm), ref.gather(x, perm))
+    for columns in (1, 2, 3, 7, 8):
+        x = words(n * columns).reshape(n, columns)
+        for first in {0, 1, columns - 1, columns}:
+            same(kernels.gather(x, perm, first), ref.gather(x, perm, first))
     same(kernels.gather(x, perm[: n // 2]), x[perm[: n // 2]])
 
 
@@ -462,7 +464,7 @@ def test_results_are_fresh_and_inputs_are_left_alone(path: str) -> None:
     results = [
         kernels.add_prg(x, A, 1),
         kernels.to_planes(x, 64),
-        kernels.gather(x, perm),
+        kernels.gather(x.reshape(50, 2), perm[:50]),
         kernels.difference_planes(x, perm.astype(np.intp), perm.astype(np.intp), 64, 0),
         kernels.pack(x, 64),
     ]
@@ -625,9 +627,11 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
     ),
     "resharing": (lambda: kernels.reshare_planes(0, 4096, X2, X2, A, B, 0), ValueError, "x1 must have shape"),
     "permutation too long": (lambda: kernels.prg_permutation(A, 0, 2**32), ValueError, "n must"),
-    "index": (lambda: kernels.gather(X[:3], PERM), ValueError, "perm must"),
-    "index of nothing": (lambda: kernels.gather(X[:0], PERM), ValueError, "perm must"),
-    "perm dtype": (lambda: kernels.gather(X, PERM.astype(np.int64)), TypeError, "perm must"),
+    "row": (lambda: kernels.gather(X2[:3], PERM), ValueError, "perm must"),
+    "row of nothing": (lambda: kernels.gather(X2[:0], PERM), ValueError, "perm must"),
+    "flat rows": (lambda: kernels.gather(X, PERM), ValueError, "x must have 2"),
+    "first column": (lambda: kernels.gather(X2, PERM, X2.shape[1] + 1), ValueError, "first must"),
+    "perm dtype": (lambda: kernels.gather(X2, PERM.astype(np.int64)), TypeError, "perm must"),
     "left": (lambda: kernels.difference_planes(X[:3], PLACES, PLACES % 3, 64, 0), ValueError, "left and right must"),
     "right": (
         lambda: kernels.difference_planes(X[:3], PLACES % 3, -1 - PLACES, 64, 0),

@@ -460,6 +460,6 @@ def difference_planes(x, left, right, bits: int, offset: int):
     return to_planes(x[left] - x[right] + U64(offset), bits)
 
 
-def gather(x, perm):
-    """x[perm] for flat u64 x and u32 perm."""
-    return x[perm]
+def gather(x, perm, first=0):
+    """x[perm, first:] for u64 x of rows and flat u32 perm."""
+    return x[perm, first:]

@@ -1082,19 +1082,28 @@ fn prg_permutation<'py>(
     Ok(perm)
 }
 
-/// `x[perm]`, for flat x and flat uint32 perm. Memory accesses depend on perm.
+/// Row `perm[i]` of x, `[rows, columns]`, at row i, without its `first` columns. Memory accesses depend on perm.
 #[pyfunction]
+#[pyo3(signature = (x, perm, first = None))]
 fn gather<'py>(
     py: Python<'py>,
     x: &Bound<'py, PyAny>,
     perm: &Bound<'py, PyAny>,
+    first: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Array<'py, u64>> {
     let (x, perm) = (Input::<u64>::new("x", x)?, Input::<u32>::new("perm", perm)?);
-    let ([_], [n]) = (x.dims::<1>("x")?, perm.dims::<1>("perm")?);
+    let ([_, columns], [n]) = (x.dims("x")?, perm.dims("perm")?);
+    let first = first.map_or(Ok(0), |first| size("first", first, 0..=columns))?;
     let (x, perm) = (x.slice(), perm.slice());
-    let out = empty(py, &[n])?;
-    fill!(py, [out], |_path| tacit_perm::gather(out, x, perm))
-        .map_err(|_| PyValueError::new_err("perm must hold indices of x"))?;
+    let out = empty(py, &[n, columns - first])?;
+    fill!(py, [out], |_path, threads| tacit_perm::gather(
+        threads,
+        out,
+        x,
+        perm,
+        [columns, first]
+    ))
+    .map_err(|_| PyValueError::new_err("perm must hold rows of x"))?;
     Ok(out)
 }
 

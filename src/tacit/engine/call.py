@@ -13,7 +13,7 @@ import numpy as np
 from tacit.plan import Attrs, Public, Secret, TensorType, product_shift
 from tacit.plan.types import RING_HI, RING_LO
 from tacit.protocols.blackbox import BlackBox
-from tacit.protocols.shares import Arith, Bits, U64Array
+from tacit.protocols.shares import Arith, Bits, U64Array, unpack_plane
 
 Value: TypeAlias = Arith | Bits
 
@@ -52,8 +52,11 @@ class Call:
         return self.publics[k]
 
     def public(self, k: int) -> U64Array:
-        """The clear ring elements of operand k. Pre-condition: `is_public(k)`, not bool."""
-        return self.arith(k).parts[0]
+        """The clear ring elements of operand k, 0 and 1 if it is boolean. Pre-condition: `is_public(k)`."""
+        value = self.values[k]
+        if isinstance(value, Bits):
+            return unpack_plane(value.parts[0][0], value.size).reshape(value.shape).astype(np.uint64)
+        return value.parts[0]
 
     def arith(self, k: int) -> Arith:
         """Operand k as it is."""
@@ -64,6 +67,12 @@ class Call:
     def lifted(self, k: int) -> Arith:
         """Operand k on the box of the node: a public one becomes shares."""
         return self.box.constant(self.public(k)) if self.publics[k] else self.arith(k)
+
+    async def numbers(self, k: int) -> Arith:
+        """As `lifted(k)`, of bits as numbers: at no cost where they are public."""
+        if isinstance(self.values[k], Bits) and not self.is_public(k):
+            return await self.box.b2a(self.bits(k, self.types[k].shape))
+        return self.lifted(k)
 
     def spread(self, k: int, shape: tuple[int, ...] | None = None) -> Arith:
         """`lifted(k)` broadcast to the shape of the result."""

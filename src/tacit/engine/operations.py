@@ -17,6 +17,7 @@ from tacit.library import aes, compare, fixed, groups, nonlinear, reduce, scan, 
 from tacit.library.order import Key
 from tacit.plan import numpy_index
 from tacit.protocols.blackbox import MATMUL, MUL
+from tacit.protocols.exchange import gather
 from tacit.protocols.shares import Arith, Bits
 
 
@@ -315,17 +316,15 @@ async def _sort_by(c: Call) -> list[Value]:
     sort_rows = shuffled.sort_rows if _shuffles(c) else sort.sort_rows
     count = c.attrs["keys"]
     bits = [t.dtype.kind == "bool" for t in c.types[count:]]
-    payload = [
-        await c.box.b2a(c.bits(count + k, c.types[count + k].shape)) if is_bit else c.lifted(count + k)
-        for k, is_bit in enumerate(bits)
-    ]
+    payload = list(await gather(*(c.numbers(count + k) for k in range(len(bits)))))
     done = await sort_rows(c.box, _keys(c, count), payload)
-    return [await c.box.a2b(x, 1) if is_bit else x for x, is_bit in zip(done, bits, strict=True)]
+    back = iter(await gather(*(c.box.a2b(x, 1) for x, is_bit in zip(done, bits, strict=True) if is_bit)))
+    return [next(back) if is_bit else x for x, is_bit in zip(done, bits, strict=True)]
 
 
 async def _permute(c: Call) -> Value:
     index, x, axis = c.lifted(0), c.values[1], c.attrs["axis"]
-    rows = await c.box.b2a(c.bits(1, c.types[1].shape)) if isinstance(x, Bits) else c.lifted(1)
+    rows = await c.numbers(1)
     if index.shape == rows.shape:
         out = await shuffled.take_along(c.box, rows, index, axis=axis)
     else:

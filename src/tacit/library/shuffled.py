@@ -25,6 +25,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tacit import kernels
 from tacit.library.order import Key, Words, joined, positions
 from tacit.library.order import before as compared
 from tacit.protocols.blackbox import BlackBox
@@ -77,19 +78,21 @@ async def sort_by(
 async def sort_rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]) -> list[Arith]:
     """Each `[n, ...]` array of `payload` with its rows in the order of the keys `[n]`; stable.
 
-    As `argsort`, and one more shuffled column for each element of a row.
+    As `argsort`, and one more shuffled column for each element of a row, but none for a key itself.
     """
     if not any(p.size for p in payload):
         # Nothing is moved, so nothing is opened.
         return list(payload)
     n = keys[0].values.shape[0]
-    flat = [p.reshape((n, p.size // max(n, 1))) for p in payload]
-    done = await _by_keys(box, keys, flat)
-    out, start = [], len(keys) + 1
-    for rows, given in zip(flat, payload, strict=True):
-        out.append(done[:, start : start + rows.shape[1]].reshape(given.shape))
-        start += rows.shape[1]
-    return out
+    # A key that is wanted too has its column already.
+    columns = {id(key.values): slice(k, k + 1) for k, key in enumerate(keys)}
+    moved = [p for p in payload if id(p) not in columns]
+    done = await _by_keys(box, keys, [p.reshape((n, p.size // max(n, 1))) for p in moved])
+    start = len(keys) + 1
+    for p in moved:
+        columns[id(p)] = slice(start, start + p.size // max(n, 1))
+        start = columns[id(p)].stop
+    return [done[:, columns[id(p)]].reshape(p.shape) for p in payload]
 
 
 async def _sorted(box: BlackBox, key: Key) -> Arith:
@@ -435,11 +438,19 @@ async def scatter(box: BlackBox, permutation: Arith, rows: Arith) -> Arith:
     if n < 2 or not rows.size:
         return rows
     flat = rows.reshape((n, rows.size // n))
-    mixed = await box.shuffle(Arith.concat([permutation.reshape((n, 1)), flat], axis=1))
+    return (await placed(box, Arith.concat([permutation.reshape((n, 1)), flat], axis=1))).reshape(rows.shape)
+
+
+async def placed(box: BlackBox, rows: Arith) -> Arith:
+    """The same for rows `[n, 1 + columns]` that begin with where they go, without that."""
+    n = rows.shape[0]
+    if n < 2 or rows.shape[1] < 2:
+        return rows[:, 1:]
+    mixed = await box.shuffle(rows)
     order = await box.open_positions(mixed[:, 0])
-    back = np.empty(n, dtype=np.intp)
-    back[order] = np.arange(n)
-    return mixed[back, 1:].reshape(rows.shape)
+    back = np.empty(n, dtype=np.uint32)
+    back[order] = np.arange(n, dtype=np.uint32)
+    return mixed.map(lambda p: kernels.gather(p, back, 1))
 
 
 async def take(box: BlackBox, rows: Arith, permutation: Arith) -> Arith:

@@ -965,7 +965,7 @@ class Rep3(BlackBox):
             return kernels.prg_permutation(key, step, n)
 
         def place(x: U64Array, component: int) -> U64Array:
-            return x.reshape(n, width).take(permutation(component), axis=0).reshape(-1)
+            return kernels.gather(x.reshape(n, width), permutation(component)).reshape(-1)
 
         if self.me == 0:
             mine = a + b
