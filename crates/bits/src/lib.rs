@@ -14,6 +14,6 @@ mod pack;
 mod planes;
 
 pub use carry::{DIGIT_MAX, Digits, carry_combine, carry_hot};
-pub use hot::{lut_combine, one_hot};
+pub use hot::{lut_combine, one_hot, thermometer_digits};
 pub use pack::{pack, packed_len, unpack};
 pub use planes::{Planes, from_planes, to_planes};
