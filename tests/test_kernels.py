@@ -397,6 +397,27 @@ def test_differences_of_gathered_elements_match_the_reference(path: str, n: int,
         same(planes, ref.difference_planes(x, left, right, bits, offset))
 
 
+@pytest.mark.parametrize("n", [*SIZES, 2, 3, 5000])
+@pytest.mark.parametrize("digits", [1, 4, 5, 20, 32, 33, 70])
+def test_rows_of_digits_and_their_comparisons_match_the_reference(path: str, n: int, digits: int) -> None:
+    monomials = words(16, digits, -(-n // 64))
+    if n < 5000 or digits == 20:
+        same(kernels.thermometer_digits(monomials, n), ref.thermometer_digits(monomials, n))
+        x0, x1 = (words(77, -(-digits // 4), seed=s) for s in (1, 2))
+        left, right = (words(n, seed=s).astype(np.intp) % 77 for s in (3, 4))
+        places = digits, left, right
+        same(kernels.rep3_less(x0, x1, *places, A, B, STEP), ref.rep3_less(x0, x1, *places, REF_A, REF_B, STEP))
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+@pytest.mark.parametrize("width", [0, 1, 7, 600])
+def test_products_of_rows_match_the_reference(path: str, width: int, count: int) -> None:
+    x0, x1 = (words(9, width, seed=s) for s in (1, 2))
+    left, right = (words(count, seed=s).astype(np.intp) % 9 for s in (3, 4))
+    places = left, right
+    same(kernels.rep3_and_rows(x0, x1, *places, A, B, STEP), ref.rep3_and_rows(x0, x1, *places, REF_A, REF_B, STEP))
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_random_shapes_match_the_reference_on_every_path(data: st.DataObject) -> None:
@@ -641,6 +662,19 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
     "sides": (lambda: kernels.difference_planes(X, PLACES, PLACES[1:], 64, 0), ValueError, "right must have shape"),
     "side dtype": (lambda: kernels.difference_planes(X, PERM, PLACES, 64, 0), TypeError, "left must"),
     "65 planes of differences": (lambda: kernels.difference_planes(X, PLACES, PLACES, 65, 0), ValueError, "bits"),
+    "monomials": (lambda: kernels.thermometer_digits(X2[None], 64), ValueError, "monomials must have shape"),
+    "no digits": (lambda: kernels.rep3_less(X2, X2, 0, PLACES, PLACES, A, B, 0), ValueError, "digits"),
+    "digits": (lambda: kernels.rep3_less(X2, X2, 1, PLACES, PLACES, A, B, 0), ValueError, "x0 must have shape"),
+    "row": (
+        lambda: kernels.rep3_less(X2[:, :1].copy(), X2[:, :1].copy(), 4, PLACES, -1 - PLACES, A, B, 0),
+        ValueError,
+        "left and right must",
+    ),
+    "row of planes": (
+        lambda: kernels.rep3_and_rows(X2, X2, PLACES, -1 - PLACES, A, B, 0),
+        ValueError,
+        "left and right",
+    ),
     "path": (lambda: kernels.force_path("sse9"), ValueError, "name"),
 }
 

@@ -206,12 +206,12 @@ def test_what_is_opened_is_listed_and_nothing_is_where_no_row_has_an_element(
     monkeypatch: pytest.MonkeyPatch, op: str, columns: int
 ) -> None:
     opened: list[str] = []
-    for name in ("open_outcomes", "open_positions"):
+    for name in ("open_outcomes", "open_less", "open_positions"):
         inner = getattr(Rep3, name)
 
-        async def recorded(box: BlackBox, x: Any, inner: Any = inner, name: str = name) -> Any:
+        async def recorded(box: BlackBox, *x: Any, inner: Any = inner, name: str = name) -> Any:
             opened.append(name)
-            return await inner(box, x)
+            return await inner(box, *x)
 
         monkeypatch.setattr(Rep3, name, recorded)
     b = PlanBuilder(["p0", "p1", "p2"])

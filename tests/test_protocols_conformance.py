@@ -37,7 +37,7 @@ from tacit.protocols.dry import Dry
 from tacit.protocols.exchange import Exchange, Schedule, dataflow, gather, pipelined
 from tacit.protocols.plain import Plain
 from tacit.protocols.rep3 import Rep3
-from tacit.protocols.shares import Column, Differences
+from tacit.protocols.shares import Bits, Column, Differences
 
 EXTREMES = [0, 1, -1, 2, 2**62 - 1, -(2**62), 2**63 - 1, -(2**63), 2**32, -(2**32) + 1]
 RING = 2**64
@@ -428,6 +428,34 @@ def test_what_a_sort_opens_is_open_to_everyone_at_the_cost_of_a_reveal(protocol:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("n", [1, 3, 64, 200, 700])
+@pytest.mark.parametrize("width", [1, 4, 5, 17, 63, 80, 143])
+def test_rows_compare_by_their_digits_as_numbers_do(protocol: str, width: int, n: int) -> None:
+    kind, make = PROTOCOLS[protocol]
+    rng = np.random.default_rng(n + width)
+    # Words of 63 bits, the lowest first, that often are equal.
+    widths = [min(63, width - at) for at in range(0, width, 63)]
+    columns = [np.minimum(rng.integers(0, 2**w, n), rng.integers(0, 2**w, n) % 3) for w in widths]
+    columns[-1][::2] = rng.integers(0, 2 ** widths[-1], columns[-1][::2].size)
+    numbers = [sum(int(v) << 63 * k for k, v in enumerate(row)) for row in zip(*columns, strict=True)]
+    left, right = rng.integers(0, n, (2, 2 * n + 1))
+    items = [bits(u64(column), w) for column, w in zip(columns, widths, strict=True)]
+
+    async def program(box: BlackBox, *words: Any) -> Any:
+        rows = await box.digits(Bits.concat_bits(words))
+        empty = await box.open_less(rows, left[:0], right[:0])
+        assert empty is None or empty.shape == (0,)
+        return await box.open_less(rows, left, right)
+
+    boxes, traffic = make(), Traffic()
+    shares = [share(boxes, item) for item in items]
+    for found in lockstep([program(b, *(s[b.me] for s in shares)) for b in boxes], traffic):
+        assert found.dtype == np.bool_
+        assert found.tolist() == [numbers[i] < numbers[j] for i, j in zip(left, right, strict=True)]
+    assert traffic.cost == dry_cost(program, *items, protocol=kind, parties=len(boxes))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_check_of_a_semi_honest_protocol_costs_nothing(protocol: str) -> None:
     traffic = Traffic()
     lockstep([box.check() for box in PROTOCOLS[protocol][1]()], traffic)
@@ -438,7 +466,8 @@ COROUTINES = [name for name, method in vars(BlackBox).items() if inspect.iscorou
 
 
 def test_every_primitive_of_the_black_box_has_a_case() -> None:
-    tested = {case.primitive for case in CASES} | {"reveal", "check", "open_outcomes", "open_positions"}
+    apart = {"reveal", "check", "open_outcomes", "open_positions", "digits", "open_less"}
+    tested = {case.primitive for case in CASES} | apart
     # `mul` hands out the coroutine of `bilinear`.
     assert {*COROUTINES, "mul"} == tested
 

@@ -17,7 +17,7 @@ from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox
 from tacit.protocols.exchange import gather
 from tacit.protocols.network import NETWORKS
 from tacit.protocols.rep3 import Rep3
-from tacit.protocols.shares import Arith, Bits, U64Array
+from tacit.protocols.shares import Arith, Bits, Digits, U64Array
 from views import (
     ROWS,
     SIGMAS,
@@ -59,6 +59,13 @@ WEIGHTS = np.arange(4, dtype=np.int64).reshape(4, 1) - 1
 
 async def _two_products(box: BlackBox, x: Any, y: Any) -> Any:
     return await gather(box.mul(x, y), box.mul(y, y))
+
+
+async def _order(box: BlackBox, x: Any) -> Any:
+    """Equal rows, so that what opens is the same for all inputs."""
+    rows = await box.digits(x)
+    await box.open_less(rows, np.arange(N), np.roll(np.arange(N), 1))
+    return x
 
 
 async def _two_byte_products(box: BlackBox, x: Any, y: Any) -> Any:
@@ -108,6 +115,7 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "lut-9": (lambda b, i: b.lut(i, WIDE, 8), [word(0, 9)], [word(511, 9)]),
     "lut_numbers": (lambda b, i: b.lut_numbers(i, TABLE, (4, 13)), [word(0, 5)], [word(31, 5)]),
     "lut_near": (lambda b, x: b.lut_near(x, 20, WIDE, (5, 3)), [const(0)], [const(HIGH)]),
+    "open-less": (_order, [word(0, 9)], [word(341, 9)]),
     "shuffle": (lambda b, x: b.shuffle(x), [const(0)], [const(HIGH)]),
 }  # fmt: skip
 
@@ -182,6 +190,7 @@ def planted(name: str, protocol: type[Rep3]) -> list[str]:
         "inject",
         "lut",
         "lut_numbers",
+        "open-less",
         "truncate-exact",
     ],
 )
@@ -234,6 +243,40 @@ def test_a_missing_or_known_mask_of_bytes_is_found(known: bool, monkeypatch: pyt
 
     monkeypatch.setattr(rep3.kernels, "rep3_gf256_mul", leaking)
     assert unhidden_bytes() > SIGMAS
+
+
+def unhidden_comparisons() -> float:
+    """As `unhidden_bytes`, for comparisons of rows of digits whose components are all zero."""
+    keys, traffic = rep3_keys(), Traffic()
+    zero, rows = np.zeros((8 * ROWS, 1), np.uint64), np.arange(8 * ROWS)
+    lockstep([b.open_less(Digits(4, zero, zero), rows, rows) for b in rep3_boxes()], traffic, record=True)
+    assert len(traffic.messages) == 3 + 3 + 6
+    worst = 0.0
+    for _, _, receiver, message in traffic.messages:
+        words = np.frombuffer(message, np.uint64)
+        for step in range(3):
+            own, following = (kernels.prg_words(keys[(receiver + i) % 3], step, words.size) for i in range(2))
+            for stream in (np.zeros_like(own), own, following, own ^ following):
+                worst = max(worst, words_not_uniform(words ^ stream))
+    return worst
+
+
+def test_only_fresh_masks_hide_the_messages_of_a_comparison_of_digits() -> None:
+    assert unhidden_comparisons() < SIGMAS
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["none", "known"])
+@pytest.mark.parametrize("kernel", ["rep3_and_rows", "rep3_less"])
+def test_a_missing_or_known_mask_of_digits_is_found(kernel: str, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = getattr(kernels, kernel)
+
+    def leaking(*arguments: Any) -> U64Array:
+        *operands, own, _, step = arguments
+        unmasked = real(*operands, own, own, step)
+        return kernels.xor_prg(unmasked, own, step) if known else unmasked
+
+    monkeypatch.setattr(rep3.kernels, kernel, leaking)
+    assert unhidden_comparisons() > SIGMAS
 
 
 def _inject_unmasked(me: int, *arguments: Any) -> Any:

@@ -3,7 +3,7 @@
 //!
 //! Source: the masked one-hot look-up of Keller et al. 2017 (ePrint 2017/378, TinyTable/OTTT line), on packed bits.
 
-use tacit_simd::{LANES, Path, kernel};
+use tacit_simd::{GROUP, LANES, Lanes, Path, kernel, planes_to_flat};
 
 /// The widest digit that is looked up.
 pub const DIGIT_MAX: usize = 9;
@@ -138,6 +138,65 @@ kernel! {
             }
             for (j, sum) in sums[..out_bits].iter().enumerate() {
                 store(&mut out[j * words + at..], sum, n);
+            }
+        }
+    }
+}
+
+/// Rows of a block that is completed before the next is begun.
+const BLOCK: usize = 4 * GROUP;
+
+/// Rows of digits of 4 bits in thermometer code, `[n, ceil(digits / 4)]`, from the monomials of their bits,
+/// `[16, digits, words]`: bit k of the first index says that bit k of the digit is a factor. Bit v of a code says that the
+/// digit is v or more. Codes are 16 bits each, four to a word, zeros behind.
+pub fn thermometer_digits(path: Path, out: &mut [u64], monomials: &[u64], digits: usize, n: usize) {
+    let (words, stride) = (n.div_ceil(64), digits.div_ceil(4));
+    assert!(monomials.len() == 16 * digits * words && out.len() == n * stride);
+    let (mut lanes, mut flat) = ([[0; LANES]; 64], [0; GROUP]);
+    // Several groups of rows for each word: planes are read in longer runs, and rows stay in the cache.
+    for (i, block) in out.chunks_mut((BLOCK * stride).max(1)).enumerate() {
+        for word in 0..stride {
+            for (j, rows) in block.chunks_mut(GROUP * stride).enumerate() {
+                let at = i * (BLOCK / 64) + j * LANES;
+                let count = LANES.min(words - at);
+                for (v, code) in lanes.iter_mut().enumerate() {
+                    let digit = 4 * word + v / 16;
+                    *code = [0; LANES];
+                    if digit < digits {
+                        *code = load(&monomials[(v % 16 * digits + digit) * words + at..], count);
+                    }
+                }
+                thermometers(path, &mut lanes);
+                planes_to_flat(path, &lanes, &mut flat);
+                for (row, code) in rows.chunks_exact_mut(stride).zip(&flat) {
+                    row[word] = *code;
+                }
+            }
+        }
+    }
+}
+
+kernel! {
+    // In each quarter. A bit that a monomial leaves open is zero or one, so what has it as one is taken from the sum: this
+    // gives one-hot codes. Then what is v or more is v, or is v + 1 or more.
+    fn thermometers(lanes: &mut Lanes) {
+        for k in 0..4 {
+            for pair in lanes.chunks_exact_mut(2 << k) {
+                let (zero, one) = pair.split_at_mut(1 << k);
+                for (zero, one) in zero.iter_mut().zip(one) {
+                    for b in 0..LANES {
+                        zero[b] ^= one[b];
+                    }
+                }
+            }
+        }
+        for digit in lanes.chunks_exact_mut(16) {
+            let mut sum = [0; LANES];
+            for code in digit.iter_mut().rev() {
+                for b in 0..LANES {
+                    sum[b] ^= code[b];
+                }
+                *code = sum;
             }
         }
     }

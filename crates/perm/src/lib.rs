@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Random permutations from a stream, gathering by them, and differences of gathered elements.
+//! Random permutations from a stream, gathering by them, and differences and comparisons of gathered elements.
 //!
 //! Memory is read at places that depend on the permutation, so its pattern of accesses is visible to whoever shares
 //! the cache: a permutation is known to the party that runs this, and is secret only from other machines.
 
 #![forbid(unsafe_code)]
 
+mod digits;
+
 use std::fmt;
 
 use tacit_bits::Planes;
 use tacit_prg::{BLOCK, PrgKey, in_parts};
 use tacit_simd::{GROUP, Path};
+
+pub use digits::rep3_less;
 
 /// Fills `out` with a uniform permutation of 0 .. n - 1, by Fisher-Yates from stream `step`.
 ///

@@ -369,6 +369,43 @@ fn rep3_and<'py>(
     Ok(z)
 }
 
+/// This party's XOR-shares of x[left] & x[right] for rows of `[rows, words]` planes: `[n, words]`, masked as `rep3_and`
+/// does. intp left and right are flat, of one length n.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+fn rep3_and_rows<'py>(
+    py: Python<'py>,
+    x0: &Bound<'py, PyAny>,
+    x1: &Bound<'py, PyAny>,
+    left: &Bound<'py, PyAny>,
+    right: &Bound<'py, PyAny>,
+    ka: &Bound<'py, PyAny>,
+    kb: &Bound<'py, PyAny>,
+    step: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u64>> {
+    let (x0, x1) = (Input::<u64>::new("x0", x0)?, Input::<u64>::new("x1", x1)?);
+    let (left, right) = (
+        Input::<isize>::new("left", left)?,
+        Input::<isize>::new("right", right)?,
+    );
+    let ([rows, words], [n]) = (x0.dims("x0")?, left.dims("left")?);
+    x1.check_shape("x1", &[rows, words])?;
+    right.check_shape("right", &[n])?;
+    let (left, right) = (left.slice(), right.slice());
+    if left.iter().chain(right).any(|row| *row as usize >= rows) {
+        return Err(PyValueError::new_err("left and right must hold rows of x0"));
+    }
+    keys!(ka, kb);
+    let step = step_number(step)?;
+    let x = [x0.slice(), x1.slice()];
+    let z = empty(py, &[n, words])?;
+    fill!(py, [z], |path, threads| {
+        tacit_ring::rep3_row_products::<Bits>(path, z, x, words, left, right);
+        tacit_ring::add_zero::<Bits>(path, threads, z, ka, kb, step);
+    });
+    Ok(z)
+}
+
 /// `x^(2^i) y^(2^j)` in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1, byte by byte of the words; i and j at most 7.
 #[pyfunction]
 fn gf256_mul<'py>(
@@ -1135,6 +1172,69 @@ fn difference_planes<'py>(
     Ok(planes)
 }
 
+/// Digits of 4 bits of n rows in thermometer code, four to a word: `[n, ceil(digits / 4)]`, bit v of a quarter saying that
+/// the digit is v or more, zeros behind, from the monomials of their bits: planes `[16, digits, ceil(n / 64)]`, bit k of
+/// the first index saying that bit k of the digit is a factor.
+#[pyfunction]
+fn thermometer_digits<'py>(
+    py: Python<'py>,
+    monomials: &Bound<'py, PyAny>,
+    n: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u64>> {
+    let monomials = Input::<u64>::new("monomials", monomials)?;
+    let [_, digits, _] = monomials.dims("monomials")?;
+    let n = size("n", n, 0..=isize::MAX as usize)?;
+    monomials.check_shape("monomials", &[16, digits, n.div_ceil(64)])?;
+    let monomials = monomials.slice();
+    let rows = empty(py, &[n, digits.div_ceil(4)])?;
+    fill!(py, [rows], |path| tacit_bits::thermometer_digits(
+        path, rows, monomials, digits, n
+    ));
+    Ok(rows)
+}
+
+/// This party's XOR-shares of the comparisons of rows `left` with rows `right`: `[2 digits - 1, ceil(n / 64)]` planes, for
+/// each digit whether it is less, then for each but the first whether it is equal, masked with `F(ka) ^ F(kb)`. `x0, x1`
+/// are what `thermometer_digits` gives, the first digit being the least significant; intp left and right are
+/// flat, of one length n. Memory accesses depend on them.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+fn rep3_less<'py>(
+    py: Python<'py>,
+    x0: &Bound<'py, PyAny>,
+    x1: &Bound<'py, PyAny>,
+    digits: &Bound<'py, PyAny>,
+    left: &Bound<'py, PyAny>,
+    right: &Bound<'py, PyAny>,
+    ka: &Bound<'py, PyAny>,
+    kb: &Bound<'py, PyAny>,
+    step: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u64>> {
+    let (x0, x1) = (Input::<u64>::new("x0", x0)?, Input::<u64>::new("x1", x1)?);
+    let (left, right) = (
+        Input::<isize>::new("left", left)?,
+        Input::<isize>::new("right", right)?,
+    );
+    let ([rows, _], [n]) = (x0.dims("x0")?, left.dims("left")?);
+    let digits = size("digits", digits, 1..=1 << 16)?;
+    for (name, x) in [("x0", &x0), ("x1", &x1)] {
+        x.check_shape(name, &[rows, digits.div_ceil(4)])?;
+    }
+    right.check_shape("right", &[n])?;
+    keys!(ka, kb);
+    let step = step_number(step)?;
+    let (x, places) = ([x0.slice(), x1.slice()], [left.slice(), right.slice()]);
+    let out = empty(py, &[2 * digits - 1, n.div_ceil(64)])?;
+    fill!(py, [out], |path, threads| tacit_perm::rep3_less(
+        path, out, x, digits, places
+    )
+    .map(|()| tacit_ring::add_zero::<Bits>(
+        path, threads, out, ka, kb, step
+    )))
+    .map_err(|_| PyValueError::new_err("left and right must hold rows of x0"))?;
+    Ok(out)
+}
+
 /// The names of the instruction sets that the kernels know and this CPU has, sorted.
 #[pyfunction]
 fn cpu_features() -> Vec<&'static str> {
@@ -1190,11 +1290,14 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         prg_permutation,
         prg_words,
         rep3_and,
+        rep3_and_rows,
         rep3_gf256_mul,
+        rep3_less,
         rep3_matmul,
         rep3_mul,
         reshare_planes,
         sub_prg,
+        thermometer_digits,
         to_planes,
         trunc_exchange,
         trunc_finish,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tacit import kernels
 from tacit.protocols.exchange import gather
 from tacit.protocols.network import NETWORKS, Network
-from tacit.protocols.shares import Arith, Bits, U64Array
+from tacit.protocols.shares import Arith, Bits, Digits, U64Array
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -245,16 +245,24 @@ class BlackBox(ABC):
         result: Bits = less ^ await self.and_(same, low_less)
         return result
 
+    @abstractmethod
+    async def digits(self, b: Bits) -> Digits:
+        """Flat unsigned words of any width, at least one bit, made ready for comparisons of one with another."""
+
     async def open_outcomes(self, b: Bits) -> NDArray[np.bool_] | None:
         """Open single bits that say how rows compare which `shuffle` put in an order that nobody knows.
 
         The caller answers for it that no two rows are equal: then what opens is the pattern of a uniformly random
-        permutation, whatever the data. With `open_positions` the only opening inside the library; a plan lists it.
-        None where nothing is computed and only the cost is of interest.
+        permutation, whatever the data. With `open_less` and `open_positions` the only opening inside the library; a
+        plan lists it. None where nothing is computed and only the cost is of interest.
         """
         opened = await self.reveal(b)
         assert opened is not None
         return np.asarray(opened, dtype=np.bool_)
+
+    @abstractmethod
+    async def open_less(self, x: Digits, left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.bool_] | None:
+        """Open whether row left[i] is less than row right[i], for flat public positions; what `open_outcomes` says."""
 
     async def open_positions(self, x: Arith) -> NDArray[np.intp]:
         """Open a permutation of 0 .. n-1 whose entries `shuffle` put in an order that nobody knows: a random one."""

@@ -14,11 +14,12 @@ from math import prod
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tacit import kernels
 from tacit.protocols.blackbox import FREE, Bilinear, BlackBox, Cost, declared
 from tacit.protocols.exchange import Exchange
-from tacit.protocols.shares import Arith, Bits, U64Array
+from tacit.protocols.shares import DIGIT, Arith, Bits, Digits, U64Array
 
 
 def _contiguous(x: U64Array) -> U64Array:
@@ -184,3 +185,20 @@ class Plain(BlackBox):
         """A permutation from the common seed."""
         perm = kernels.prg_permutation(self._key, self._next_step(), rows.shape[0])
         return rows[perm]
+
+    @declared(FREE)
+    async def digits(self, b: Bits) -> Digits:
+        """The words themselves, 64 bits at a time, the most significant first."""
+        starts = range(0, b.width, 64)
+        words = [words_of_bits(b[start : start + 64]) for start in reversed(starts)]
+        return Digits(-(-b.width // DIGIT), np.stack(words, axis=1))
+
+    @declared(FREE)
+    async def open_less(self, x: Digits, left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """A comparison of clear words."""
+        (words,) = x.parts
+        less = np.zeros(left.shape, np.bool_)
+        for column in reversed(words.T):
+            one, other = column[left], column[right]
+            less = (one < other) | ((one == other) & less)
+        return less
