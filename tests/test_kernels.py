@@ -665,7 +665,7 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
     "monomials": (lambda: kernels.thermometer_digits(X2[None], 64), ValueError, "monomials must have shape"),
     "no digits": (lambda: kernels.rep3_less(X2, X2, 0, PLACES, PLACES, A, B, 0), ValueError, "digits"),
     "digits": (lambda: kernels.rep3_less(X2, X2, 1, PLACES, PLACES, A, B, 0), ValueError, "x0 must have shape"),
-    "row": (
+    "row of digits": (
         lambda: kernels.rep3_less(X2[:, :1].copy(), X2[:, :1].copy(), 4, PLACES, -1 - PLACES, A, B, 0),
         ValueError,
         "left and right must",
