@@ -199,7 +199,7 @@ def test_make_targets_on_the_pages_exist() -> None:
 
 # --- docs/protocols.md ---------------------------------------------------------------------------------------------
 
-N = 192
+N = 192_000
 X = np.zeros(N, dtype=np.int64)
 BYTES = np.zeros((N, 8), dtype=np.int64)
 TABLE = np.zeros(32, dtype=np.uint64)
@@ -217,6 +217,8 @@ COSTS: dict[str, tuple[Any, list[Any]]] = {
     "`b2a`": (lambda b, x: b.b2a(x), [bits(X, 1)]),
     "`inject` (bit times number)": (lambda b, c, x: b.inject(c, x), [bits(X, 1), X]),
     "`lut` (public table)": (lambda b, x: b.lut(x, TABLE, 17), [bits(X, 5)]),
+    "`lut_numbers` (the same, fields as numbers)": (lambda b, x: b.lut_numbers(x, TABLE, (9, 8)), [bits(X, 5)]),
+    "`lut_near` (at about a number)": (lambda b, x: b.lut_near(x, 12, np.tile(TABLE, 4), (9, 8)), [X]),
     "`shuffle` (secret order)": (lambda b, x: b.shuffle(x), [X]),
 }
 
