@@ -46,8 +46,9 @@ async def execute(
     box: BlackBox,
     inputs: Mapping[str, U64Array | Arith],
     observer: Observer | None = None,
+    one_by_one: bool = False,
 ) -> dict[str, U64Array | None]:
-    """Run a verified plan as party `box.me`.
+    """Run a verified plan as party `box.me`; `one_by_one`, its nodes share no rounds, and do not overlap.
 
     `inputs` maps the names of input nodes to raw u64 arrays for what this party owns, and to `Arith` for what a client
     dealt to the parties. Gives, for each output, its raw u64 elements (bools as 0 and 1), or None if it is not for this
@@ -57,7 +58,7 @@ async def execute(
     missing, and whatever the transport raises.
     """
     box.network = NETWORKS[plan.network]
-    run = _Execution(plan, box, inputs, observer)
+    run = _Execution(plan, box, inputs, observer, one_by_one)
     block = _Block(plan.nodes, {node for _, node in plan.outputs}, proven(plan.nodes, plan.computing))
     await run.block(block, run.values, observer)
     return {label: run.output(node) for label, node in plan.outputs}
@@ -116,8 +117,10 @@ class _Execution:
         box: BlackBox,
         inputs: Mapping[str, U64Array | Arith],
         observer: Observer | None,
+        one_by_one: bool,
     ) -> None:
         self._plan = plan
+        self._one_by_one = one_by_one
         self._box = box
         self._plain = Plain()
         self._inputs = inputs
@@ -159,7 +162,12 @@ class _Execution:
                 if not uses[operand]:
                     del values[operand]
 
-        await dataflow(block.schedule, start)
+        if not self._one_by_one:
+            return await dataflow(block.schedule, start)
+        for key, node in block.nodes.items():
+            task = None if node.op == "param" else start(key)
+            if task is not None:
+                await task
 
     async def _line(self, block: _Block, line: list[_Step], values: dict[int, Any]) -> None:
         """As `block`, for one that is a line."""
