@@ -120,7 +120,16 @@ class SecretFrame:
         lines = tree(self._query.relation, self._program.parties, notes)
         shown = "\n".join(f"  - {d}" for d in plan.disclosures())
         return "\n".join(
-            [*lines, "", f"cost: {plan.cost(network)}", "", "discloses:", shown, "", f"plan {plan.digest}"]
+            [
+                *lines,
+                "",
+                f"cost: {plan.cost(network)}; {rest:,} of the bytes share inputs and disclose",
+                "",
+                "discloses:",
+                shown,
+                "",
+                f"plan {plan.digest}",
+            ]
         )
 
     def reveal(self, to: int | str | None = None, purpose: str = "result") -> Answer:
