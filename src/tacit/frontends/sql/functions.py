@@ -437,12 +437,8 @@ def _zero(expr: Expr) -> bool:
 
 def _sign(args: _Args, options: tuple[Any, ...]) -> _Typed:
     _need(args[0].type.is_numeric)
-    domain = args[0].domain
-    return (
-        SqlType("int", 8),
-        args[0].nullable,
-        Interval(-(domain.lo < 0) or (domain.lo > 0), int(domain.hi > 0) or -(domain.hi < 0)),
-    )
+    lo, hi = ((end > 0) - (end < 0) for end in (args[0].domain.lo, args[0].domain.hi))
+    return SqlType("int", 8), args[0].nullable, Interval(lo, hi)
 
 
 def _round(args: _Args, options: tuple[Any, ...]) -> _Typed:
