@@ -759,7 +759,7 @@ def _aggregate(name: str, args: _Args, rows: int) -> tuple[SqlType, bool, Interv
     if name in ("regr_avgx", "regr_avgy"):
         return DOUBLE, False, means[name == "regr_avgx"]
     if name in ("regr_slope", "regr_intercept"):
-        return DOUBLE, True, Interval(-LIMIT, LIMIT)
+        return DOUBLE, True, range_of(DOUBLE)
     factors = {"regr_sxx": (1, 1), "regr_syy": (0, 0)}.get(name, (0, 1))
     top = spans[factors[0]] * spans[factors[1]] // DOUBLE_ONE + 1
     if name.startswith("regr"):
