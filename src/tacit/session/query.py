@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from tacit.engine.estimate import CostReport, PricedPlan, bytes_by_node
+from tacit.errors import PlanError, SqlError
 from tacit.frontends.array import SecretArray
 from tacit.frontends.graph import Record
 from tacit.frontends.program import Program
@@ -73,8 +74,19 @@ class SecretFrame:
         self.text = text
         self._program = program
         self._query = place(rewrite(bind(text, relations.catalogue)), min_group)
-        self._lowered = lower(self._query, program, relations.leaf, min_group=min_group)
-        self._result = disclosed(self._lowered.frame, self._query)
+        try:
+            self._lowered = lower(self._query, program, relations.leaf, min_group=min_group)
+            self._result = disclosed(self._lowered.frame, self._query)
+        except PlanError as error:
+            if error.code != "PLAN-009":
+                raise
+            # What lowering puts between two steps, such as a sum of squares, may need more room than their results.
+            raise SqlError(
+                "SQL-008",
+                f"a value on the way to the result may overflow: {error.what}",
+                expected=error.expected,
+                next="declare narrower ranges=, filter first, or cast to fewer digits",
+            ) from None
 
     @property
     def names(self) -> tuple[str, ...]:
