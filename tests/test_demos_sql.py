@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ def in_memory(run: Callable[[Settings, Stages], Outcome], protocol: str) -> Outc
     return run(Settings(protocol, transport="memory"), Stages(QUIET))
 
 
+@pytest.fixture(scope="module")
+def shop_and_bank() -> Outcome:
+    return in_memory(merchant.run, "plain")
+
+
 def few_payments(root: Path) -> tuple[Question, ...]:
     """The questions of the banks to a few payments of each, between few accounts."""
     homes = {}
@@ -56,9 +62,9 @@ class RevealLog:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.plans: dict[str, Plan] = {}
-        self.shown: dict[str, list[tuple[int, int | None, tuple[int, ...]]]] = {}
-        self.opened: dict[str, set[int]] = {}
-        self.owners: dict[str, set[int]] = {}
+        self.shown: dict[str, list[tuple[int, int | None, tuple[int, ...]]]] = defaultdict(list)
+        self.opened: dict[str, set[int]] = defaultdict(set)
+        self.owners: dict[str, set[int]] = defaultdict(set)
         opened, give, give_bits = Rep3._opened, Rep3.input, Rep3.input_bits
 
         async def revealed(box: Rep3, x: Any, to: int | None = None) -> Any:
@@ -88,10 +94,7 @@ class RevealLog:
             assert frame.f_back is not None, "something is opened outside a plan"
             frame = frame.f_back
         plan: Plan = frame.f_locals["self"]._plan
-        if box.me == 0 and plan.digest not in self.plans:
-            self.plans[plan.digest] = plan
-        for log, empty in ((self.shown, list), (self.opened, set), (self.owners, set)):
-            log.setdefault(plan.digest, empty())  # type: ignore[operator, attr-defined]
+        self.plans.setdefault(plan.digest, plan)
         return plan.digest, frame.f_locals["node"]
 
 
@@ -145,7 +148,7 @@ def test_banks_find_patterns_of_flagged_accounts_as_one_database_would() -> None
 
 def test_a_circle_of_three_payments_touches_three_banks_and_no_bank_holds_two_of_them() -> None:
     pool = Pool({"payments": [banks.DATA / bank / banks.FILE for bank in banks.BANKS]})
-    bank_of = dict(pool.rows("SELECT DISTINCT sender, bank FROM payments"))
+    bank_of: dict[int, str] = dict(pool.rows("SELECT DISTINCT sender, bank FROM payments"))
     circles = pool.rows(banks.ROUND_TRIP.text)
     assert circles
     assert all({bank_of[account] for account in circle[:3]} == set(banks.BANKS) for circle in circles)
@@ -167,10 +170,9 @@ def test_synthetic_tables_are_the_same_each_time(make: Callable[[], Any]) -> Non
     assert all(a.equals(b) for a, b in zip(make(), make(), strict=True))
 
 
-def test_groups_that_are_too_small_are_hidden_and_counted() -> None:
-    outcome = in_memory(merchant.run, "plain")
-    whole, segments, travel = outcome.questions
-    assert outcome.agrees
+def test_groups_that_are_too_small_are_hidden_and_counted(shop_and_bank: Outcome) -> None:
+    whole, segments, travel = shop_and_bank.questions
+    assert shop_and_bank.agrees
     assert whole.hidden is None
     assert (segments.hidden, travel.hidden) == (4, 3)
     assert min(row[2] for q in (segments, travel) for row in q.joint) >= merchant.MIN_GROUP
@@ -195,25 +197,25 @@ def shown(outcome: Outcome) -> tuple[str, str]:
     return file.getvalue(), report.html(outcome)
 
 
-def test_card_and_report_show_queries_results_and_what_is_hidden(tmp_path: Path) -> None:
-    outcome = in_memory(merchant.run, "plain")
-    for text in shown(outcome):
+def test_card_and_report_show_queries_results_and_what_is_hidden(shop_and_bank: Outcome) -> None:
+    for text in shown(shop_and_bank):
         assert "FROM purchases JOIN customers USING (person)" in text
         assert "16 rows, 4 groups of fewer than 20 hidden" in text
         assert "professional" in text
-        assert outcome.questions[2].facts.digest in text
-    assert "agrees with the pooled data" in shown(outcome)[0]
-    assert len(outcome.to_dict()["questions"][1]["rows"]) == 16
+        assert shop_and_bank.questions[2].facts.digest in text
+        assert "agrees with the pooled data" in text
+    assert len(shop_and_bank.to_dict()["questions"][1]["rows"]) == 16
 
 
-def test_an_answer_that_is_not_that_of_the_pooled_tables_is_shown_and_does_not_agree() -> None:
-    outcome = in_memory(merchant.run, "plain")
-    first, *others = outcome.questions
+def test_an_answer_that_is_not_that_of_the_pooled_tables_is_shown_and_does_not_agree(
+    shop_and_bank: Outcome,
+) -> None:
+    first, *others = shop_and_bank.questions
     for wrong in (
         dataclasses.replace(first, pooled=((first.joint[0][0] + 1, first.joint[0][1]),)),
         dataclasses.replace(first, pooled_hidden=1),
     ):
-        changed = dataclasses.replace(outcome, questions=(wrong, *others))
+        changed = dataclasses.replace(shop_and_bank, questions=(wrong, *others))
         assert not changed.agrees
         on_terminal, page = shown(changed)
         assert "DOES NOT AGREE" in on_terminal and "NOT as in the pooled tables" in on_terminal
