@@ -205,6 +205,10 @@ def test_unique_keys_bound_the_rows_of_joins() -> None:
     assert rows_of(bind("select x % 3 m, count(*) from big group by m", tables).relation) == 3
     grouped = bind("select s, count(*) from big group by s", tables).relation
     assert frozenset([frozenset(grouped.columns[:1])]) == keys_of(grouped)
+    first = "select s, x from big qualify row_number() over (partition by s order by x) = 1"
+    assert rows_of(bind(f"select * from big a join ({first}) b on a.s = b.s", tables).relation) == 1 << 10
+    second = bind(first.replace("by s order", "by s, x % 2 order"), tables).relation
+    assert not any(key <= set(second.columns) for key in keys_of(second))
 
 
 def relations(relation: Relation) -> list[Relation]:
