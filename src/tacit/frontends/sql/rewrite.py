@@ -227,7 +227,7 @@ class _Filters:
         stack: list[Relation] = [item]
         while stack:
             top = stack.pop()
-            free = id(top) not in self._shared
+            free = top is item or id(top) not in self._shared
             if free and isinstance(top, Join) and top.kind == "inner":
                 parts.extend(conjuncts(None if top.condition is None else _factored(top.condition)))
                 stack.extend((top.right, top.left))
