@@ -736,7 +736,7 @@ def _smaller(best: Case) -> Iterator[Case]:
                 continue
             try:
                 yield replace(best, query=copy.sql("duckdb"))
-            except (sqlglot.errors.SqlglotError, AttributeError, TypeError, ValueError):
+            except (sqlglot.errors.SqlglotError, AttributeError, LookupError, TypeError, ValueError):
                 continue  # A tree with a hole that has no text.
 
 
