@@ -140,7 +140,8 @@ class _Lowering:
         except PlanError as error:
             if error.code not in OUT_OF_RANGE:
                 raise
-            raise _overflow(relation, error) from error
+            at = next((a.at for _, a in relation.aggregates if a.at), None) if isinstance(relation, Group) else None
+            raise overflow(f"{type(relation).__name__.lower()}{place(at)}", error) from error
         frame = on.at_least_one(frame, self.program)
         bound = max(1, rows_of(relation))
         if bound < frame.rows and (frame.compact or joins.KEEP_ROWS * bound <= frame.rows):
@@ -507,12 +508,11 @@ def _refuse_beyond(limit: int, rows: int, words: int, relation: Relation) -> Non
     )
 
 
-def _overflow(relation: Relation, error: PlanError) -> SqlError:
-    """What the plan's own check of ranges says of a relation; its bounds are public."""
-    at = next((a.at for _, a in relation.aggregates if a.at), None) if isinstance(relation, Group) else None
+def overflow(what: str, error: PlanError) -> SqlError:
+    """What the plan's own check of ranges says of a part of a query; its bounds are public."""
     return SqlError(
         "SQL-008",
-        f"{type(relation).__name__.lower()}{place(at)} may leave the range of secret numbers: {error.what}",
+        f"{what} may leave the range of secret numbers: {error.what}",
         expected=error.expected,
         next="declare narrower ranges, filter or aggregate first, or cast to fewer digits",
     )
