@@ -71,19 +71,19 @@ class Wanted:
 
 
 def group(
-    frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner
+    frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner, most: int | None = None
 ) -> tuple[Frame, SecretArray]:
     """(one row for each combination of keys, the number of rows in each).
 
     `frame` says how many rows there are and which are meant. Without keys there is one row. With keys at most as many
-    as the keys have combinations.
+    as the keys have combinations, and as `most` says.
     """
     if not keys:
         return _all(frame, wanted, program)
     codes = _codes(keys, program)
     if codes is not None and not any(w.ordered for w in wanted):
         return _coded(frame, keys, wanted, codes, program)
-    return _sorted(frame, keys, wanted, program)
+    return _sorted(frame, keys, wanted, program, frame.rows if most is None else min(most, frame.rows))
 
 
 # --- without keys ---------------------------------------------------------------------------------------------------
@@ -196,10 +196,9 @@ def _coded(
 
 
 def _sorted(
-    frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner
+    frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner, size: int
 ) -> tuple[Frame, SecretArray]:
     """One row for each group, in the order of keys, then rows that are not meant."""
-    size = frame.rows
     if all(len(v.words) == 1 and v.denominator is None and not v.words[0].dtype.is_fixed for v in keys.values()):
         size = min(size, prod(_width(v) for v in keys.values()))
     words: list[on.SortWord] = [] if frame.present is None else [(logical_not(frame.present), False)]

@@ -56,7 +56,7 @@ from tacit.frontends.sql.algebra import (
     relations,
     sources,
 )
-from tacit.frontends.sql.bounds import bare, is_unique, partners
+from tacit.frontends.sql.bounds import bare, is_unique, partners, rows_of
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.scalar import evaluate, holds
 from tacit.frontends.sql.types import BOOLEAN
@@ -174,7 +174,7 @@ class _Lowering:
         if isinstance(relation, Group):
             return self._group(relation, made[0])
         if isinstance(relation, Distinct):
-            return self._distinct(made[0])
+            return self._distinct(made[0], rows_of(relation))
         if isinstance(relation, SetOperation):
             return self._set(relation, made[0], made[1])
         if isinstance(relation, Sort):
@@ -373,7 +373,7 @@ class _Lowering:
         if relation.keys and not keys:
             # Constants alone: one group, if there are any rows.
             keys = {next(iter(fixed)): fixed.popitem()[1]}
-        frame, sizes = groups.group(source, keys, wanted, self.program)
+        frame, sizes = groups.group(source, keys, wanted, self.program, rows_of(relation))
         least = max(self.min_group, _least_group(relation))
         if least > 1 and relation.keys:
             large = greater_equal(sizes, least)
@@ -397,10 +397,10 @@ class _Lowering:
             )
         return groups.Wanted(column, aggregate, args)
 
-    def _distinct(self, source: Frame) -> Frame:
+    def _distinct(self, source: Frame, most: int) -> Frame:
         if not source.columns:
             raise AssertionError("a relation has columns")
-        return groups.group(source, source.columns, [], self.program)[0]
+        return groups.group(source, source.columns, [], self.program, most)[0]
 
     def _set(self, relation: SetOperation, left: Frame, right: Frame) -> Frame:
         left, right = (
@@ -410,7 +410,7 @@ class _Lowering:
         if relation.kind != "union":
             return order.matched(relation, left, right, self.program)
         both = order.union(left, right, relation.columns, self.program)
-        return both if relation.all else self._distinct(both)
+        return both if relation.all else self._distinct(both, rows_of(relation))
 
     # --- order ------------------------------------------------------------------------------------------------
 
