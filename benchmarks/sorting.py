@@ -77,9 +77,8 @@ can read everything anyway.
 
 ## What it costs
 
-By declaration, which is what is measured too, for `rep3`: rounds and megabytes that all parties send together. The
-declared range of the keys decides how two rows are compared: key and position in one number while both fit in 63 bits;
-else one comparison with the position as carry; and a sign more where differences of keys may leave 64 bits.
+By declaration, which is what is measured too, for `rep3`: rounds and megabytes that all parties send together. What the
+rows are compared by has as many bits as the declared ranges of the keys take, and those of the position.
 
 """
 
@@ -89,8 +88,7 @@ TAIL = """
 The network's numbers end where nobody would want to wait for them. `"shuffle"` takes fewer rounds at every length, and
 fewer bytes from a few thousand rows on.
 
-Several keys are joined into one word where their ranges leave room. A word more costs a comparison and an equality more
-each time:
+Several keys are joined into one word where their ranges leave room, and cost what their bits do:
 
 SEVERAL
 The largest elements and quantiles, as rounds and megabytes for 40-bit keys and for 63-bit keys, and the comparisons for
@@ -102,15 +100,21 @@ SELECTED
 A random sample is sorted in the same way, and every other row searches its place in it, one to four bits at a time, a
 fixed number of comparisons each. What lies between two rows of the sample is sorted by quicksort, all segments at once,
 until all pairs of what is left can be compared in one batch. Up to 128 rows, all pairs are compared at once. A million
-keys take about 21 comparisons each, where 18.5 are the least there can be. Large batches run in pieces: one is opened
-while the next is computed.
+keys take about 20 comparisons each, where 18.5 are the least there can be. Many rows go in lanes, each with batches of
+its own: one is computed while the messages of others travel.
+
+Before that, the bits of each row are cut into digits of four, and each digit becomes a thermometer code of 16 bits:
+33 bits of messages per digit, once. Two rows then compare by inner products of their codes, for each digit one that
+says which is less and one that says whether they are equal. In replicated sharing an inner product takes no more
+messages than one AND gate, so rows of 80 bits compare with 219 bits of messages, in 6 rounds with the opening. Few
+rows, order statistics, and 2^21 rows and more (codes take 80 bytes a row at each party) are compared as numbers.
 
 How large the sample is and how many rows are compared at a time also depends on the network that the plan is written
-for: of a hundred ways the parties take the one that a model of its latency and bandwidth says is quickest. The table is
-for `"loopback"`; for a `"wan"`, ten thousand keys take 5 batches instead of 12 and twice the bytes.
+for: of fifty ways the parties take the one that a model of its latency and bandwidth says is quickest. The tables are
+for `"loopback"`.
 
 Several keys, each turned around where it is to descend, fill as few words of 63 bits as they can, the original position
-being the last key. If there are several words, all are compared at once, and equalities say which outcome counts.
+being the last key. Where numbers are compared and there are several words, equalities say which outcome counts.
 
 Order statistics are found by quickselect (Floyd and Rivest 1975). A sorted random sample gives two rows that enclose
 the wanted ranks but for chance; the others are compared with one of the two, those that may lie between with the other,

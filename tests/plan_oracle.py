@@ -86,6 +86,11 @@ def evaluate(node: Node, values: Mapping[int, Any], nodes: tuple[Node, ...], bin
         out = bindings[node.attrs["name"]]
     elif node.op == "constant":
         out = constant_array(node.attrs)
+    elif node.op == "aggregate":
+        flags, *columns = args
+        heads = node.attrs["heads"]
+        starts = np.concatenate([np.ones_like(flags[:1]), flags[1:]]) != 0
+        return [compress(starts, x) for x in columns[:heads]] + [run_sums(starts, x) for x in columns[heads:]]
     elif node.op in SEVERAL:
         flags, *columns = args
         return [SEVERAL[node.op](flags != 0, x) for x in columns]

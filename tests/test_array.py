@@ -338,6 +338,9 @@ def test_creation_makes_public_arrays(o: Oracle) -> None:
     np.testing.assert_array_equal((xp.eye(4, dtype=int) @ x).reveal(), INTS)
     close((xp.linspace(0, 1, 5) + x).reveal(), INTS + np.linspace(0, 1, 5))
     np.testing.assert_array_equal(xp.full((2,), 7).reveal(), [7, 7])
+    many = xp.ones((3, 10**4), dtype=int) + xp.full(10**4, 2) + x[0, 0]
+    np.testing.assert_array_equal(many.reveal(), np.full((3, 10**4), 3 + INTS[0, 0]))
+    assert o.plan is not None and len(o.plan.to_bytes()) < 10**4
     assert xp.asarray(x) is x and xp.asarray([1.5]).dtype == FIXED
 
 

@@ -99,6 +99,7 @@ def rows(xp: Any, a: SecretArray, b: SecretArray, m: SecretArray) -> list[Secret
     keys, flags = ((a + b)[:, 0] % 3).clip(0, 2), m[:, 1]
     starts, ends = xp.run_starts(keys), xp.run_ends(keys, m[:, :2], b[:, :1] > 0)
     few = xp.compress(flags, a, m, keys > 1, size=4)
+    heads, sums, meant = xp.aggregate(starts, [keys, m, ends, M], [a, b[:, 1], m[:, 0], 1, A[:, 0]], size=5)
     return [
         starts,
         ends,
@@ -108,6 +109,10 @@ def rows(xp: Any, a: SecretArray, b: SecretArray, m: SecretArray) -> list[Secret
         *xp.fill_forward(flags, a, m),
         *xp.run_sums(starts, a, m, b[:, 1], size=5),
         xp.run_lengths(flags),
+        *heads,
+        *sums,
+        meant,
+        *xp.aggregate(flags, [], [1])[1],
         *xp.running_sum(starts, a, b),
         xp.running_max(starts, a),
         xp.running_min(flags, b[:, 2]),

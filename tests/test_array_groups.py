@@ -87,6 +87,20 @@ def test_sums_of_groups_of_sorted_rows_are_those_of_numpy(o: Oracle) -> None:
         assert not values[g:].any()
 
 
+def test_heads_and_sums_of_groups_come_together(o: Oracle) -> None:
+    xp = o.program.namespace
+    order = np.argsort(KEYS, kind="stable")
+    k, x = secret(o, KEYS[order]), secret(o, Y[order])
+    (keys, first), (sums, counts), valid = xp.aggregate(xp.run_starts(k), [k, x], [x, 1], size=5)
+    different, where, number = np.unique(KEYS, return_index=True, return_counts=True)
+    want = [different, Y[where], np.array([Y[v == KEYS].sum(axis=0) for v in different]), number, np.ones(3)]
+    for got, values in zip(o.program.reveal([keys, first, sums, counts, valid], None, "test"), want, strict=True):
+        assert len(got) == 5
+        np.testing.assert_array_equal(got[:3], values)
+        assert not got[3:].any()
+    assert o.plan is not None and len(openings(o.plan)) == 1
+
+
 def test_unique_values_and_their_counts_are_padded_with_zeros(o: Oracle) -> None:
     xp = o.program.namespace
     for strategy in ("network", "shuffle"):
@@ -187,6 +201,8 @@ def test_sums_that_could_leave_the_range_are_refused_when_they_are_written(o: Or
     with pytest.raises(PlanError, match="PLAN-009"):
         xp.run_sums(secret(o, FLAGS[:4]), x)
     with pytest.raises(PlanError, match="PLAN-009"):
+        xp.aggregate(secret(o, FLAGS[:4]), [x], [x])
+    with pytest.raises(PlanError, match="PLAN-009"):
         xp.running_sum(secret(o, FLAGS[:4]), x)
 
 
@@ -202,13 +218,16 @@ def builder() -> tuple[PlanBuilder, int, int, int]:
     return b, b.add("gt", [z, b.constant(3)]), b.add("share", [x]), b.add("share", [y])
 
 
-MOVES = ["compress", "expand", "fill_forward", "run_sums", "running_sum"]
+MOVES: dict[str, dict[str, Any]] = {
+    "aggregate": {"heads": 1},
+    **{op: {} for op in ("compress", "expand", "fill_forward", "run_sums", "running_sum")},
+}
 
 
 @pytest.mark.parametrize("op", MOVES)
 def test_what_moves_rows_by_a_secret_permutation_is_disclosed(op: str) -> None:
     b, flags, x, y = builder()
-    for k, value in enumerate(b.add_several(op, [flags, x, y])):
+    for k, value in enumerate(b.add_several(op, [flags, x, y], **MOVES[op])):
         b.output(f"y{k}", b.reveal(value, "p"))
     plan = b.build()
     assert [node.type.dtype for node in plan.nodes if node.op == "result"] == [INT64, FIXED]
@@ -229,6 +248,15 @@ def test_words_of_each_result_name_the_array_that_it_was_made_from() -> None:
         f"`y0`: 4 values, the sums of `x` of p0 {runs}",
         f"`y1`: 4 x 2 values, the sums of `y` of p1 {runs}",
     ]
+
+
+def test_words_of_groups_tell_heads_from_sums() -> None:
+    b, flags, x, y = builder()
+    for k, value in enumerate(b.add_several("aggregate", [flags, x, y], heads=1)):
+        b.output(f"y{k}", b.reveal(value, "p"))
+    told = [d.what.partition(", ")[2] for d in b.build().disclosures() if d.kind == "reveal"]
+    where = "where (`z` of p2 is greater than 3)"
+    assert told == [f"the rows of `x` of p0 {where}, then zeros", f"the sums of `y` of p1 over runs that start {where}"]
 
 
 def test_words_of_runs_name_the_keys_once() -> None:
@@ -256,7 +284,7 @@ def test_scans_and_one_hot_codes_open_nothing(o: Oracle) -> None:
 def test_what_a_party_does_in_the_clear_opens_nothing(op: str) -> None:
     b = PlanBuilder(["p0", "p1", "p2"])
     x = b.input(0, "x", INT64, (4,), Interval(-9, 9))
-    (mine,) = b.add_several(op, [b.add("gt", [x, b.constant(3)]), x])
+    (mine,) = b.add_several(op, [b.add("gt", [x, b.constant(3)]), x], **MOVES[op])
     b.output("y", b.reveal(b.add("add", [mine, b.input(1, "y", INT64, (4,))]), "p"))
     assert not openings(b.build())
 

@@ -6,7 +6,8 @@ Which blocks of Python in README.md and docs/ run, and how, follows from what th
 * `tc.connect(`: needs parties on other hosts, so it is only compiled (examples/remote_room.py runs the same);
 * anything else: an excerpt, run with `np`, `tc` and an open session `s`, whose parties are in memory.
 
-Blocks that must not run at all are no Python blocks: `text`. Blocks of one page are independent of each other.
+Blocks that must not run at all are no Python blocks: `text`. Blocks of one page are independent of each other, but find
+the files that the page shows: blocks of csv, sql or toml after a paragraph that names a file last.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ import typer
 from harness import bits, dry_cost
 from tacit.cli.main import commands
 from tacit.protocols.blackbox import MATMUL, MUL
+from tacit.room import Client, Party, Room, write
+from tacit.session.identity import create_identity
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -35,6 +40,7 @@ LINES_MAX = 60
 RUN_S = 60
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"`([\w./-]+\.(?:csv|sql|toml))`[^`]*\n\n```(?:csv|sql|toml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 EXCERPT = "import numpy as np, tacit as tc\ns = tc.local(transport='memory')\n"
 
@@ -46,6 +52,13 @@ def blocks(page: Path, *languages: str) -> list[str]:
         for indent, language, text in FENCE.findall(page.read_text())
         if language in languages
     ]
+
+
+def write_files(page: Path, directory: Path) -> None:
+    """The files that a page shows, with their directories."""
+    for name, text in FILE.findall(page.read_text()):
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).write_text(text)
 
 
 def prose(page: Path) -> str:
@@ -82,6 +95,7 @@ def test_python_on_the_pages_runs(page: Path, block: str, tmp_path: Path) -> Non
     compile(block, title(page), "exec")
     if "tc.connect(" in block:
         return
+    write_files(page, tmp_path)
     complete = "tc.local(" in block or "import tacit" in block
     run(["-c", block if complete else EXCERPT + block], tmp_path)
 
@@ -197,9 +211,35 @@ def test_make_targets_on_the_pages_exist() -> None:
         assert set(shown) <= targets, title(page)
 
 
+def test_the_files_of_the_sql_tutorial_are_a_query_that_a_room_answers(tmp_path: Path) -> None:
+    write_files(ROOT / "docs" / "sql-tutorial.md", tmp_path)
+    names = ("shop", "bank", "notary")
+    pins = {name: create_identity(name, tmp_path / f"{name}-key").pin for name in names}
+    analyst = Client("analyst", create_identity("analyst", tmp_path / "identity").pin)
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
+        ports = [probe.getsockname()[1] for probe in probes]
+    parties = tuple(Party(name, "127.0.0.1", port, pins[name]) for name, port in zip(names, ports, strict=True))
+    write(Room("spending", "rep3", parties, (analyst,)).check(), tmp_path / "room.toml")
+    tacit = [sys.executable, "-m", "tacit.cli.main"]
+    with ExitStack() as stack:
+        for name in names:
+            (tmp_path / name).mkdir(exist_ok=True)
+            own = ["--party", name, "--identity", f"{name}-key", "--data", name]
+            party = subprocess.Popen([*tacit, "party", "run", "--room", "room.toml", *own], cwd=tmp_path)
+            stack.enter_context(party)
+            stack.callback(party.terminate)
+        (command,) = [words.values[0] for words in shown_commands() if "spending.csv" in words.values[0]]
+        done = subprocess.run([*tacit, *command], cwd=tmp_path, capture_output=True, text=True, timeout=RUN_S)
+    assert done.returncode == 0, done.stderr
+    assert "2 rows, 2 groups hidden" in done.stdout
+    lines = (tmp_path / "spending.csv").read_text().replace('"', "").splitlines()
+    assert lines == ["segment,category,people,spent", "family,travel,2,234.00", "student,books,3,54.70"]
+
+
 # --- docs/protocols.md ---------------------------------------------------------------------------------------------
 
-N = 192
+N = 192_000
 X = np.zeros(N, dtype=np.int64)
 BYTES = np.zeros((N, 8), dtype=np.int64)
 TABLE = np.zeros(32, dtype=np.uint64)
@@ -217,6 +257,8 @@ COSTS: dict[str, tuple[Any, list[Any]]] = {
     "`b2a`": (lambda b, x: b.b2a(x), [bits(X, 1)]),
     "`inject` (bit times number)": (lambda b, c, x: b.inject(c, x), [bits(X, 1), X]),
     "`lut` (public table)": (lambda b, x: b.lut(x, TABLE, 17), [bits(X, 5)]),
+    "`lut_numbers` (the same, fields as numbers)": (lambda b, x: b.lut_numbers(x, TABLE, (9, 8)), [bits(X, 5)]),
+    "`lut_near` (at about a number)": (lambda b, x: b.lut_near(x, 12, np.tile(TABLE, 4), (9, 8)), [X]),
     "`shuffle` (secret order)": (lambda b, x: b.shuffle(x), [X]),
 }
 

@@ -125,6 +125,40 @@ def test_independent_operations_share_rounds():
     assert rounds(1) == rounds(5)
 
 
+def sigmoid_plan(shared: bool = False, squared: bool = True) -> Plan:
+    """The square of sigmoid(x y), with x y having another user if `shared`; without the square the sigmoid is exact."""
+    b = PlanBuilder(["a", "b", "c", "client"], 3, "rep3")
+    x, y = b.input(0, "x", FIXED, (5, 3), SMALL), b.input(1, "y", FIXED, (5, 3), SMALL)
+    product = b.add("mul", [x, y])
+    gate = b.add("sigmoid", [product])
+    for label, value in [("gate", gate), *([("product", product)] if shared else [])]:
+        b.output(label, b.reveal(b.add("square", [value]) if squared else value, "test", None))
+    b.output("cl", b.reveal(b.input(3, "cl", INT64, (5,)), "test", 3))
+    return b.build()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("squared", [False, True])
+def test_a_product_is_truncated_while_its_only_user_looks_at_its_high_bits(shared: bool, squared: bool):
+    plan = sigmoid_plan(shared, squared)
+    results, traffic = run(plan, "rep3")
+
+    gate = 1 / (1 + np.exp(-X * Y))
+    np.testing.assert_allclose(real(results[0]["gate"]), gate**2 if squared else gate, atol=3 * 2.0**-18)
+    if shared:
+        product = (X * Y) ** 2 if squared else X * Y
+        np.testing.assert_allclose(real(results[0]["product"]), product, atol=1e-4)
+    assert (estimate(plan).rounds, estimate(plan).bytes_total) == (traffic.rounds, traffic.bytes_total)
+
+
+def test_only_a_product_with_one_user_is_left_to_it_and_only_where_nothing_shows_it():
+    alone, shared = (estimate(sigmoid_plan(shared)) for shared in (False, True))
+
+    assert alone.rounds == shared.rounds - 2
+    assert {op.op for op in alone.by_op} >= {"lut_near", "truncate"}
+    assert "lut_near" not in {op.op for op in estimate(sigmoid_plan(squared=False)).by_op}
+
+
 def test_parties_with_different_plans_stop_before_computing():
     async def hello(me: int):
         return await begin("rep3", me, 3, bytes([me == 2]) * 32, SESSION, bytes([me]) * 32)
@@ -167,7 +201,7 @@ def test_the_profile_names_each_operation_with_its_rounds():
 
     lockstep([party(me) for me in range(3)], traffic)
     by_op = {entry.op: entry for entry in profile.of(plan.nodes).values()}
-    assert by_op["lt"].rounds == 7
+    assert by_op["lt"].rounds == 6
     assert by_op["reveal"].rounds == 1
     seconds, cpu, rounds, sent = profile.execution()
     # All but the round in which the parties agreed on plan and keys.

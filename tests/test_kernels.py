@@ -207,7 +207,7 @@ def test_padding_bits_of_packed_data_are_ignored(path: str) -> None:
 
 
 @pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("g", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("g", [1, 2, 3, 5, 8, 9])
 def test_one_hot_and_look_up_match_the_reference(path: str, n: int, g: int) -> None:
     w = -(-n // 64)
     planes, digit, hot = words(g, w, seed=1), words(g, w, seed=2), words(2**g - 1, w, seed=3)
@@ -231,9 +231,27 @@ def test_look_up_reconstructs_the_table(path: str) -> None:
     same(kernels.from_planes(out, 192), table[index])
 
 
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 130])
+@pytest.mark.parametrize(("g", "drop"), [(6, 0), (7, 63), (9, 13), (11, 40)])
+def test_rows_and_their_look_up_match_the_reference(path: str, n: int, g: int, drop: int) -> None:
+    c, r, table = words(n, seed=1), words(n, seed=2), words(2**g, seed=3)
+    # Entries that are alike in whole words, of two kinds, and some in which only one differs.
+    table[2 ** (g - 1) :] = table[-1]
+    table[: 2 ** (g - 2)] = table[0]
+    table[5] += np.uint64(1)
+
+    rows = kernels.hot_rows(c, drop, g)
+    same(rows, ref.hot_rows(c, drop, g))
+    share = words(*rows.shape, seed=4)
+    parts = [kernels.look_up_rows(hot, r, drop, table) for hot in (share, rows ^ share)]
+    same(parts[0], ref.look_up_rows(share, r, drop, table))
+    index = ((c >> np.uint64(drop)) + (r >> np.uint64(drop))) & np.uint64(2**g - 1)
+    same(parts[0] ^ parts[1], table[index])
+
+
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 18, 63, 64])
-@pytest.mark.parametrize("digit", [1, 2, 3, 4])
+@pytest.mark.parametrize("digit", [1, 2, 3, 4, 5, 8])
 def test_carry_kernels_match_the_reference(path: str, n: int, bits: int, digit: int) -> None:
     planes, r = words(bits, -(-n // 64), seed=1), words(bits, -(-n // 64), seed=2)
 
@@ -361,8 +379,10 @@ def test_permutations_match_the_reference(path: str, n: int) -> None:
 
     same(perm, ref.prg_permutation(REF_A, STEP, n))
     same(np.sort(perm), np.arange(n, dtype=np.uint32))
-    x = words(n)
-    same(kernels.gather(x, perm), ref.gather(x, perm))
+    for columns in (1, 2, 3, 7, 8):
+        x = words(n * columns).reshape(n, columns)
+        for first in {0, 1, columns - 1, columns}:
+            same(kernels.gather(x, perm, first), ref.gather(x, perm, first))
     same(kernels.gather(x, perm[: n // 2]), x[perm[: n // 2]])
 
 
@@ -375,6 +395,27 @@ def test_differences_of_gathered_elements_match_the_reference(path: str, n: int,
     for bits in (0, 1, 18, 64):
         planes = kernels.difference_planes(x, left, right, bits, offset)
         same(planes, ref.difference_planes(x, left, right, bits, offset))
+
+
+@pytest.mark.parametrize("n", [*SIZES, 2, 3, 5000])
+@pytest.mark.parametrize("digits", [1, 4, 5, 20, 32, 33, 70])
+def test_rows_of_digits_and_their_comparisons_match_the_reference(path: str, n: int, digits: int) -> None:
+    monomials = words(16, digits, -(-n // 64))
+    if n < 5000 or digits == 20:
+        same(kernels.thermometer_digits(monomials, n), ref.thermometer_digits(monomials, n))
+        x0, x1 = (words(77, -(-digits // 4), seed=s) for s in (1, 2))
+        left, right = (words(n, seed=s).astype(np.intp) % 77 for s in (3, 4))
+        places = digits, left, right
+        same(kernels.rep3_less(x0, x1, *places, A, B, STEP), ref.rep3_less(x0, x1, *places, REF_A, REF_B, STEP))
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+@pytest.mark.parametrize("width", [0, 1, 7, 600])
+def test_products_of_rows_match_the_reference(path: str, width: int, count: int) -> None:
+    x0, x1 = (words(9, width, seed=s) for s in (1, 2))
+    left, right = (words(count, seed=s).astype(np.intp) % 9 for s in (3, 4))
+    places = left, right
+    same(kernels.rep3_and_rows(x0, x1, *places, A, B, STEP), ref.rep3_and_rows(x0, x1, *places, REF_A, REF_B, STEP))
 
 
 @settings(max_examples=40, deadline=None)
@@ -444,7 +485,7 @@ def test_results_are_fresh_and_inputs_are_left_alone(path: str) -> None:
     results = [
         kernels.add_prg(x, A, 1),
         kernels.to_planes(x, 64),
-        kernels.gather(x, perm),
+        kernels.gather(x.reshape(50, 2), perm[:50]),
         kernels.difference_planes(x, perm.astype(np.intp), perm.astype(np.intp), 64, 0),
         kernels.pack(x, 64),
     ]
@@ -554,15 +595,21 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
     "unpack words": (lambda: kernels.unpack(X, 64, 18), TypeError, "data must"),
     "unpack overflow": (lambda: kernels.unpack(BYTES, 2**62, 64), ValueError, "data"),
     "no digit": (lambda: kernels.one_hot(words(0, 3)), ValueError, "planes"),
-    "digit of 9 bits": (lambda: kernels.one_hot(words(9, 3)), ValueError, "planes"),
+    "digit of 10 bits": (lambda: kernels.one_hot(words(10, 3)), ValueError, "planes"),
     "hot rows": (lambda: kernels.lut_combine(HOT[:6], X2, T, 1, True), ValueError, "hot must have shape"),
     "table length": (lambda: kernels.lut_combine(HOT, X2, T[:7], 1, True), ValueError, "table"),
     "no out bits": (lambda: kernels.lut_combine(HOT, X2, T, 0, True), ValueError, "out_bits"),
     "first": (lambda: kernels.lut_combine(HOT, X2, T, 1, "yes"), TypeError, "first"),
     "carry of nothing": (lambda: kernels.carry_hot(words(0, 3)), ValueError, "planes"),
     "carry rows": (lambda: kernels.carry_combine(HOT, words(4, 64), True), ValueError, "hot must have shape"),
-    "wide digits": (lambda: kernels.carry_hot(words(4, 3), 5), ValueError, "digit must"),
+    "wide digits": (lambda: kernels.carry_hot(words(4, 3), 9), ValueError, "digit must"),
     "digits of nothing": (lambda: kernels.carry_combine(HOT, words(3, 64), True, False, 0), ValueError, "digit must"),
+    "rows of 5 bits": (lambda: kernels.hot_rows(X, 0, 5), ValueError, "g must"),
+    "rows of 17 bits": (lambda: kernels.hot_rows(X, 0, 17), ValueError, "g must"),
+    "nothing left": (lambda: kernels.hot_rows(X, 64, 6), ValueError, "drop must"),
+    "rows of a matrix": (lambda: kernels.hot_rows(X2, 0, 6), ValueError, "x must have 1"),
+    "rows to look up": (lambda: kernels.look_up_rows(X2, X, 0, words(64)), ValueError, "hot must have shape"),
+    "entries": (lambda: kernels.look_up_rows(X2, X, 0, words(65)), ValueError, "table must"),
     "f = 0": (lambda: kernels.trunc_send(0, X, X, 0, True, A, B, 0), ValueError, "f must"),
     "f = 62": (lambda: kernels.trunc_send(0, X, X, 62, True, A, B, 0), ValueError, "f must"),
     "no such party": (lambda: kernels.trunc_send(3, X, X, 18, True, A, B, 0), ValueError, "me must"),
@@ -601,9 +648,11 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
     ),
     "resharing": (lambda: kernels.reshare_planes(0, 4096, X2, X2, A, B, 0), ValueError, "x1 must have shape"),
     "permutation too long": (lambda: kernels.prg_permutation(A, 0, 2**32), ValueError, "n must"),
-    "index": (lambda: kernels.gather(X[:3], PERM), ValueError, "perm must"),
-    "index of nothing": (lambda: kernels.gather(X[:0], PERM), ValueError, "perm must"),
-    "perm dtype": (lambda: kernels.gather(X, PERM.astype(np.int64)), TypeError, "perm must"),
+    "row": (lambda: kernels.gather(X2[:3], PERM), ValueError, "perm must"),
+    "row of nothing": (lambda: kernels.gather(X2[:0], PERM), ValueError, "perm must"),
+    "flat rows": (lambda: kernels.gather(X, PERM), ValueError, "x must have 2"),
+    "first column": (lambda: kernels.gather(X2, PERM, X2.shape[1] + 1), ValueError, "first must"),
+    "perm dtype": (lambda: kernels.gather(X2, PERM.astype(np.int64)), TypeError, "perm must"),
     "left": (lambda: kernels.difference_planes(X[:3], PLACES, PLACES % 3, 64, 0), ValueError, "left and right must"),
     "right": (
         lambda: kernels.difference_planes(X[:3], PLACES % 3, -1 - PLACES, 64, 0),
@@ -613,6 +662,19 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
     "sides": (lambda: kernels.difference_planes(X, PLACES, PLACES[1:], 64, 0), ValueError, "right must have shape"),
     "side dtype": (lambda: kernels.difference_planes(X, PERM, PLACES, 64, 0), TypeError, "left must"),
     "65 planes of differences": (lambda: kernels.difference_planes(X, PLACES, PLACES, 65, 0), ValueError, "bits"),
+    "monomials": (lambda: kernels.thermometer_digits(X2[None], 64), ValueError, "monomials must have shape"),
+    "no digits": (lambda: kernels.rep3_less(X2, X2, 0, PLACES, PLACES, A, B, 0), ValueError, "digits"),
+    "digits": (lambda: kernels.rep3_less(X2, X2, 1, PLACES, PLACES, A, B, 0), ValueError, "x0 must have shape"),
+    "row of digits": (
+        lambda: kernels.rep3_less(X2[:, :1].copy(), X2[:, :1].copy(), 4, PLACES, -1 - PLACES, A, B, 0),
+        ValueError,
+        "left and right must",
+    ),
+    "row of planes": (
+        lambda: kernels.rep3_and_rows(X2, X2, PLACES, -1 - PLACES, A, B, 0),
+        ValueError,
+        "left and right",
+    ),
     "path": (lambda: kernels.force_path("sse9"), ValueError, "name"),
 }
 

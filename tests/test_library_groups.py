@@ -71,6 +71,28 @@ def test_the_cost_of_compaction_is_what_its_docstrings_say() -> None:
             assert (cost.rounds, cost.bytes_total * 8) == (rounds, n * (fixed + width * word)), function
 
 
+@ROWS
+@FLAGS
+def test_public_columns_move_along(shape: tuple[int, ...], kind: str) -> None:
+    n = shape[0]
+    f, x, known = flags_of(kind, n), words(n, 2), words(n, 3).view(np.uint64)
+    for columns in (0, 2):
+        rows = x[:, :columns]
+        want = compress(f, np.concatenate([rows, known.view(np.int64)], axis=1))
+        agrees(lambda b, g, u: compact.compress(b, g, u, known), want, f, rows)
+
+
+def test_a_public_column_takes_no_product() -> None:
+    n = 960
+    known = np.zeros((n, 3), np.uint64)
+    costs = [
+        dry_cost(lambda b, g, u, k=k: compact.compress(b, g, u, k), np.zeros(n), np.zeros((n, 1)))
+        for k in (known[:, :0], known)
+    ]
+    assert costs[1].rounds == costs[0].rounds
+    assert (costs[1].bytes_total - costs[0].bytes_total) * 8 == n * 3 * 256
+
+
 # --- runs and groups -------------------------------------------------------------------------------------------
 
 
@@ -80,6 +102,21 @@ def test_sums_of_runs_are_right_modulo_2_to_the_64(shape: tuple[int, ...], kind:
     f, x = flags_of(kind, shape[0]), words(*shape)
     agrees(lambda b, g, u: groups.run_sums(b, g, u), run_sums(f, x), f, x)
     agrees(lambda b, g, u: groups.running_sum(b, g, u), by_run(np.add)(f, x), f, x)
+
+
+@ROWS
+@FLAGS
+def test_aggregates_are_the_heads_and_sums_of_runs(shape: tuple[int, ...], kind: str) -> None:
+    n = shape[0]
+    f, heads, sums = flags_of(kind, n), words(n, 2), words(n, 1)
+    known = words(n, 1), words(n, 2)
+    starts = f | (np.arange(n) == 0)
+    want = [
+        compress(starts, np.concatenate([heads, known[0]], axis=1)),
+        run_sums(starts, np.concatenate([sums, known[1]], axis=1)),
+    ]
+    public = known[0].view(np.uint64), known[1].view(np.uint64)
+    agrees(lambda b, g, u, v: _listed(groups.aggregate(b, g, u, v, public)), want, f, heads, sums)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 65])

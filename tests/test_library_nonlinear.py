@@ -20,8 +20,10 @@ from tacit.library import approximation, fixed, nonlinear, normalise
 from tacit.library.accuracy import BOUNDS
 from tacit.library.normalise import FRACTION, leading, windows
 from tacit.plan.functions import FUNCTION_BOUNDS
+from tacit.protocols.network import NETWORKS
 
 CURVES = ("reciprocal", "sqrt", "rsqrt", "exp", "log", "sigmoid", "tanh")
+LOOPBACK = NETWORKS["loopback"]
 DEFAULT = 2**30
 """The raw range of a fixed(18) input for which none was declared: +-2^12."""
 
@@ -116,7 +118,8 @@ def test_known_bounds_change_the_cost_and_not_the_promise(name, bounds, f, exact
     assert_promise(CASES[name], result, [x], f, exact)
     assert dry_cost(program, x) == traffic.cost
     everything = dry_cost(lambda b, v: function(b, v, f, exact=exact), x)
-    assert traffic.bytes_total <= everything.bytes_total and traffic.rounds <= everything.rounds
+    took, whole = (LOOPBACK.seconds(c.rounds, c.bytes_total, 3) for c in (traffic, everything))
+    assert took <= whole and traffic.rounds <= everything.rounds
 
 
 @settings(max_examples=60, deadline=None)
@@ -218,7 +221,9 @@ def test_every_function_of_the_library_has_a_promise_and_a_case() -> None:
     imported = functions(normalise) | {"gather"}
     # The error of a softmax depends on the length of the row; its own tests have it.
     offered = functions(nonlinear) - imported - {"softmax"}
-    assert offered | functions(fixed) - {"floor", "gather"} == set(BOUNDS)
+    # Plain functions that hand out the coroutine of a product.
+    products = {"mul", "square", "matmul"}
+    assert offered | products | functions(fixed) - {"floor", "gather"} == set(BOUNDS)
     assert set(CASES) == set(BOUNDS) - {"matmul", "conv2d"}
 
 
@@ -259,7 +264,7 @@ def test_softmax_under_rep3_costs_what_dry_says_and_few_rounds() -> None:
             result, traffic = run_rep3(program, x)
             _assert_softmax(result, x, 18)
             assert traffic.cost == dry_cost(program, x)
-    assert dry_cost(partial(_softmax, False), np.zeros((128, 10), np.int64)).rounds == 50
+    assert dry_cost(partial(_softmax, False), np.zeros((128, 10), np.int64)).rounds == 49
 
 
 async def _softmax(exact: bool, box, x):
@@ -283,8 +288,9 @@ def test_tables_are_the_same_bits_everywhere() -> None:
     for name in ("exp2", "log", "sqrt", "rsqrt"):
         digest.update(repr(getattr(approximation, f"{name}_coefficients")(FRACTION)).encode())
     for f in (8, 18, 24):
-        table, widths = approximation.sigmoid_spline(4, (f + 6, f + 3, min(f, 60 - 2 * f)))
-        digest.update(table.tobytes() + bytes(widths))
+        for cells in ((9, 4, 1), (13, 5, 2)):
+            spline = approximation.sigmoid_spline(*cells, nonlinear.sigmoid_bits(f))
+            digest.update(spline.table.tobytes() + bytes(spline.widths) + repr(spline.lowest).encode())
         digest.update(repr(approximation.exp_of(nonlinear.exp_domain(f)[1], f)).encode())
     digest.update(repr([approximation.constant(n, 56) for n in ("ln2", "log2e", "sqrt2")]).encode())
     assert digest.hexdigest() == GOLDEN
@@ -296,8 +302,9 @@ def test_an_interpolant_of_a_polynomial_is_that_polynomial() -> None:
 
 def test_a_word_of_the_sigmoid_table_fits_for_every_fraction() -> None:
     for f in range(8, 25):
-        table, widths = approximation.sigmoid_spline(4, (f + 6, f + 3, min(f, 60 - 2 * f)))
-        assert sum(widths) <= 64 and len(table) == 256
+        for cells in ((9, 4, 1), (10, 5, 2)):
+            spline = approximation.sigmoid_spline(*cells, nonlinear.sigmoid_bits(f))
+            assert sum(spline.widths) <= 64 and len(spline.table) == 2 ** cells[0]
 
 
 @settings(max_examples=80, deadline=None)
@@ -334,4 +341,4 @@ def test_windows_cover_every_exponent_once_and_fit() -> None:
             assert all(b <= c[0] for (_, b), c in pairwise(found))
 
 
-GOLDEN = "858a2211459d8c12d767dd3778d90c2a334c73b1fa42b70744a5e75e2ecddc33"
+GOLDEN = "05a353ba486f0bda39caa15f91f487ac1a93b55e4db77648da1aba88a252cf08"

@@ -460,6 +460,17 @@ def test_a_client_cannot_search_by_refused_queries(guest: Callable[[Message], st
     assert answers == ["INPUT-007", "SQL-013", "INPUT-020", "ROOM-019", "ROOM-019"]
 
 
+def test_a_query_of_another_size_than_its_input_is_refused_unread(guest: Callable[[Message], str]) -> None:
+    query = HomeQuery(
+        "SELECT age FROM ages", "duckdb", (("ages", "file:ages.csv"),), 10**15, True, ((BIGINT, False, 0),)
+    )
+    builder = PlanBuilder((*NAMES, "guest"))
+    private = builder.input(2, "x", INT64, (3,), source=input_source("0.0", query))
+    builder.output("x", builder.reveal(builder.add("share", [private]), "test"))
+
+    assert guest(Message("propose", parts=[builder.build().to_bytes()])) == "INPUT-008"
+
+
 def test_queries_that_fit_are_free_and_stay_so(guest: Callable[[Message], str]) -> None:
     wide = [guest(asked(f"SELECT age + {k} FROM ages", 3, 200)) for k in range(6)]
     narrower = [guest(asked("SELECT age FROM ages", 3, high)) for high in (150, 140, 130, 120, 110)]

@@ -199,17 +199,19 @@ def test_what_stands_before_any_element_is_empty(strategy: str) -> None:
 
 
 @pytest.mark.parametrize("columns", [0, 1])
-@pytest.mark.parametrize("op", ["sort_by", "permute", "compress", "expand", "fill_forward", "run_sums", "running_sum"])
+@pytest.mark.parametrize(
+    "op", ["sort_by", "permute", "aggregate", "compress", "expand", "fill_forward", "run_sums", "running_sum"]
+)
 def test_what_is_opened_is_listed_and_nothing_is_where_no_row_has_an_element(
     monkeypatch: pytest.MonkeyPatch, op: str, columns: int
 ) -> None:
     opened: list[str] = []
-    for name in ("open_outcomes", "open_positions"):
+    for name in ("open_outcomes", "open_less", "open_positions"):
         inner = getattr(Rep3, name)
 
-        async def recorded(box: BlackBox, x: Any, inner: Any = inner, name: str = name) -> Any:
+        async def recorded(box: BlackBox, *x: Any, inner: Any = inner, name: str = name) -> Any:
             opened.append(name)
-            return await inner(box, x)
+            return await inner(box, *x)
 
         monkeypatch.setattr(Rep3, name, recorded)
     b = PlanBuilder(["p0", "p1", "p2"])
@@ -220,7 +222,8 @@ def test_what_is_opened_is_listed_and_nothing_is_where_no_row_has_an_element(
     elif op == "permute":
         out = b.add(op, [b.add("argsort", [keys], axis=0, descending=False), rows], axis=0)
     else:
-        (out,) = b.add_several(op, [b.add("lt", [keys, b.constant(2)]), rows])
+        heads = {"heads": 1} if op == "aggregate" else {}
+        (out,) = b.add_several(op, [b.add("lt", [keys, b.constant(2)]), rows], **heads)
     b.output("out", b.reveal(out, "t"))
     plan = b.build()
     listed = sum(d.kind == "opening" for d in plan.disclosures())

@@ -22,6 +22,7 @@ from tacit.plan import (
     Secret,
     constant_array,
     fixed,
+    full_source,
     verify,
 )
 
@@ -687,3 +688,40 @@ def test_building_twice_gives_the_same_plan():
     assert training().digest == training().digest != training(trips=31).digest
     verify(training())
     assert Public() != Secret()
+
+
+# --- sources -------------------------------------------------------------------------------------------------------
+
+
+def sourced(*inputs):
+    """The inputs of a plan with these (party, source)."""
+    b = builder()
+    for k, (party, source) in enumerate(inputs):
+        b.output(f"y{k}", b.reveal(b.input(party, f"x{k}", INT64, (2,), source=source), "p"))
+    return [n for n in b.build().nodes if n.op == "input"]
+
+
+def test_a_text_that_inputs_of_a_party_share_stands_once():
+    text = "SELECT a, b FROM t"
+    given = [(0, f"a#{text}"), (0, f"b#{text}"), (1, f"a#{text}"), (0, "file:x?column=a"), (0, "c#ab"), (0, "d#ab")]
+    nodes = sourced(*given)
+
+    assert [n.attrs["source"] for n in nodes] == [f"a#{text}", "b#%0", f"a#{text}", "file:x?column=a", "c#ab", "d#ab"]
+    whole = {n.id: n for n in nodes}
+    listing = [whole.get(k) for k in range(max(whole) + 1)]
+    assert [full_source(listing, n) for n in nodes] == [source for _, source in given]
+
+
+@pytest.mark.parametrize("reference", ["%1", "%2", "%3", "%99", "%-1", "%0x"])
+def test_a_reference_to_anything_but_an_earlier_input_of_the_party_is_none(reference):
+    b = builder()
+    x = b.input(0, "x", INT64, (2,), source="a#text of party 0")
+    y = b.add("neg", [x])
+    z = b.input(1, "z", INT64, (2,), source=f"b#{reference}")
+    b.output("y", b.reveal(y, "p"))
+    b.output("z", b.reveal(z, "p"))
+    plan = b.build()
+    mine = next(n for n in plan.nodes if n.attrs.get("name") == "z")
+
+    assert full_source(plan.nodes, mine) == f"b#{reference}"
+    assert full_source(plan.nodes, dataclasses.replace(mine, attrs=mine.attrs.replaced(source="b#%0"))) == "b#%0"

@@ -34,10 +34,10 @@ from tacit.engine.drive import Traffic, dry_run, lockstep
 from tacit.errors import RunError, SecretError
 from tacit.protocols.blackbox import MATMUL, MUL, BlackBox, Cost
 from tacit.protocols.dry import Dry
-from tacit.protocols.exchange import Exchange, Schedule, dataflow, gather
+from tacit.protocols.exchange import Exchange, Schedule, dataflow, gather, pipelined
 from tacit.protocols.plain import Plain
 from tacit.protocols.rep3 import Rep3
-from tacit.protocols.shares import Column, Differences
+from tacit.protocols.shares import Bits, Column, Differences
 
 EXTREMES = [0, 1, -1, 2, 2**62 - 1, -(2**62), 2**63 - 1, -(2**63), 2**32, -(2**32) + 1]
 RING = 2**64
@@ -141,6 +141,40 @@ def lut_case(width: int, out_bits: int) -> Case:
     )
 
 
+def fields_of(entries: Any, widths: tuple[int, ...]) -> Any:
+    """Words taken apart into numbers, the lowest bits first, on a new first axis."""
+    entries, fields = np.asarray(entries, dtype=np.uint64), []
+    for width in widths:
+        fields.append(entries & np.uint64(2**width - 1))
+        entries = entries >> np.uint64(width)
+    return np.stack(fields)
+
+
+def lut_numbers_case(width: int, widths: tuple[int, ...]) -> Case:
+    table = table_of(width, sum(widths))
+    return Case(
+        "lut_numbers",
+        lambda draw, s: [words(draw, s, width)],
+        lambda box, i: box.lut_numbers(i, table, widths),
+        lambda i: fields_of(table[i.astype(np.int64)], widths),
+        f"{width}-{len(widths)}",
+    )
+
+
+def lut_near_case(drop: int, bits: int, widths: tuple[int, ...], table: np.ndarray | None = None) -> Case:
+    """Any table where no bits are left out; else one in which the entry before is one less but at 0."""
+    entries = table_of(bits, sum(widths)) if table is None else table
+    least = 1 if drop else -(2 ** (bits - 1))
+    return Case(
+        "lut_near",
+        lambda draw, s: [draw(s, least << drop, (least + 2**bits - 1 - bool(drop)) << drop)],
+        lambda box, x: box.lut_near(x, drop, entries, widths),
+        lambda x: fields_of(entries[np.asarray(signed(x) >> drop, np.int64) - bool(drop)], widths),
+        f"{bits}-of-{drop}",
+        within=int(drop > 0),
+    )
+
+
 async def _input(box: BlackBox, owner: int, x: np.ndarray) -> Any:
     return await box.input(owner, x if box.me == owner else None, x.shape)
 
@@ -222,7 +256,10 @@ CASES = [
         )
         for w in (1, 7, 20, 32, 62)
     ),
-    *(lut_case(width, out_bits) for width, out_bits in ((1, 1), (3, 5), (5, 17), (8, 64))),
+    *(lut_case(width, out_bits) for width, out_bits in ((1, 1), (3, 5), (5, 17), (8, 64), (9, 7))),
+    *(lut_numbers_case(width, widths) for width, widths in ((1, (1,)), (5, (7, 1, 9)), (9, (25, 19, 15)))),
+    *(lut_near_case(0, bits, widths) for bits, widths in ((6, (13,)), (9, (30, 3, 31)))),
+    *(lut_near_case(drop, bits, (bits,), np.arange(2**bits, dtype=np.uint64)) for drop, bits in ((13, 7), (40, 8))),
     Case(
         "shuffle", lambda d, s: any_values(d, (*s, 2), 1), lambda b, x: b.shuffle(x), lambda x: signed(x), permuted=True
     ),
@@ -391,6 +428,34 @@ def test_what_a_sort_opens_is_open_to_everyone_at_the_cost_of_a_reveal(protocol:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("n", [1, 3, 64, 200, 700])
+@pytest.mark.parametrize("width", [1, 4, 5, 17, 63, 80, 143])
+def test_rows_compare_by_their_digits_as_numbers_do(protocol: str, width: int, n: int) -> None:
+    kind, make = PROTOCOLS[protocol]
+    rng = np.random.default_rng(n + width)
+    # Words of 63 bits, the lowest first, that often are equal.
+    widths = [min(63, width - at) for at in range(0, width, 63)]
+    columns = [np.minimum(rng.integers(0, 2**w, n), rng.integers(0, 2**w, n) % 3) for w in widths]
+    columns[-1][::2] = rng.integers(0, 2 ** widths[-1], columns[-1][::2].size)
+    numbers = [sum(int(v) << 63 * k for k, v in enumerate(row)) for row in zip(*columns, strict=True)]
+    left, right = rng.integers(0, n, (2, 2 * n + 1))
+    items = [bits(u64(column), w) for column, w in zip(columns, widths, strict=True)]
+
+    async def program(box: BlackBox, *words: Any) -> Any:
+        rows = await box.digits(Bits.concat_bits(words))
+        empty = await box.open_less(rows, left[:0], right[:0])
+        assert empty is None or empty.shape == (0,)
+        return await box.open_less(rows, left, right)
+
+    boxes, traffic = make(), Traffic()
+    shares = [share(boxes, item) for item in items]
+    for found in lockstep([program(b, *(s[b.me] for s in shares)) for b in boxes], traffic):
+        assert found.dtype == np.bool_
+        assert found.tolist() == [numbers[i] < numbers[j] for i, j in zip(left, right, strict=True)]
+    assert traffic.cost == dry_cost(program, *items, protocol=kind, parties=len(boxes))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_check_of_a_semi_honest_protocol_costs_nothing(protocol: str) -> None:
     traffic = Traffic()
     lockstep([box.check() for box in PROTOCOLS[protocol][1]()], traffic)
@@ -401,8 +466,10 @@ COROUTINES = [name for name, method in vars(BlackBox).items() if inspect.iscorou
 
 
 def test_every_primitive_of_the_black_box_has_a_case() -> None:
-    tested = {case.primitive for case in CASES} | {"reveal", "check", "open_outcomes", "open_positions"}
-    assert set(COROUTINES) == tested
+    apart = {"reveal", "check", "open_outcomes", "open_positions", "digits", "open_less"}
+    tested = {case.primitive for case in CASES} | apart
+    # `mul` hands out the coroutine of `bilinear`.
+    assert {*COROUTINES, "mul"} == tested
 
 
 @pytest.mark.parametrize("protocol", [Rep3, Plain])
@@ -419,18 +486,29 @@ def test_what_dry_pays_is_the_declaration_of_the_primitive_called() -> None:
     paid = dry_run(box.msb(x))
 
     assert box.calls == [("msb", paid)]
-    assert paid == Cost(7, 8 * 16 * 335)
+    assert paid == Cost(6, 8 * 16 * 373)
 
 
-def test_digits_are_wider_where_rounds_are_dear_and_the_vector_is_not_long() -> None:
-    near, far, long = (
-        dry_run(box.msb(box.constant(np.zeros(n, np.uint64))))
-        for box, n in ((Dry(Rep3, 3), 6400), (Dry(FarRep3, 3), 6400), (Dry(FarRep3, 3), 10**6))
+@pytest.mark.parametrize(
+    ("protocol", "n", "bits"),
+    [
+        (Rep3, 64, 373), (FarRep3, 64, 1976), (Rep3, 6400, 373), (FarRep3, 6400, 373), (Rep3, 10**6, 335),
+        (FarRep3, 10**6, 335),
+    ],
+)  # fmt: skip
+def test_digits_are_wider_the_shorter_the_vector_and_the_dearer_a_round(protocol: Any, n: int, bits: int) -> None:
+    box = Dry(protocol, 3)
+
+    assert dry_run(box.msb(box.constant(np.zeros(n, np.uint64)))) == Cost(
+        {335: 7, 373: 6, 1976: 5}[bits], n // 8 * bits
     )
 
-    assert near == Cost(7, 6400 // 8 * 335)
-    assert far == Cost(6, 6400 // 8 * 373)
-    assert long == Cost(7, 10**6 // 8 * 335)
+
+@pytest.mark.parametrize("protocol", [Rep3, FarRep3])
+def test_the_carry_of_a_short_vector_takes_two_levels(protocol: Any) -> None:
+    box = Dry(protocol, 3)
+
+    assert dry_run(box.truncate(box.constant(np.zeros(128, np.uint64)), 28, True)).rounds == 6
 
 
 # --- local operations -------------------------------------------------------------------------------------------
@@ -685,6 +763,58 @@ def test_dataflow_takes_the_rounds_of_the_longest_path() -> None:
     v = u64(x)
     np.testing.assert_array_equal(result, v * v * v * (v * v))
     assert traffic.cost == Cost(3, 4 * 24 * 10)
+
+
+def test_a_schedule_is_a_line_if_nothing_can_share_a_round() -> None:
+    tasks = {"a": [], "sum": ["a"], "b": ["sum"], "c": ["a"], "d": ["b", "c"]}
+
+    assert Schedule({key: tasks[key] for key in ("a", "sum", "b")}, {"sum"}).is_line
+    assert Schedule({"one": [], "another": []}, {"one"}).is_line
+    assert not Schedule({"one": [], "another": []}).is_line
+    assert not Schedule(tasks, {"sum"}).is_line
+    assert Schedule(tasks, {"sum", "c"}).is_line
+    assert Schedule({}).is_line
+
+
+def test_dataflow_releases_what_waits_for_tasks_that_await_nothing() -> None:
+    order: list[str] = []
+
+    def start(key: str) -> Any:
+        async def task() -> None:
+            await Exchange({}, {})
+            order.append(key)
+
+        if key != "sum":
+            return task()
+        order.append(key)
+        return None
+
+    traffic = Traffic()
+    lockstep([dataflow(Schedule({"a": [], "b": [], "sum": ["a"], "c": ["sum"], "d": ["b"]}, {"sum"}), start)], traffic)
+
+    assert order[:2] == ["a", "b"]
+    assert sorted(order[2:]) == ["c", "d", "sum"]
+    assert order.index("sum") < order.index("c")
+    assert traffic.rounds == 2
+
+
+def test_the_only_lane_may_take_its_exchanges_apart() -> None:
+    async def lane() -> list[int]:
+        sizes = []
+        for k in range(3):
+            sizes.append(len(await Exchange({}, {})) + k)
+        return sizes + await pipelined([_sized(k) for k in range(2)], 2)
+
+    traffic = Traffic()
+    (result,) = lockstep([gather(lane())], traffic)
+
+    assert result == [[0, 1, 2, 0, 1]]
+    assert traffic.rounds == 4
+    assert traffic.exchanges == 5
+
+
+async def _sized(k: int) -> int:
+    return len(await Exchange({}, {})) + k
 
 
 # --- the lockstep driver refuses programs that disagree ---------------------------------------------------------

@@ -17,7 +17,7 @@ from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox
 from tacit.protocols.exchange import gather
 from tacit.protocols.network import NETWORKS
 from tacit.protocols.rep3 import Rep3
-from tacit.protocols.shares import Arith, Bits, U64Array
+from tacit.protocols.shares import Arith, Bits, Digits, U64Array
 from views import (
     ROWS,
     SIGMAS,
@@ -53,11 +53,19 @@ def matrix(value: int, columns: int = 4) -> np.ndarray:
 
 
 TABLE = np.arange(32, dtype=np.uint64) ** np.uint64(3)
+WIDE = np.arange(512, dtype=np.uint64) * np.uint64(77) % np.uint64(256)
 WEIGHTS = np.arange(4, dtype=np.int64).reshape(4, 1) - 1
 
 
 async def _two_products(box: BlackBox, x: Any, y: Any) -> Any:
     return await gather(box.mul(x, y), box.mul(y, y))
+
+
+async def _order(box: BlackBox, x: Any) -> Any:
+    """Equal rows, so that what opens is the same for all inputs."""
+    rows = await box.digits(x)
+    await box.open_less(rows, np.arange(N), np.roll(np.arange(N), 1))
+    return x
 
 
 async def _two_byte_products(box: BlackBox, x: Any, y: Any) -> Any:
@@ -104,6 +112,10 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "all_bits": (lambda b, x: b.all_bits(x), [word(0, 9)], [word(511, 9)]),
     "inject": (lambda b, c, x: b.inject(c, x), [word(0, 1), const(0)], [word(1, 1), const(LOW + 1)]),
     "lut": (lambda b, i: b.lut(i, TABLE, 17), [word(0, 5)], [word(31, 5)]),
+    "lut-9": (lambda b, i: b.lut(i, WIDE, 8), [word(0, 9)], [word(511, 9)]),
+    "lut_numbers": (lambda b, i: b.lut_numbers(i, TABLE, (4, 13)), [word(0, 5)], [word(31, 5)]),
+    "lut_near": (lambda b, x: b.lut_near(x, 20, WIDE, (5, 3)), [const(0)], [const(HIGH)]),
+    "open-less": (_order, [word(0, 9)], [word(341, 9)]),
     "shuffle": (lambda b, x: b.shuffle(x), [const(0)], [const(HIGH)]),
 }  # fmt: skip
 
@@ -177,6 +189,8 @@ def planted(name: str, protocol: type[Rep3]) -> list[str]:
         "b2a-8",
         "inject",
         "lut",
+        "lut_numbers",
+        "open-less",
         "truncate-exact",
     ],
 )
@@ -231,6 +245,40 @@ def test_a_missing_or_known_mask_of_bytes_is_found(known: bool, monkeypatch: pyt
     assert unhidden_bytes() > SIGMAS
 
 
+def unhidden_comparisons() -> float:
+    """As `unhidden_bytes`, for comparisons of rows of digits whose components are all zero."""
+    keys, traffic = rep3_keys(), Traffic()
+    zero, rows = np.zeros((8 * ROWS, 1), np.uint64), np.arange(8 * ROWS)
+    lockstep([b.open_less(Digits(4, zero, zero), rows, rows) for b in rep3_boxes()], traffic, record=True)
+    assert len(traffic.messages) == 3 + 3 + 6
+    worst = 0.0
+    for _, _, receiver, message in traffic.messages:
+        words = np.frombuffer(message, np.uint64)
+        for step in range(3):
+            own, following = (kernels.prg_words(keys[(receiver + i) % 3], step, words.size) for i in range(2))
+            for stream in (np.zeros_like(own), own, following, own ^ following):
+                worst = max(worst, words_not_uniform(words ^ stream))
+    return worst
+
+
+def test_only_fresh_masks_hide_the_messages_of_a_comparison_of_digits() -> None:
+    assert unhidden_comparisons() < SIGMAS
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["none", "known"])
+@pytest.mark.parametrize("kernel", ["rep3_and_rows", "rep3_less"])
+def test_a_missing_or_known_mask_of_digits_is_found(kernel: str, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = getattr(kernels, kernel)
+
+    def leaking(*arguments: Any) -> U64Array:
+        *operands, own, _, step = arguments
+        unmasked = real(*operands, own, own, step)
+        return kernels.xor_prg(unmasked, own, step) if known else unmasked
+
+    monkeypatch.setattr(rep3.kernels, kernel, leaking)
+    assert unhidden_comparisons() > SIGMAS
+
+
 def _inject_unmasked(me: int, *arguments: Any) -> Any:
     """`inject_send` with its masks taken off again."""
     *_, key, step = arguments
@@ -240,7 +288,11 @@ def _inject_unmasked(me: int, *arguments: Any) -> Any:
 
 
 INJECT_SEND = kernels.inject_send
-UNMASKED = {"inject": ("inject_send", _inject_unmasked), "lut": ("xor_prg", lambda x, key, step: x)}
+UNMASKED = {
+    "inject": ("inject_send", _inject_unmasked),
+    "lut": ("xor_prg", lambda x, key, step: x),
+    "lut_near": ("xor_prg", lambda x, key, step: x),
+}
 
 
 @pytest.mark.parametrize("name", UNMASKED)
@@ -285,7 +337,7 @@ def test_an_opening_sends_only_what_value_and_own_shares_determine(to: Any, item
             np.testing.assert_array_equal(message.reshape(x0.shape), clear ^ x0 ^ x1)
 
 
-@pytest.mark.parametrize("name", ["a2b", "msb", "is_zero", "and", "gf256_mul", "all_bits", "lut"])
+@pytest.mark.parametrize("name", ["a2b", "msb", "is_zero", "and", "gf256_mul", "all_bits", "lut", "lut-9"])
 def test_the_padding_of_opened_bits_does_not_depend_on_the_inputs(name: str) -> None:
     """Openings send whole words: what lies beyond the last element must be public."""
     program, *pair = CASES[name]

@@ -166,11 +166,16 @@ def test_messages_of_every_size_arrive_whole():
     assert sum(sizes) < traffic.wire_bytes_sent < 1.01 * sum(sizes) + 2000
 
 
-def test_arrays_of_any_shape_type_and_order_travel_in_c_order():
-    array = np.arange(24, dtype=np.uint64).reshape(4, 6)
+@pytest.mark.parametrize("rows", [4, 400])
+def test_arrays_of_any_shape_type_and_order_travel_in_c_order(rows):
+    # Small ones are copied, large ones are not.
+    words = np.arange(3 * rows, dtype=np.uint64).reshape(3, rows)
+    octets = words.astype(np.uint8)
+    unaligned = np.frombuffer(bytes(range(33)), np.uint64, offset=1, count=4)
+    arrays = [words, words.T, words[:, ::-2], words.astype(">u8"), unaligned, octets, octets.T, np.full((), 7, "u4")]
     with meshes(2) as ends:
-        sends = [array.T, np.uint32(7).reshape(()), np.zeros((0, 3)), b"", memoryview(b"xy")]
-        expected = array.T.tobytes() + np.uint32(7).tobytes() + b"xy"
+        sends = [*arrays, np.zeros((0, 3)), b"", bytearray(b"x"), memoryview(b"y")]
+        expected = b"".join(array.tobytes() for array in arrays) + b"xy"
 
         _, inbox = together(
             lambda: ends[0].exchange(0, {1: sends}, {}), lambda: ends[1].exchange(0, {}, {0: len(expected)})

@@ -38,7 +38,7 @@ REPEAT = 5
 SEED = 0
 SIZES = {"matmul": 1024}
 """Sizes other than a task's own."""
-LARGER = {"sort": 1_000_000}
+LARGER = {"sort": 1_000_000, "groupby": 1_000_000, "join": 1_000_000}
 """Sizes that are measured besides, of ours alone."""
 SMALLER: dict[str, dict[str, int]] = {
     "spu": {},
@@ -148,6 +148,14 @@ def machine(loopback: float) -> dict[str, Any]:
     }
 
 
+def kernels() -> dict[str, dict[str, float]]:
+    """The rates of the kernels that everything waits for, and what this core could do; none without 512-bit vectors."""
+    command = ["cargo", "run", "--release", "--quiet", "--package", "tacit-gemm", "--example", "ceiling"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found = (line.split() for line in done.stdout.splitlines())
+    return {name: {"rate": float(rate), "ceiling": float(ceiling)} for name, rate, ceiling, _ in found}
+
+
 def table(result: dict[str, Any]) -> Table:
     """Ours, and the engines beside it with how many times our wall and our processor time they take."""
     engines = result["engines"]
@@ -208,7 +216,7 @@ def main(names: list[str]) -> None:
     engines = {e: found for e in installed if (found := theirs(e, chosen, console))}
     facts["load_after"] = round(os.getloadavg()[0], 2)
     facts["minutes"] = round((time.monotonic() - start) / 60, 1)
-    result = {"machine": facts, "tacit": rows, "networks": networks, "engines": engines}
+    result = {"machine": facts, "kernels": kernels(), "tacit": rows, "networks": networks, "engines": engines}
     if not names:
         RESULTS.mkdir(exist_ok=True)
         write(result, RESULTS / f"{facts['date']}.json")

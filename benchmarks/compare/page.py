@@ -26,6 +26,7 @@ GROUPS = {
     "Products": ("mul", "fixed_mul", "dot", "matmul"),
     "Comparisons and bits": ("lt", "lt_wide", "eq", "relu", "select", "a2b", "aes"),
     "Order": ("shuffle", "sort", "sort_network", "argsort", "topk", "median"),
+    "Tables": ("groupby", "join"),
     "Functions": ("div", "exp", "log", "sqrt", "sigmoid", "softmax", "gelu"),
     "Learning, and small steps": ("logreg_step", "mlp_step", "chain"),
 }
@@ -99,6 +100,17 @@ BOUNDS_HEAD = """
 What all parties send, beside what this engine set out not to exceed: the best known protocols, or better.
 
 """
+
+KERNELS_HEAD = """
+## Kernels
+
+Two kernels decide what computing costs, in one thread here. *Ceiling* is what this core does from registers alone: ten
+rounds of AES for each block, and for two products of words one multiplication and three additions.
+`cargo run --release -p tacit-gemm --example ceiling` measures both.
+
+"""
+
+KERNELS = {"stream": ("AES-128 stream of 16 kB", "GB/s"), "matmul": ("product of 1024 x 1024 words", "G products/s")}
 
 MP_SPDZ_HEAD = """
 ## Beside MP-SPDZ
@@ -244,6 +256,16 @@ def bounds(result: dict[str, Any]) -> str:
     return BOUNDS_HEAD + table(["task", "sent", "at most", "rounds", "at most"], rows)
 
 
+def kernels(result: dict[str, Any]) -> str:
+    """The rates of kernels beside what the core could do."""
+    rows = []
+    for name, found in result["kernels"].items():
+        title, unit = KERNELS[name]
+        rate, ceiling = found["rate"], found["ceiling"]
+        rows.append([title, f"{rate / 1e9:.1f} {unit}", f"{ceiling / 1e9:.1f} {unit}", f"{100 * rate / ceiling:.0f} %"])
+    return KERNELS_HEAD + table(["kernel", "rate", "ceiling", "reached"], rows) if rows else ""
+
+
 def quoted(result: dict[str, Any]) -> str:
     """The figures of MP-SPDZ beside ours."""
     rows = []
@@ -384,7 +406,7 @@ def page(name: str, result: dict[str, Any]) -> str:
     ]
     if result["engines"]:
         parts.append("\n![How many times the wall time of tacit other engines take](performance.svg)\n")
-    parts += [ours(result), bounds(result), quoted(result), networks(result), whole(result)]
+    parts += [ours(result), bounds(result), kernels(result), quoted(result), networks(result), whole(result)]
     for engine, found in result["engines"].items():
         version = found[0]["protocol"].removesuffix(", trunc_allow_msb_error")
         parts += [THEIRS.format(title=TITLES[engine], version=version, notes=NOTES[engine]), against(result, engine)]

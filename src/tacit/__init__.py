@@ -56,6 +56,7 @@ from tacit.frontends.arithmetic import (
 from tacit.frontends.array import SecretArray
 from tacit.frontends.cipher import aes128, aes128_ctr
 from tacit.frontends.groups import (
+    aggregate,
     bincount,
     compress,
     expand,
@@ -147,6 +148,7 @@ __all__ = [
     "add",
     "aes128",
     "aes128_ctr",
+    "aggregate",
     "all",
     "any",
     "argmax",

@@ -164,7 +164,7 @@ def unpack(data, n: int, bits: int):
 
 
 def one_hot(planes):
-    """[g, W] planes of a digit -> [2^g - 1, W]: plane v-1 is [digit == v], v = 1 .. 2^g - 1. 1 <= g <= 8."""
+    """[g, W] planes of a digit -> [2^g - 1, W]: plane v-1 is [digit == v], v = 1 .. 2^g - 1. 1 <= g <= 9."""
     g, words = planes.shape
     out = np.empty((2**g - 1, words), dtype=U64)
     for v in range(1, 2**g):
@@ -196,6 +196,21 @@ def lut_combine(hot, digit, table, out_bits: int, first: bool):
             if int(table[v]) >> j & 1:
                 out[j] ^= full[v]
     return out
+
+
+def hot_rows(x, drop: int, g: int):
+    """One-hot rows of x >> drop modulo 2^g: [64 ceil(n / 64), 2^g / 64], bit i of a row is [== i]; 6 <= g <= 16."""
+    n = x.size
+    rows = np.zeros((64 * -(-n // 64), 2**g), dtype=np.uint8)
+    rows[np.arange(n), (x >> U64(drop)) & U64(2**g - 1)] = 1
+    return np.packbits(rows, axis=1, bitorder="little").view(U64)
+
+
+def look_up_rows(hot, r, drop: int, table):
+    """XOR-shares of table[(c + (r >> drop)) mod 2^g] given this party's XOR-share of the one-hot rows of c."""
+    bits = np.unpackbits(hot.view(np.uint8), axis=1, bitorder="little")
+    places = (np.arange(table.size, dtype=U64) + (r[:, None] >> U64(drop))) & U64(table.size - 1)
+    return np.bitwise_xor.reduce(bits[: r.size] * table[places], axis=1)
 
 
 def digit_widths(bits: int, digit: int = 3) -> list[int]:
@@ -445,6 +460,49 @@ def difference_planes(x, left, right, bits: int, offset: int):
     return to_planes(x[left] - x[right] + U64(offset), bits)
 
 
-def gather(x, perm):
-    """x[perm] for flat u64 x and u32 perm."""
-    return x[perm]
+def gather(x, perm, first=0):
+    """x[perm, first:] for u64 x of rows and flat u32 perm."""
+    return x[perm, first:]
+
+
+def thermometer_digits(monomials, n: int):
+    """Rows of 4-bit digits, bit v of 16 saying that a digit is v or more, four to a word: [n, ceil(D / 4)].
+
+    monomials [16, D, W]: plane u is the product of the bits in u. Linear in them: a bit of a code is the sum over the
+    values from v on of the sum over the monomials that have all of the value's bits, since a bit that is to be 0 counts
+    as 1 minus itself.
+    """
+    digits = monomials.shape[1]
+    out = np.zeros((n, -(-digits // 4)), dtype=U64)
+    for d in range(digits):
+        hot = [np.bitwise_xor.reduce([monomials[u, d] for u in range(16) if u & v == v]) for v in range(16)]
+        codes = np.stack([np.bitwise_xor.reduce(hot[v:]) for v in range(16)])
+        out[:, d // 4] |= from_planes(codes, n) << U64(16 * (d % 4))
+    return out
+
+
+def rep3_less(x0, x1, digits: int, left, right, ka, kb, step: int):
+    """Shares of [x < y] for all digits, then of [x == y] for all but the first, of rows x = left, y = right."""
+
+    def bits(x, rows):
+        words = x[rows][:, :, None] >> np.arange(64, dtype=U64) & U64(1)
+        return words.reshape(len(rows), 4 * x.shape[1], 16)[:, :digits]
+
+    def equal(codes):
+        return codes ^ np.concatenate([codes[..., 1:], np.zeros_like(codes[..., :1])], axis=-1)
+
+    def product(x, y):
+        return (x & y).sum(axis=-1) % 2
+
+    (a0, a1), (b0, b1) = ([bits(x, rows) for x in (x0, x1)] for rows in (left, right))
+    out = []
+    for shift in (lambda c: np.concatenate([c[..., 1:], np.zeros_like(c[..., :1])], axis=-1), equal):
+        share = product(equal(a0), shift(b0 ^ b1)) ^ product(equal(a1), shift(b0))
+        out += [to_planes(np.ascontiguousarray(share[:, d].astype(U64)), 1) for d in range(shift is equal, digits)]
+    z = np.concatenate(out)
+    return xor_prg(xor_prg(z, ka, step), kb, step)
+
+
+def rep3_and_rows(x0, x1, left, right, ka, kb, step: int):
+    """rep3_and of rows left and rows right of the same planes."""
+    return rep3_and(x0[left], x1[left], x0[right], x1[right], ka, kb, step)

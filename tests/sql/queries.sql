@@ -278,3 +278,14 @@ select max(a) from t having max(a) > 100
 select a from t limit 2 offset 10
 select (select max(v) from u where u.a = t.a) as m, a from t group by a having m > 1
 select a, (select count(*) from u where u.a > t.a and u.k <> 3) from t group by a
+select (select max(v) from u where u.a = t.a), count(*) from t group by (select max(v) from u where u.a = t.a)
+select count(*) from t where a in (select a from u) group by a in (select a from u)
+select a, exists (select 1 from u where u.a = t.a) from t where exists (select 1 from u where u.a = t.a) or b = 5 group by a
+select t.a, x.k, y.s from t, u x right join u y on x.k = y.a
+select t.a, x.k from t, u x left join e on x.a = e.a where t.a = x.a
+select t.a from t, u x semi join e on x.a = e.a
+select sum(c) from t group by d + interval '1' day, s
+select (select count(*) from u where u.a < t.a), (select sum(k) from u where u.a <= t.a and u.s = t.s) from t
+select count(*) from t where exists (select count(*) from u where u.a = t.a)
+select (select t.a + max(u.k) from u where u.a = t.a) from t
+select a from t where a > (select avg(k) from u where k < t.b and s = t.s) order by 1

@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from sql_oracle import catalogue, check, connect
+from sql_random import Queries
 from tacit.errors import SqlError
 from tacit.frontends.sql.algebra import Call, Constant, Filter, Group, Join, Project, Relation, sources
 from tacit.frontends.sql.bind import bind
@@ -68,6 +69,12 @@ def test_a_bound_query_gives_what_duckdb_gives(small: tuple[duckdb.DuckDBPyConne
         for w in ("window w", "exists", "with y", "ltrim", "::text", "position", "filter (where b > 5) over")
     )
     check(*small, query, names=plain and not odd)
+
+
+@pytest.mark.parametrize("seed", range(0, 200, 10))
+def test_random_queries_give_what_duckdb_gives(small: tuple[duckdb.DuckDBPyConnection, Catalogue], seed: int) -> None:
+    for one in range(seed, seed + 10):
+        check(*small, Queries(one).query(), names=False)
 
 
 @pytest.mark.parametrize("number", range(1, 23))
@@ -148,6 +155,13 @@ REFUSED = [
     ("select sum((select max(k) from u)) from t", "SQL-006", "subquery in an aggregate"),
     ("select (select u.k from u where u.a = t.a order by k limit 1) from t", "SQL-006", "LIMIT"),
     ("select (select row_number() over () from u where u.a = t.a) from t", "SQL-006", "window function"),
+    ("select (select max(u.k + t.a) from u where u.a = t.a) from t", "SQL-006", "outer row"),
+    ("select (select t.a) from t", "SQL-006", "outer row"),
+    ("select a in (select max(k) from u where u.s = t.s) from t", "SQL-006", "an aggregate"),
+    ("select a from t where d < current_date", "SQL-006", "as a constant"),
+    ("select min(a, 2) from t", "SQL-006", "MIN"),
+    ("select 1e300", "SQL-008", "DOUBLE"),
+    ("select 1e-10", "SQL-008", "DOUBLE"),
     ("select cast(a as blob) from t", "SQL-006", "type"),
     ("select [1, 2]", "SQL-006", ""),
     ("select (select k from u)", "SQL-009", "line 1"),
@@ -191,6 +205,10 @@ def test_unique_keys_bound_the_rows_of_joins() -> None:
     assert rows_of(bind("select x % 3 m, count(*) from big group by m", tables).relation) == 3
     grouped = bind("select s, count(*) from big group by s", tables).relation
     assert frozenset([frozenset(grouped.columns[:1])]) == keys_of(grouped)
+    first = "select s, x from big qualify row_number() over (partition by s order by x) = 1"
+    assert rows_of(bind(f"select * from big a join ({first}) b on a.s = b.s", tables).relation) == 1 << 10
+    second = bind(first.replace("by s order", "by s, x % 2 order"), tables).relation
+    assert not any(key <= set(second.columns) for key in keys_of(second))
 
 
 def relations(relation: Relation) -> list[Relation]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from plan_oracle import Oracle
 from sql.tables import Tables, column, compare, fresh, ref
+from tacit.errors import SqlError
 from tacit.frontends.sql.algebra import (
     Aggregate,
     Column,
@@ -232,3 +234,14 @@ def test_small_groups_are_hidden_and_counted() -> None:
     assert lowered.hidden is not None
     small = tables.expected("SELECT g FROM t GROUP BY g HAVING count(*) < 5")
     assert int(lowered.hidden.reveal()) == len(small) > 0
+
+
+def test_what_may_not_fit_is_refused_with_its_place() -> None:
+    tables = Tables(Oracle())
+    t = tables.table("t", {"g": [1, 2], "x": [3, 4]}, domain=(-(2**61), 2**61))
+    squares = Aggregate("sum", (ref(t, "x"),), BIGINT, True, WIDE, at=(2, 9))
+    assert tables.rows(grouped(t, ["g"], {"a": squares})) == [(1, 3), (2, 4)]
+    columns = tuple(Column(c.name, c.type, True, c.domain) for c in t.columns)
+    more = SetOperation("union", True, t, SetOperation("union", True, t, t, columns), columns)
+    with pytest.raises(SqlError, match=r"SQL-008 .*group at line 2, column 9"):
+        tables.lower(grouped(more, ["g"], {"a": replace(squares, args=(ref(more, "x"),))}))

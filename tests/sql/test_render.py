@@ -9,13 +9,15 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
-from sql_oracle import catalogue, connect, rows_in_order
 from test_bind import KEYS, QUERIES, TABLES
 
+from sql_oracle import catalogue, connect, rows_in_order
+from sql_random import Queries
 from tacit.errors import SqlError
 from tacit.frontends.sql.bind import bind
 from tacit.frontends.sql.catalogue import Catalogue
 from tacit.frontends.sql.render import render
+from tacit.session.engines import understood, written
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,19 @@ def comparable(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 def test_postgres_computes_what_duckdb_computes(
     both: tuple[duckdb.DuckDBPyConnection, Catalogue, psycopg.Connection[Any]], query: str
 ) -> None:
+    agree(both, query)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1100, 10))
+def test_postgres_computes_random_queries_as_duckdb_does(
+    both: tuple[duckdb.DuckDBPyConnection, Catalogue, psycopg.Connection[Any]], seed: int
+) -> None:
+    for one in range(seed, seed + 10):
+        agree(both, Queries(one).query())
+
+
+def agree(both: tuple[duckdb.DuckDBPyConnection, Catalogue, psycopg.Connection[Any]], query: str) -> None:
+    """The two give the same rows, unless the text cannot be had in PostgreSQL."""
     connection, tables, server = both
     relation = bind(query, tables).relation
     names = {t.name: f"small.{t.name}" for t in tables.tables.values()}
@@ -48,6 +63,21 @@ def test_postgres_computes_what_duckdb_computes(
         return
     expected = connection.cursor().sql(query).fetchall()
     assert comparable(server.execute(text.encode()).fetchall()) == comparable(expected), text
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "postgres"])
+def test_parties_accept_what_is_rendered_and_write_it_alike(dialect: str) -> None:
+    connection = connect()
+    connection.execute(TABLES)
+    tables = catalogue(connection, {"u": [("k",)]})
+    for query in QUERIES:
+        if dialect == "postgres" and "regexp" in query:
+            continue
+        text = render(bind(query, tables).relation, dialect, {t: t for t in tables.tables})
+        again = written(understood(text, dialect, list(tables.tables)), dialect)
+        if dialect == "duckdb":
+            mine, theirs = (connection.cursor().sql(t).fetchall() for t in (text, again))
+            assert rows_in_order(mine) == rows_in_order(theirs), query
 
 
 def test_equal_queries_have_equal_texts() -> None:

@@ -354,6 +354,28 @@ def test_a_source_that_is_none_is_refused(session: Session, source: Any, party: 
         session.table("t", source, party=party)
 
 
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 61])
+def test_a_name_that_is_none_is_refused(session: Session, name: str) -> None:
+    with pytest.raises(InputError, match="INPUT-025"):
+        session.table(name, PEOPLE, party=0)
+
+
+@pytest.mark.parametrize("name", ["order", "Straße 5", 'a"b', "x.y", "pg_tables", "a;b--c", "#%7&=?", "é" * 60])
+def test_any_other_name_is_one(session: Session, name: str) -> None:
+    table = session.table(name, {'sel"ect, ': [1, 2], "FROM#%0": ["x", None]}, party=0)
+    quoted = name.replace('"', '""')
+    home = scan(table, 0, f'SELECT "sel""ect, " AS c0, "FROM#%0" AS c1 FROM "{quoted}"')
+
+    assert rows_of(session._relations.leaf(home)) == [(1, "x"), (2, None)]
+
+
+def test_text_that_is_too_long_stays_with_its_owner(session: Session) -> None:
+    table = session.table("t", {"a": [1], "s": ["x" * 5000]}, party=0)
+
+    with pytest.raises(SqlError, match="SQL-016"):
+        session._relations.leaf(scan(table, 0))
+
+
 def test_only_listed_tables_of_a_database_are_read(session: Session, folders: dict[int, Path], clinic: str) -> None:
     (folders[0] / "sources.toml").write_text(f'[wh]\nurl = "{clinic}"\ntables = ["patients"]\n')
 
@@ -478,7 +500,6 @@ def test_the_text_of_a_query_stands_once_in_a_plan_and_in_its_disclosures(sessio
     st.booleans(),
 )
 def test_a_query_is_read_back_from_its_source(text: str, sources: list[tuple[str, str]], padded: bool) -> None:
-    sources = [(name.replace("=", ""), source) for name, source in sources]
     query = HomeQuery(
         text, "duckdb", tuple(sources), 7, padded, ((TEXT, True, 9), (SqlType("decimal", 5, 2), False, 0))
     )
@@ -491,7 +512,15 @@ def test_a_query_is_read_back_from_its_source(text: str, sources: list[tuple[str
 
 @pytest.mark.parametrize(
     "text",
-    ["", "duckdb:SELECT 1", "duckdb:x#rows=x", "duckdb:x#rows=1&at_most=2", "duckdb:x#rows=1&column=JSON", "#%7"],
+    [
+        "",
+        "duckdb:SELECT 1",
+        "duckdb:x#rows=x",
+        "duckdb:x#rows=1&at_most=2",
+        "duckdb:x#rows=1&column=JSON",
+        "#%7",
+        "duckdb:x#rows=1&column=VARCHAR:5000",
+    ],
 )
 def test_any_other_query_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="INPUT-011"):

@@ -5,7 +5,7 @@ use crate::hot::{load, one_hot, store};
 use tacit_simd::{LANES, Path, kernel};
 
 /// The widest digit.
-pub const DIGIT_MAX: usize = 4;
+pub const DIGIT_MAX: usize = 8;
 
 /// A number of `bits` bits as digits of `digit` bits each, lowest first; the last one takes what is left.
 #[derive(Clone, Copy, Debug)]
@@ -82,42 +82,62 @@ pub fn carry_combine(
         } else {
             &mut propagate[(d + carried - 1) * words..][..words]
         };
-        combine_digit(path, generate, propagate, hot, r, w, first);
+        let combine = if w <= 4 { combine_narrow } else { combine_wide };
+        combine(path, generate, propagate, hot, r, w, first);
     }
 }
 
 kernel! {
-    fn combine_digit(generate: &mut [u64], propagate: &mut [u64], hot: &[u64], r: &[u64], w: usize, first: bool) {
-        let words = generate.len();
-        let top = (1usize << w) - 1;
-        // p[v] and g[v]: the results if the clear digit of r is v. P needs c == top - v, G needs c > top - v.
-        let (mut p, mut g) = ([[0; LANES]; 1 << DIGIT_MAX], [[0; LANES]; 1 << DIGIT_MAX]);
-        for at in (0..words).step_by(LANES) {
-            let n = LANES.min(words - at);
-            let mut above = [0; LANES];
-            for v in 0..top {
-                p[v] = load(&hot[(top - v - 1) * words + at..], n);
-                g[v] = above;
+    fn combine_narrow(generate: &mut [u64], propagate: &mut [u64], hot: &[u64], r: &[u64], w: usize, first: bool) {
+        combine_digit::<{ 1 << 4 }>(generate, propagate, hot, r, w, first);
+    }
+}
+
+kernel! {
+    fn combine_wide(generate: &mut [u64], propagate: &mut [u64], hot: &[u64], r: &[u64], w: usize, first: bool) {
+        combine_digit::<{ 1 << DIGIT_MAX }>(generate, propagate, hot, r, w, first);
+    }
+}
+
+/// With room for the N values of a digit.
+#[inline(always)]
+fn combine_digit<const N: usize>(
+    generate: &mut [u64],
+    propagate: &mut [u64],
+    hot: &[u64],
+    r: &[u64],
+    w: usize,
+    first: bool,
+) {
+    let words = generate.len();
+    let top = (1usize << w) - 1;
+    // p[v] and g[v]: the results if the clear digit of r is v. P needs c == top - v, G needs c > top - v.
+    let (mut p, mut g) = ([[0; LANES]; N], [[0; LANES]; N]);
+    for at in (0..words).step_by(LANES) {
+        let n = LANES.min(words - at);
+        let mut above = [0; LANES];
+        for v in 0..top {
+            p[v] = load(&hot[(top - v - 1) * words + at..], n);
+            g[v] = above;
+            for b in 0..LANES {
+                above[b] ^= p[v][b];
+            }
+        }
+        g[top] = above;
+        p[top] = above.map(|x| if first { !x } else { x });
+        // Select by the bits of r, lowest first: each halves the candidates.
+        for j in 0..w {
+            let bit = load(&r[j * words + at..], n);
+            for v in 0..1usize << (w - 1 - j) {
                 for b in 0..LANES {
-                    above[b] ^= p[v][b];
+                    p[v][b] = p[2 * v][b] ^ ((p[2 * v][b] ^ p[2 * v + 1][b]) & bit[b]);
+                    g[v][b] = g[2 * v][b] ^ ((g[2 * v][b] ^ g[2 * v + 1][b]) & bit[b]);
                 }
             }
-            g[top] = above;
-            p[top] = above.map(|x| if first { !x } else { x });
-            // Select by the bits of r, lowest first: each halves the candidates.
-            for j in 0..w {
-                let bit = load(&r[j * words + at..], n);
-                for v in 0..1usize << (w - 1 - j) {
-                    for b in 0..LANES {
-                        p[v][b] = p[2 * v][b] ^ ((p[2 * v][b] ^ p[2 * v + 1][b]) & bit[b]);
-                        g[v][b] = g[2 * v][b] ^ ((g[2 * v][b] ^ g[2 * v + 1][b]) & bit[b]);
-                    }
-                }
-            }
-            store(&mut generate[at..], &g[0], n);
-            if !propagate.is_empty() {
-                store(&mut propagate[at..], &p[0], n);
-            }
+        }
+        store(&mut generate[at..], &g[0], n);
+        if !propagate.is_empty() {
+            store(&mut propagate[at..], &p[0], n);
         }
     }
 }

@@ -12,8 +12,10 @@ mod carry;
 mod hot;
 mod pack;
 mod planes;
+mod rows;
 
 pub use carry::{DIGIT_MAX, Digits, carry_combine, carry_hot};
-pub use hot::{lut_combine, one_hot};
+pub use hot::{DIGIT_MAX as INDEX_MAX, lut_combine, one_hot, thermometer_digits};
 pub use pack::{pack, packed_len, unpack};
 pub use planes::{Planes, from_planes, to_planes};
+pub use rows::{ROW_BITS, hot_rows, look_up_rows};

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use pack::{add_tile, few_rows, one_column, pack_a, pack_b};
 use tacit_prg::{BLOCK, PrgKey};
-use tacit_simd::{GEMM_COLUMNS, GEMM_ROWS, Path, gemm_tile};
+use tacit_simd::{GEMM_COLUMNS, GEMM_ROWS, Path, gemm_tile, prefetch_row};
 
 /// Rows of A packed at a time: 96 x 512 words are 384 KiB, a part of the L2 cache.
 const ROWS: usize = 8 * GEMM_ROWS;
@@ -256,8 +256,10 @@ fn add_blocks(
                     {
                         let mut tile = [[0; GEMM_COLUMNS]; GEMM_ROWS];
                         let tile = &mut tile[..GEMM_ROWS.min(rows.end - i)];
+                        let out = &mut out[i * size.n + j..];
+                        out.chunks(size.n).take(tile.len()).for_each(prefetch_row);
                         gemm_tile(path, (a, stride), b, tile);
-                        add_tile(path, &mut out[i * size.n + j..], size.n, tile, width);
+                        add_tile(path, out, size.n, tile, width);
                     }
                 }
             }

@@ -73,31 +73,25 @@ fn plus(line: Line, other: Line) -> Line {
     std::array::from_fn(|i| line[i].wrapping_add(other[i]))
 }
 
-/// So many words from the first of a slice on, at most a line, and then zeros.
-#[inline(always)]
-fn line(words: &[u64], width: usize) -> Line {
-    let mut line = [0; GEMM_COLUMNS];
-    match words.first_chunk() {
-        Some(whole) if width >= GEMM_COLUMNS => line = *whole,
-        _ => line[..width].copy_from_slice(&words[..width]),
-    }
-    line
-}
-
 kernel! {
     /// Copies `rows x columns` words of a matrix from a place in it with rows of `stride` words, line by line, the last
     /// one of a row filled up with zeros: rows go `steps[0]` words apart and the lines of each `steps[1]`.
     fn pack(to: (&mut [u64], [usize; 2]), from: (Sum<'_>, usize, usize), sizes: [usize; 2]) {
-        let (packed, steps) = to;
-        let (Sum(first, second), at, stride) = from;
+        let ((packed, steps), (from, at, stride)) = (to, from);
         for r in 0..sizes[0] {
-            for (i, c) in (0..sizes[1]).step_by(GEMM_COLUMNS).enumerate() {
-                let (at, width) = (at + r * stride + c, sizes[1] - c);
-                let mut sum = line(&first[at..], width);
-                if let Some(second) = second {
-                    sum = plus(sum, line(&second[at..], width));
-                }
+            let row = from.part(at + r * stride..at + r * stride + sizes[1]);
+            let (lines, rest) = row.0.as_chunks();
+            let plus_row = row.1.map(<[u64]>::as_chunks);
+            for (i, line) in lines.iter().enumerate() {
+                let sum = plus_row.map_or(*line, |(more, _)| plus(*line, more[i]));
                 packed[r * steps[0] + i * steps[1]..][..GEMM_COLUMNS].copy_from_slice(&sum);
+            }
+            if !rest.is_empty() {
+                let mut sum: Line = [0; GEMM_COLUMNS];
+                for (i, (sum, word)) in sum.iter_mut().zip(rest).enumerate() {
+                    *sum = word.wrapping_add(plus_row.map_or(0, |(_, more)| more[i]));
+                }
+                packed[r * steps[0] + lines.len() * steps[1]..][..GEMM_COLUMNS].copy_from_slice(&sum);
             }
         }
     }

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Random permutations from a stream, gathering by them, and differences of gathered elements.
+//! Random permutations from a stream, gathering by them, and differences and comparisons of gathered elements.
 //!
 //! Memory is read at places that depend on the permutation, so its pattern of accesses is visible to whoever shares
 //! the cache: a permutation is known to the party that runs this, and is secret only from other machines.
 
 #![forbid(unsafe_code)]
 
+mod digits;
+
 use std::fmt;
 
 use tacit_bits::Planes;
-use tacit_prg::{BLOCK, PrgKey};
+use tacit_prg::{BLOCK, PrgKey, in_parts};
 use tacit_simd::{GROUP, Path};
+
+pub use digits::rep3_less;
 
 /// Fills `out` with a uniform permutation of 0 .. n - 1, by Fisher-Yates from stream `step`.
 ///
@@ -81,25 +85,63 @@ impl fmt::Display for IndexOutOfRange {
 
 impl std::error::Error for IndexOutOfRange {}
 
-/// `out[i] = x[perm[i]]`; `out` and `perm` have the same length.
+/// Row i of `out` becomes row `perm[i]` of `x`, which has `columns` words a row, without its `first` ones; divided
+/// between `threads` threads.
 ///
 /// # Errors
 ///
-/// [`IndexOutOfRange`] where an element of `perm` is no index of `x`; `out` is then left alone.
-pub fn gather(out: &mut [u64], x: &[u64], perm: &[u32]) -> Result<(), IndexOutOfRange> {
-    assert_eq!(out.len(), perm.len());
+/// [`IndexOutOfRange`] where an element of `perm` is no row of `x`; `out` is then left alone.
+pub fn gather(
+    threads: usize,
+    out: &mut [u64],
+    x: &[u64],
+    perm: &[u32],
+    [columns, first]: [usize; 2],
+) -> Result<(), IndexOutOfRange> {
+    let width = columns - first;
+    assert_eq!(out.len(), width * perm.len());
+    if width == 0 {
+        return Ok(());
+    }
+    let rows = x.len() / columns;
     if perm
         .iter()
         .copied()
         .max()
-        .is_some_and(|max| max as usize >= x.len())
+        .is_some_and(|max| max as usize >= rows)
     {
         return Err(IndexOutOfRange);
     }
-    for (out, index) in out.iter_mut().zip(perm) {
-        *out = x[*index as usize];
+    let from = (&x[first.min(x.len())..], columns);
+    match width {
+        1 => gather_rows::<1>(threads, out, from, perm),
+        2 => gather_rows::<2>(threads, out, from, perm),
+        3 => gather_rows::<3>(threads, out, from, perm),
+        4 => gather_rows::<4>(threads, out, from, perm),
+        5 => gather_rows::<5>(threads, out, from, perm),
+        6 => gather_rows::<6>(threads, out, from, perm),
+        _ => {
+            for (out, index) in out.chunks_exact_mut(width).zip(perm) {
+                out.copy_from_slice(&from.0[*index as usize * columns..][..width]);
+            }
+        }
     }
     Ok(())
+}
+
+/// The same for rows of which `WIDTH` words are wanted: without a call for each.
+fn gather_rows<const WIDTH: usize>(
+    threads: usize,
+    out: &mut [u64],
+    (x, columns): (&[u64], usize),
+    perm: &[u32],
+) {
+    let (out, _) = out.as_chunks_mut::<WIDTH>();
+    in_parts(threads, out, |start, out| {
+        for (out, index) in out.iter_mut().zip(&perm[start..]) {
+            out.copy_from_slice(&x[*index as usize * columns..][..WIDTH]);
+        }
+    });
 }
 
 /// `x[left] - x[right] + offset` as planes of its low `bits` bits: `out` is `[bits, ceil(n / 64)]`, zero padded, for `n`

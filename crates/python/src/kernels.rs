@@ -369,6 +369,43 @@ fn rep3_and<'py>(
     Ok(z)
 }
 
+/// This party's XOR-shares of x[left] & x[right] for rows of `[rows, words]` planes: `[n, words]`, masked as `rep3_and`
+/// does. intp left and right are flat, of one length n.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+fn rep3_and_rows<'py>(
+    py: Python<'py>,
+    x0: &Bound<'py, PyAny>,
+    x1: &Bound<'py, PyAny>,
+    left: &Bound<'py, PyAny>,
+    right: &Bound<'py, PyAny>,
+    ka: &Bound<'py, PyAny>,
+    kb: &Bound<'py, PyAny>,
+    step: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u64>> {
+    let (x0, x1) = (Input::<u64>::new("x0", x0)?, Input::<u64>::new("x1", x1)?);
+    let (left, right) = (
+        Input::<isize>::new("left", left)?,
+        Input::<isize>::new("right", right)?,
+    );
+    let ([rows, words], [n]) = (x0.dims("x0")?, left.dims("left")?);
+    x1.check_shape("x1", &[rows, words])?;
+    right.check_shape("right", &[n])?;
+    let (left, right) = (left.slice(), right.slice());
+    if left.iter().chain(right).any(|row| *row as usize >= rows) {
+        return Err(PyValueError::new_err("left and right must hold rows of x0"));
+    }
+    keys!(ka, kb);
+    let step = step_number(step)?;
+    let x = [x0.slice(), x1.slice()];
+    let z = empty(py, &[n, words])?;
+    fill!(py, [z], |path, threads| {
+        tacit_ring::rep3_row_products::<Bits>(path, z, x, words, left, right);
+        tacit_ring::add_zero::<Bits>(path, threads, z, ka, kb, step);
+    });
+    Ok(z)
+}
+
 /// `x^(2^i) y^(2^j)` in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1, byte by byte of the words; i and j at most 7.
 #[pyfunction]
 fn gf256_mul<'py>(
@@ -566,13 +603,13 @@ fn unpack<'py>(
     Ok(out)
 }
 
-/// The one-hot planes of a digit of g (1 to 8) bits: `[g, words]` to `[2^g - 1, words]`, row v - 1 is [digit == v].
+/// The one-hot planes of a digit of g (1 to 9) bits: `[g, words]` to `[2^g - 1, words]`, row v - 1 is [digit == v].
 #[pyfunction]
 fn one_hot<'py>(py: Python<'py>, planes: &Bound<'py, PyAny>) -> PyResult<Array<'py, u64>> {
     let planes = Input::<u64>::new("planes", planes)?;
     let [g, words] = planes.dims("planes")?;
     let planes = planes.slice();
-    check_size("the number of planes", g, 1..=8)?;
+    check_size("the number of planes", g, 1..=tacit_bits::INDEX_MAX)?;
     let hot = empty(py, &[(1 << g) - 1, words])?;
     fill!(py, [hot], |path| tacit_bits::one_hot(
         path, hot, planes, g, words
@@ -593,7 +630,11 @@ fn lut_combine<'py>(
 ) -> PyResult<Array<'py, u64>> {
     let digit = Input::<u64>::new("digit", digit)?;
     let [g, words] = digit.dims("digit")?;
-    check_size("the number of planes of digit", g, 1..=8)?;
+    check_size(
+        "the number of planes of digit",
+        g,
+        1..=tacit_bits::INDEX_MAX,
+    )?;
     let hot = Input::<u64>::new("hot", hot)?;
     hot.check_shape("hot", &[(1 << g) - 1, words])?;
     let table = Input::<u64>::new("table", table)?;
@@ -608,13 +649,64 @@ fn lut_combine<'py>(
     Ok(out)
 }
 
+/// The one-hot rows of `x >> drop` modulo 2^g, 6 <= g <= 16, for flat x: `[64 ceil(n / 64), 2^g / 64]`, bit i mod 64 of
+/// word i / 64 of row k is [x[k] >> drop == i]; rows beyond n are zero.
+#[pyfunction]
+fn hot_rows<'py>(
+    py: Python<'py>,
+    x: &Bound<'py, PyAny>,
+    drop: &Bound<'py, PyAny>,
+    g: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u64>> {
+    let x = Input::<u64>::new("x", x)?;
+    let [n] = x.dims("x")?;
+    let x = x.slice();
+    let drop = size("drop", drop, 0..=63)? as u32;
+    let g = size("g", g, tacit_bits::ROW_BITS)?;
+    let rows = empty(py, &[64 * n.div_ceil(64), 1 << (g - 6)])?;
+    fill!(py, [rows], |path| tacit_bits::hot_rows(
+        path, rows, x, drop, g
+    ));
+    Ok(rows)
+}
+
+/// XOR-shares of `table[(c + (r >> drop)) mod 2^g]`, flat like r, from this party's XOR-share `hot` of the one-hot rows
+/// of c, as `hot_rows` lays them out, and clear flat r. `table` is public, `[2^g]`.
+#[pyfunction]
+fn look_up_rows<'py>(
+    py: Python<'py>,
+    hot: &Bound<'py, PyAny>,
+    r: &Bound<'py, PyAny>,
+    drop: &Bound<'py, PyAny>,
+    table: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u64>> {
+    let r = Input::<u64>::new("r", r)?;
+    let [n] = r.dims("r")?;
+    let table = Input::<u64>::new("table", table)?;
+    let [entries] = table.dims("table")?;
+    if !entries.is_power_of_two() || !tacit_bits::ROW_BITS.contains(&(entries.ilog2() as usize)) {
+        return Err(PyValueError::new_err(
+            "table must have 2^g entries, 6 <= g <= 16",
+        ));
+    }
+    let hot = Input::<u64>::new("hot", hot)?;
+    hot.check_shape("hot", &[64 * n.div_ceil(64), entries / 64])?;
+    let drop = size("drop", drop, 0..=63)? as u32;
+    let (hot, r, table) = (hot.slice(), r.slice(), table.slice());
+    let out = empty(py, &[n])?;
+    fill!(py, [out], |path| tacit_bits::look_up_rows(
+        path, out, hot, r, drop, table
+    ));
+    Ok(out)
+}
+
 /// The widths of digits: 3 bits unless said otherwise.
 fn digits(bits: usize, digit: Option<&Bound<'_, PyAny>>) -> PyResult<tacit_bits::Digits> {
     let digit = digit.map_or(Ok(3), |d| size("digit", d, 1..=tacit_bits::DIGIT_MAX))?;
     Ok(tacit_bits::Digits::new(bits, digit))
 }
 
-/// The one-hot planes of every digit of `digit` (1 to 4) bits of `[bits, words]` planes, lowest digit first; the last
+/// The one-hot planes of every digit of `digit` (1 to 8) bits of `[bits, words]` planes, lowest digit first; the last
 /// digit takes what is left of `bits` (1 to 64).
 #[pyfunction]
 #[pyo3(signature = (planes, digit=None))]
@@ -1027,19 +1119,28 @@ fn prg_permutation<'py>(
     Ok(perm)
 }
 
-/// `x[perm]`, for flat x and flat uint32 perm. Memory accesses depend on perm.
+/// Row `perm[i]` of x, `[rows, columns]`, at row i, without its `first` columns. Memory accesses depend on perm.
 #[pyfunction]
+#[pyo3(signature = (x, perm, first = None))]
 fn gather<'py>(
     py: Python<'py>,
     x: &Bound<'py, PyAny>,
     perm: &Bound<'py, PyAny>,
+    first: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Array<'py, u64>> {
     let (x, perm) = (Input::<u64>::new("x", x)?, Input::<u32>::new("perm", perm)?);
-    let ([_], [n]) = (x.dims::<1>("x")?, perm.dims::<1>("perm")?);
+    let ([_, columns], [n]) = (x.dims("x")?, perm.dims("perm")?);
+    let first = first.map_or(Ok(0), |first| size("first", first, 0..=columns))?;
     let (x, perm) = (x.slice(), perm.slice());
-    let out = empty(py, &[n])?;
-    fill!(py, [out], |_path| tacit_perm::gather(out, x, perm))
-        .map_err(|_| PyValueError::new_err("perm must hold indices of x"))?;
+    let out = empty(py, &[n, columns - first])?;
+    fill!(py, [out], |_path, threads| tacit_perm::gather(
+        threads,
+        out,
+        x,
+        perm,
+        [columns, first]
+    ))
+    .map_err(|_| PyValueError::new_err("perm must hold rows of x"))?;
     Ok(out)
 }
 
@@ -1069,6 +1170,69 @@ fn difference_planes<'py>(
     ))
     .map_err(|_| PyValueError::new_err("left and right must hold indices of x"))?;
     Ok(planes)
+}
+
+/// Digits of 4 bits of n rows in thermometer code, four to a word: `[n, ceil(digits / 4)]`, bit v of a quarter saying that
+/// the digit is v or more, zeros behind, from the monomials of their bits: planes `[16, digits, ceil(n / 64)]`, bit k of
+/// the first index saying that bit k of the digit is a factor.
+#[pyfunction]
+fn thermometer_digits<'py>(
+    py: Python<'py>,
+    monomials: &Bound<'py, PyAny>,
+    n: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u64>> {
+    let monomials = Input::<u64>::new("monomials", monomials)?;
+    let [_, digits, _] = monomials.dims("monomials")?;
+    let n = size("n", n, 0..=isize::MAX as usize)?;
+    monomials.check_shape("monomials", &[16, digits, n.div_ceil(64)])?;
+    let monomials = monomials.slice();
+    let rows = empty(py, &[n, digits.div_ceil(4)])?;
+    fill!(py, [rows], |path| tacit_bits::thermometer_digits(
+        path, rows, monomials, digits, n
+    ));
+    Ok(rows)
+}
+
+/// This party's XOR-shares of the comparisons of rows `left` with rows `right`: `[2 digits - 1, ceil(n / 64)]` planes, for
+/// each digit whether it is less, then for each but the first whether it is equal, masked with `F(ka) ^ F(kb)`. `x0, x1`
+/// are what `thermometer_digits` gives, the first digit being the least significant; intp left and right are
+/// flat, of one length n. Memory accesses depend on them.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+fn rep3_less<'py>(
+    py: Python<'py>,
+    x0: &Bound<'py, PyAny>,
+    x1: &Bound<'py, PyAny>,
+    digits: &Bound<'py, PyAny>,
+    left: &Bound<'py, PyAny>,
+    right: &Bound<'py, PyAny>,
+    ka: &Bound<'py, PyAny>,
+    kb: &Bound<'py, PyAny>,
+    step: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, u64>> {
+    let (x0, x1) = (Input::<u64>::new("x0", x0)?, Input::<u64>::new("x1", x1)?);
+    let (left, right) = (
+        Input::<isize>::new("left", left)?,
+        Input::<isize>::new("right", right)?,
+    );
+    let ([rows, _], [n]) = (x0.dims("x0")?, left.dims("left")?);
+    let digits = size("digits", digits, 1..=1 << 16)?;
+    for (name, x) in [("x0", &x0), ("x1", &x1)] {
+        x.check_shape(name, &[rows, digits.div_ceil(4)])?;
+    }
+    right.check_shape("right", &[n])?;
+    keys!(ka, kb);
+    let step = step_number(step)?;
+    let (x, places) = ([x0.slice(), x1.slice()], [left.slice(), right.slice()]);
+    let out = empty(py, &[2 * digits - 1, n.div_ceil(64)])?;
+    fill!(py, [out], |path, threads| tacit_perm::rep3_less(
+        path, out, x, digits, places
+    )
+    .map(|()| tacit_ring::add_zero::<Bits>(
+        path, threads, out, ka, kb, step
+    )))
+    .map_err(|_| PyValueError::new_err("left and right must hold rows of x0"))?;
+    Ok(out)
 }
 
 /// The names of the instruction sets that the kernels know and this CPU has, sorted.
@@ -1115,8 +1279,10 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         from_planes,
         gather,
         gf256_mul,
+        hot_rows,
         inject_combine,
         inject_send,
+        look_up_rows,
         lut_combine,
         matmul,
         one_hot,
@@ -1124,11 +1290,14 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         prg_permutation,
         prg_words,
         rep3_and,
+        rep3_and_rows,
         rep3_gf256_mul,
+        rep3_less,
         rep3_matmul,
         rep3_mul,
         reshare_planes,
         sub_prg,
+        thermometer_digits,
         to_planes,
         trunc_exchange,
         trunc_finish,

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
-use numpy::{PyArray1, PyReadonlyArray1};
+use numpy::{
+    PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyUntypedArray, PyUntypedArrayMethods,
+};
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView};
@@ -312,32 +314,94 @@ fn connect(
     .map(Connection::new)
 }
 
-/// A contiguous buffer that goes to a peer. Small ones come as bytes, which cost less to pass than an array.
-#[derive(FromPyObject)]
+/// Below this size a copy costs less than a view, or than an array that owns the payload.
+const COPIED_BYTES: usize = 4096;
+
+/// What goes to a peer: bytes, a copy of few words or bytes, or a view of another array or buffer, in C order.
 enum Buffer<'py> {
     Bytes(Bound<'py, PyBytes>),
+    Copy(Vec<u8>),
     Array(PyReadonlyArray1<'py, u8>),
 }
 
+impl<'py> Buffer<'py> {
+    fn new(buffer: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = buffer.cast::<PyBytes>() {
+            return Ok(Buffer::Bytes(bytes.clone()));
+        }
+        if let Ok(words) = buffer.cast::<PyArrayDyn<u64>>()
+            && words.len() < COPIED_BYTES / size_of::<u64>()
+            && words.is_c_contiguous()
+            && let Ok(words) = words.try_readonly()?.as_slice()
+        {
+            return Ok(Buffer::Copy(
+                words.iter().flat_map(|word| word.to_ne_bytes()).collect(),
+            ));
+        }
+        if let Ok(bytes) = buffer.cast::<PyArrayDyn<u8>>()
+            && bytes.len() < COPIED_BYTES
+            && bytes.is_c_contiguous()
+            && let Ok(bytes) = bytes.try_readonly()?.as_slice()
+        {
+            return Ok(Buffer::Copy(bytes.to_vec()));
+        }
+        let numpy = buffer.py().import("numpy")?;
+        let octets = numpy::dtype::<u8>(buffer.py());
+        let array = if buffer.is_instance_of::<PyUntypedArray>() {
+            numpy.call_method1("ascontiguousarray", (buffer,))?
+        } else {
+            numpy.call_method1("frombuffer", (buffer, &octets))?
+        };
+        let flat = array.call_method1("reshape", (-1,))?;
+        Ok(Buffer::Array(
+            flat.call_method1("view", (octets,))?.extract()?,
+        ))
+    }
+
+    fn view(&self) -> PyResult<&[u8]> {
+        Ok(match self {
+            Buffer::Bytes(bytes) => bytes.as_bytes(),
+            Buffer::Copy(bytes) => bytes,
+            Buffer::Array(array) => array.as_slice()?,
+        })
+    }
+}
+
 /// The buffers that go to each peer.
-type Sends<'py> = BTreeMap<usize, Vec<Buffer<'py>>>;
+type Sends<'py> = Vec<(usize, Vec<Buffer<'py>>)>;
+
+fn buffers<'py>(sends: &Bound<'py, PyDict>) -> PyResult<Sends<'py>> {
+    sends
+        .iter()
+        .map(|(peer, buffers)| {
+            let each = buffers.try_iter()?.map(|buffer| Buffer::new(&buffer?));
+            Ok((peer.extract()?, each.collect::<PyResult<_>>()?))
+        })
+        .collect()
+}
 
 /// Their bytes.
 type Views<'a> = Vec<(usize, Vec<&'a [u8]>)>;
 
 fn views<'a>(sends: &'a Sends<'_>) -> PyResult<Views<'a>> {
-    let view = |buffer: &'a Buffer<'_>| match buffer {
-        Buffer::Bytes(bytes) => Ok(bytes.as_bytes()),
-        Buffer::Array(array) => Ok(array.as_slice()?),
-    };
     sends
         .iter()
-        .map(|(peer, buffers)| Ok((*peer, buffers.iter().map(view).collect::<PyResult<_>>()?)))
+        .map(|(peer, buffers)| {
+            Ok((
+                *peer,
+                buffers.iter().map(Buffer::view).collect::<PyResult<_>>()?,
+            ))
+        })
         .collect()
 }
 
-/// Below this size a copy costs less than an array that owns the payload.
-const COPIED_BYTES: usize = 4096;
+/// How many bytes come from each peer.
+fn lengths(expects: &Bound<'_, PyDict>) -> PyResult<Vec<(usize, u64)>> {
+    expects
+        .iter()
+        .map(|(peer, length)| Ok((peer.extract()?, length.extract()?)))
+        .collect()
+}
 
 /// What came, by peer; nothing large is copied.
 fn inbox(py: Python<'_>, arrived: Vec<(usize, Vec<u8>)>) -> PyResult<Bound<'_, PyDict>> {
@@ -417,11 +481,11 @@ impl Mesh {
         &self,
         py: Python<'py>,
         step: u64,
-        sends: Sends<'py>,
-        expects: BTreeMap<usize, u64>,
+        sends: &Bound<'py, PyDict>,
+        expects: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let views = views(&sends)?;
-        let expects: Vec<(usize, u64)> = expects.into_iter().collect();
+        let sends = buffers(sends)?;
+        let (views, expects) = (views(&sends)?, lengths(expects)?);
         inbox(
             py,
             waiting(py, |poll| self.0.exchange(step, &views, &expects, poll))?,
@@ -432,11 +496,11 @@ impl Mesh {
         &self,
         py: Python<'py>,
         step: u64,
-        sends: Sends<'py>,
-        expects: BTreeMap<usize, u64>,
+        sends: &Bound<'py, PyDict>,
+        expects: &Bound<'py, PyDict>,
     ) -> PyResult<()> {
-        let views = views(&sends)?;
-        let expects: Vec<(usize, u64)> = expects.into_iter().collect();
+        let sends = buffers(sends)?;
+        let (views, expects) = (views(&sends)?, lengths(expects)?);
         waiting(py, |poll| self.0.post(step, &views, &expects, poll))
     }
 

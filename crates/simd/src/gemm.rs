@@ -47,6 +47,23 @@ pub fn gemm_tile(
     }
 }
 
+/// Asks for the cache lines of the first words of a slice, at most a row of a tile, which are about to be needed.
+#[inline]
+pub fn prefetch_row(words: &[u64]) {
+    #[cfg(target_arch = "x86_64")]
+    for word in words[..words.len().min(GEMM_COLUMNS)]
+        .iter()
+        .step_by(8)
+        .chain(words.get(GEMM_COLUMNS - 1))
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: asking for a line reads nothing and cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(word).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = words;
+}
+
 crate::kernel! {
     fn plain_tile(a: &[u64], a_stride: usize, b: &[[u64; GEMM_COLUMNS]], tile: &mut [[u64; GEMM_COLUMNS]]) {
         // Narrow parts of the tile, so that their sums stay in the 16 registers of these paths.

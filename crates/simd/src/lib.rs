@@ -6,6 +6,7 @@
 //! the given path names. All paths give identical bits. Published builds never use `target-cpu=native`.
 
 mod aes;
+mod ceiling;
 mod gemm;
 mod gf256;
 mod pack;
@@ -13,7 +14,8 @@ mod path;
 mod transpose;
 
 pub use aes::{RoundKeys, aes128_ctr};
-pub use gemm::{GEMM_COLUMNS, GEMM_ROWS, gemm_tile};
+pub use ceiling::{Ceiling, ceiling};
+pub use gemm::{GEMM_COLUMNS, GEMM_ROWS, gemm_tile, prefetch_row};
 pub use gf256::{aes_layer, gf256_mul};
 pub use pack::{pack_words, unpack_words};
 pub use path::{Kernel, Path, UnknownPath, cpu_features, force};

@@ -460,13 +460,20 @@ impl Inbox {
         Ok(Some((out, oldest.counts)))
     }
 
-    /// The fault of the first peer whose message is missing.
+    /// The first peer whose message for the oldest step is missing.
+    pub(crate) fn lacking(&self) -> Option<usize> {
+        let step = self.outstanding.front()?.number;
+        let mut boxes = self.boxes.iter();
+        boxes.find_map(|(&peer, mailbox)| mailbox.lacks(step).then_some(peer))
+    }
+
+    /// The fault of that peer.
     pub(crate) fn late(&self) -> Fault {
         let step = self.outstanding.front().map_or(0, |step| step.number);
         let what = format!("alive, but no message for step {step} in time");
         let fault = Fault::new(Cause::Timeout, what);
-        match self.boxes.iter().find(|(_, mailbox)| mailbox.lacks(step)) {
-            Some((&peer, _)) => fault.at(peer),
+        match self.lacking() {
+            Some(peer) => fault.at(peer),
             None => fault,
         }
     }

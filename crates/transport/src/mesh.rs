@@ -374,6 +374,7 @@ impl Mesh {
         mut done: impl FnMut(&mut Inbox) -> Result<Option<T>, Fault>,
     ) -> Result<Option<T>, Fault> {
         let mut inbox = lock(&self.shared.inbox);
+        let mut looked = false;
         loop {
             if let Some(result) = done(&mut inbox)? {
                 return Ok(Some(result));
@@ -383,7 +384,7 @@ impl Mesh {
                 return Ok(None);
             }
             let timed_out;
-            (inbox, timed_out) = self.shared.wait(inbox, left);
+            (inbox, timed_out) = self.shared.wait(inbox, left, &mut looked);
             if timed_out {
                 drop(inbox);
                 poll()?;

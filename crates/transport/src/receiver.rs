@@ -229,13 +229,24 @@ impl Shared {
     }
 
     /// Waits until something may have arrived, at most `time` and one slice; whether the time was over.
+    ///
+    /// Who has not `looked` yet first reads from the peer whose message is missing, which often is there already.
     pub(crate) fn wait<'a>(
         &'a self,
         inbox: MutexGuard<'a, Inbox>,
         time: Duration,
+        looked: &mut bool,
     ) -> (MutexGuard<'a, Inbox>, bool) {
         let time = time.min(SLICE);
         if self.direct.load(Ordering::Acquire) {
+            if !std::mem::replace(looked, true)
+                && let Some(lacking) = inbox.lacking()
+                && let Some(peer) = self.peers.iter().find(|peer| peer.index == lacking)
+            {
+                drop(inbox);
+                self.read(peer);
+                return (lock(&self.inbox), false);
+            }
             self.polling.fetch_add(1, Ordering::AcqRel);
             drop(inbox);
             let timed_out = self.read_directly(time);

@@ -176,6 +176,61 @@ def _plain_softmax(x: Array) -> Array:
     return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
 
+WIDE: Final = 2**62 - 1
+"""The limit of keys of tables."""
+
+
+def _spread(ids: Array, many: int) -> Input:
+    """Keys all over the range, one for each of so many numbers."""
+    return Input(ids * (WIDE // many) - WIDE // 2, (-WIDE, WIDE))
+
+
+def _keyed(n: int, rng: np.random.Generator) -> list[Input]:
+    many = n // 4 + 1
+    return [_spread(rng.integers(0, many, n), many), Input(rng.integers(0, 10**6, n), (0, 10**6))]
+
+
+def _sums_by_key(keys: Any, x: Any) -> Any:
+    keys, x = tc.sort_by(keys, keys, x, strategy="shuffle")
+    (keys,), (sums,), meant = tc.aggregate(tc.run_starts(keys), [keys], [x])
+    return tc.stack([keys, sums, meant], axis=1)
+
+
+def _plain_sums_by_key(keys: Array, x: Array) -> Array:
+    different, group = np.unique(keys, return_inverse=True)
+    out = np.zeros((len(keys), 3), np.int64)
+    out[: len(different), 0], out[: len(different), 2] = different, 1
+    np.add.at(out[:, 1], group, x)
+    return out
+
+
+def _two_tables(n: int, rng: np.random.Generator) -> list[Input]:
+    many = 2 * n
+    keys = [_spread(rng.permutation(many)[:n], many), _spread(rng.integers(0, many, n), many)]
+    columns = [Input(rng.integers(0, 10**9, n), (0, 10**9)) for _ in keys]
+    return [keys[0], columns[0], keys[1], columns[1]]
+
+
+def _join(keys: Any, x: Any, other_keys: Any, y: Any) -> Any:
+    """The rows of the second table whose key the first one has, beside its row: in the order of their keys."""
+    full = keys.__array_namespace__().full
+    first = tc.concat([full(len(keys), True), full(len(other_keys), False)])
+    # Rows of equal keys keep their order, so that of the first table leads them.
+    both = tc.concat([keys, other_keys])
+    key, first, value = tc.sort_by(both, both, first, tc.concat([x, y]), strategy="shuffle")
+    led, found = tc.fill_forward(tc.run_starts(key), first, value)
+    return tc.stack(tc.compress(led & ~first, key, found, value, size=len(other_keys)), axis=1)
+
+
+def _plain_join(keys: Array, x: Array, other_keys: Array, y: Array) -> Array:
+    row = {key: k for k, key in enumerate(keys.tolist())}
+    order = [k for k in np.argsort(other_keys, kind="stable").tolist() if other_keys[k] in row]
+    found = [row[key] for key in other_keys[order].tolist()]
+    out = np.zeros((len(other_keys), 4), np.int64)
+    out[: len(order)] = np.stack([other_keys[order], x[found], y[order], np.ones(len(order), np.int64)], axis=1)
+    return out
+
+
 def _gelu(xp: Any, x: Any) -> Any:
     """By tanh (Hendrycks and Gimpel 2016)."""
     return 0.5 * x * (1 + xp.tanh(0.7978845608 * (x + 0.044715 * (x * x * x))))
@@ -363,6 +418,24 @@ TASKS: Final = (
         _integers(2**62 - 1, 1),
         lambda x: tc.argsort(x, strategy="shuffle"),
         lambda x: np.argsort(x, kind="stable"),
+    ),
+    Task(
+        "groupby",
+        None,
+        "the sum of a column for each of up to n / 4 different int64 keys",
+        100_000,
+        _keyed,
+        _sums_by_key,
+        _plain_sums_by_key,
+    ),
+    Task(
+        "join",
+        None,
+        "two tables of n rows on an int64 key that is unique in the first, a column from each",
+        100_000,
+        _two_tables,
+        _join,
+        _plain_join,
     ),
     Task("aes", "aes128", "AES-128 of blocks under one key", 100_000, _blocks, tc.aes128, _plain_aes),
     Task(

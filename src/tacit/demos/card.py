@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from tacit.demos.outcome import Comparison, Outcome, number, size
+from tacit.demos.outcome import Comparison, Outcome, Question, cell, number, size
+
+ROWS_SHOWN: Final = 5
+"""Of a query's result; the report has all."""
 
 
 def show(outcome: Outcome, console: Console) -> None:
@@ -18,8 +24,8 @@ def show(outcome: Outcome, console: Console) -> None:
     verdict = "[green]agrees with the pooled data[/]" if outcome.agrees else "[bold red]DOES NOT AGREE[/]"
     parts: list[RenderableType] = [
         Text(outcome.summary),
-        Rule("joint result · pooled result · difference", style="dim"),
-        *(part for comparison in outcome.comparisons for part in _results(comparison)),
+        *_compared(outcome),
+        *(part for k, question in enumerate(outcome.questions, start=1) for part in _asked(k, question)),
         Rule("who learned what", style="dim"),
         *_bullets(outcome.facts.learned),
         Text(f"{outcome.facts.protection} The report has the plan's own list.", style="dim"),
@@ -30,6 +36,32 @@ def show(outcome: Outcome, console: Console) -> None:
     if outcome.notes:
         parts += [Rule("notes", style="dim"), *_bullets(outcome.notes)]
     console.print(Panel(Group(*parts), title=f"[bold]{escape(outcome.title)}[/]: {verdict}", padding=(1, 2)))
+
+
+def _compared(outcome: Outcome) -> list[RenderableType]:
+    if not outcome.comparisons:
+        return []
+    rule = Rule("joint result · pooled result · difference", style="dim")
+    return [rule, *(part for comparison in outcome.comparisons for part in _results(comparison))]
+
+
+def _asked(number: int, question: Question) -> tuple[RenderableType, ...]:
+    shown = question.joint[:ROWS_SHOWN]
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for k, name in enumerate(question.columns):
+        text = any(isinstance(row[k], str) for row in question.joint)
+        table.add_column(escape(name), justify="left" if text else "right")
+    for row in shown:
+        table.add_row(*(escape(cell(value)) for value in row))
+    more = f"; above the first {len(shown)}" if len(shown) < len(question.joint) else ""
+    verdict = "[green]as in the pooled tables[/]" if question.agrees else "[bold red]NOT as in the pooled tables[/]"
+    return (
+        Rule(f"query {number}", style="dim"),
+        Text.from_markup(f"[bold]{escape(question.title)}[/]\n[dim]{escape(question.why)}[/]"),
+        Padding(Text(question.sql, style="cyan"), (1, 2)),
+        Padding(table, (0, 2)),
+        Padding(Text.from_markup(f"{question.found}{more}: {verdict}"), (1, 2, 0, 2)),
+    )
 
 
 def _results(comparison: Comparison) -> tuple[RenderableType, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tacit.demos import hospitals, salary
+from tacit.demos import banks, hospitals, merchant, salary, trial
 from tacit.demos.outcome import Outcome
 from tacit.demos.settings import Settings
 from tacit.demos.stages import Stages
@@ -26,6 +26,9 @@ class Demo:
 DEMOS: Final = (
     Demo("hospitals", "three hospitals: statistics and a model on the union of their patients", hospitals.run),
     Demo("salary", "three colleagues: their average salary, and no single one", salary.run),
+    Demo("banks", "three banks: money that runs through all of them, found in SQL", banks.run),
+    Demo("merchant-bank", "a shop and a bank: who buys what, in sums of enough people, in SQL", merchant.run),
+    Demo("trial", "three hospitals: counts of rare diseases, where groups are large enough, in SQL", trial.run),
 )
 
 

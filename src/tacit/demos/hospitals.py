@@ -22,7 +22,7 @@ import tacit as tc
 from tacit.demos import pooled
 from tacit.demos.outcome import EXACT, Comparison, Curve, Outcome, Row
 from tacit.demos.pooled import Floats
-from tacit.demos.settings import Settings, facts, opened
+from tacit.demos.settings import Settings, facts, learned, opened
 from tacit.demos.stages import Stages
 
 HOSPITALS: Final = ("hospital_a", "hospital_b", "hospital_c")
@@ -95,7 +95,7 @@ def run(settings: Settings, stages: Stages) -> Outcome:
             plan = session.plan_of(*results, purpose=PURPOSE)
         with stages.stage("computing together: statistics, then sixty steps of training"):
             counts, sums, squares, coefficients = tc.reveal(*results, purpose=PURPOSE)
-        how = facts(session, settings, plan, RESULTS)
+        how = facts(session, settings, plan, learned(plan, RESULTS))
     with stages.stage("computing the same on the pooled table"):
         tables = [pq.read_table(DATA / name / FILE) for name in HOSPITALS]
         comparisons, curves, notes = compare(tables, counts, sums, squares, coefficients)

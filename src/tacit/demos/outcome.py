@@ -9,6 +9,8 @@ from typing import Any, Final
 
 EXACT: Final = 0.0
 
+Rows = tuple[tuple[Any, ...], ...]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -79,6 +81,40 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Question:
+    """A query, the rows that it gave jointly, and those of one database with all tables.
+
+    `hidden` is how many groups of fewer than `min_group` rows were left out, None without such a rule; `pooled_hidden`
+    how many should have been. `facts` are of its run.
+    """
+
+    title: str
+    why: str
+    sql: str
+    columns: tuple[str, ...]
+    joint: Rows
+    pooled: Rows
+    facts: Facts
+    min_group: int = 1
+    hidden: int | None = None
+    pooled_hidden: int | None = None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every value and the order of the rows are the same."""
+        return (self.joint, self.hidden) == (self.pooled, self.pooled_hidden)
+
+    @property
+    def found(self) -> str:
+        """How much the result holds, in words."""
+        rows = f"{len(self.joint):,} row{'' if len(self.joint) == 1 else 's'}"
+        if self.hidden is None:
+            return rows
+        groups = f"{self.hidden:,} group{'' if self.hidden == 1 else 's'}"
+        return f"{rows}, {groups} of fewer than {self.min_group} hidden"
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A finished demo: `card` and `report` show it, `to_dict` is its JSON."""
 
@@ -90,11 +126,12 @@ class Outcome:
     facts: Facts
     notes: tuple[str, ...] = ()
     curves: tuple[Curve, ...] = ()
+    questions: tuple[Question, ...] = ()
 
     @property
     def agrees(self) -> bool:
-        """Whether every comparison is within its limit."""
-        return all(c.agrees for c in self.comparisons)
+        """Whether every comparison is within its limit, and every query gave what the pooled tables do."""
+        return all(c.agrees for c in self.comparisons) and all(q.agrees for q in self.questions)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -116,6 +153,18 @@ class Outcome:
                 }
                 for c in self.comparisons
             ],
+            "questions": [
+                {
+                    "title": q.title,
+                    "sql": q.sql,
+                    "columns": list(q.columns),
+                    "rows": [list(map(cell, row)) for row in q.joint],
+                    "agrees": q.agrees,
+                    "hidden_groups": q.hidden,
+                    "digest": q.facts.digest,
+                }
+                for q in self.questions
+            ],
             "facts": {
                 "protocol": facts.protocol,
                 "network": facts.network,
@@ -131,6 +180,13 @@ class Outcome:
             },
             "notes": list(self.notes),
         }
+
+
+def cell(value: Any) -> str:
+    """A value of a table for people; NULL is empty, and whole numbers are left alone, as they may be names."""
+    if value is None:
+        return ""
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def number(value: float, digits: int = 6) -> str:

@@ -8,8 +8,12 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from tacit.demos.outcome import Comparison, Curve, Outcome, number, size
+from tacit.demos.outcome import Comparison, Curve, Outcome, Question, Rows, cell, number, size
 from tacit.errors import InputError
+
+ROWS_SHOWN: Final = 12
+"""Of a query's result at first sight; the others unfold."""
+_RIGHT: Final = " class=n"
 
 
 def check_target(path: Path) -> None:
@@ -75,11 +79,11 @@ def html(outcome: Outcome) -> str:
 <section><h2>Who learned what</h2>{_list(facts.learned)}
 <p>{escape(facts.protection)}</p>
 {assumed}
-<details><summary>The list as the plan states it</summary>{_list(facts.disclosures)}</details>
+{_stated(outcome)}
 </section>
+{"".join(_question(k, q) for k, q in enumerate(outcome.questions, start=1))}
 {f'<section class="plots"><h2>The model</h2><div>{plots}</div></section>' if plots else ""}
-<section><h2>Joint result beside the pooled one</h2>
-{_overview(outcome)}{"".join(map(_table, outcome.comparisons))}</section>
+{_compared(outcome) if outcome.comparisons else ""}
 <section><h2>How it ran</h2><table class="facts">
 {"".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in figures)}
 </table></section>
@@ -100,6 +104,49 @@ def _unwritable(path: Path) -> InputError:
 
 def _list(lines: tuple[str, ...]) -> str:
     return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def _stated(outcome: Outcome) -> str:
+    if outcome.questions:
+        return ""  # It stands with each query.
+    return f"<details><summary>The list as the plan states it</summary>{_list(outcome.facts.disclosures)}</details>"
+
+
+def _question(number: int, question: Question) -> str:
+    numeric = [not any(isinstance(row[k], str) for row in question.joint) for k in range(len(question.columns))]
+    heads = "".join(f"<th{_RIGHT * n}>{escape(c)}</th>" for c, n in zip(question.columns, numeric, strict=True))
+
+    def rows(part: Rows) -> str:
+        return "".join(
+            f"<tr>{''.join(f'<td{_RIGHT * n}>{escape(cell(v))}</td>' for v, n in zip(row, numeric, strict=True))}</tr>"
+            for row in part
+        )
+
+    def table(part: Rows) -> str:
+        return f"<table class=wide><thead><tr>{heads}</tr></thead><tbody>{rows(part)}</tbody></table>"
+
+    joint, rest = table(question.joint[:ROWS_SHOWN]), question.joint[ROWS_SHOWN:]
+    more = f"<details><summary>{len(rest):,} more rows</summary>{table(rest)}</details>" if rest else ""
+    if question.agrees:
+        verdict = "<span class=good>✓ the same as in the pooled tables</span>"
+    else:
+        verdict = f"<span class=bad>✗ in the pooled tables it is another:</span>{table(question.pooled)}"
+    facts = question.facts
+    return f"""<section><h2>{number}. {escape(question.title)}</h2>
+<p class="why">{escape(question.why)}</p>
+<pre><code>{escape(question.sql)}</code></pre>
+{joint}{more}
+<p>{escape(question.found)}. {verdict}</p>
+<p class="kind">{facts.rounds:,} rounds, {size(facts.bytes_total)}, {facts.seconds:.2f} s;
+plan <code>{escape(facts.digest)}</code></p>
+<details><summary>What it discloses, as the plan states it: {len(facts.disclosures)} lines</summary>
+{_list(facts.disclosures)}</details>
+</section>"""
+
+
+def _compared(outcome: Outcome) -> str:
+    tables = "".join(map(_table, outcome.comparisons))
+    return f"<section><h2>Joint result beside the pooled one</h2>\n{_overview(outcome)}{tables}</section>"
 
 
 def _overview(outcome: Outcome) -> str:
@@ -204,6 +251,10 @@ tbody tr:last-child > * , .facts tr:last-child > * { border-bottom: 0; }
 code { font: .86em/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 details { margin-top: .9rem; } summary { cursor: pointer; font-weight: 600; } details table { margin: .6em 0 0 1.1em; }
 .plots > div { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }
+pre { margin: .8em 0 1.1em; padding: .9em 1.1em; overflow-x: auto; background: var(--paper);
+  border: 1px solid var(--line); border-radius: 7px; } pre code { overflow-wrap: normal; }
+.why { margin-top: 0; max-width: 46rem; color: var(--soft); } details table.wide { margin-left: 0; }
+details li { overflow-wrap: anywhere; font-size: .88rem; }
 figure { margin: 0; flex: 1 1 22rem; } svg { width: 100%; height: auto; max-width: 34rem; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg .tick { font-size: 11px; fill: var(--soft); }
 .grid { stroke: var(--line); } .chance { stroke: var(--soft); stroke-dasharray: 3 4; }

@@ -9,7 +9,7 @@ import numpy as np
 
 import tacit as tc
 from tacit.demos.outcome import Comparison, Outcome, Row
-from tacit.demos.settings import Settings, facts, opened
+from tacit.demos.settings import Settings, facts, learned, opened
 from tacit.demos.stages import Stages
 
 SALARIES: Final = ([52_000, 61_500], [48_200, 75_000], [58_900, 66_100])
@@ -27,7 +27,7 @@ def run(settings: Settings, stages: Stages) -> Outcome:
             result = joint(session)
             plan = session.plan_of(result, purpose=PURPOSE)
             average = float(result.reveal(purpose=PURPOSE))
-        how = facts(session, settings, plan, [PURPOSE])
+        how = facts(session, settings, plan, learned(plan, [PURPOSE]))
     return Outcome(
         name="salary",
         title="What do we earn on average?",

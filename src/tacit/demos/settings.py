@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -27,11 +27,8 @@ def opened(settings: Settings, parties: Sequence[str], data: Sequence[Path] = ()
     return tc.local(parties, settings.protocol, settings.network, settings.transport, data)
 
 
-def facts(session: tc.Session, settings: Settings, plan: Plan, results: Sequence[str]) -> Facts:
-    """The facts of the session's last run, which was of this plan; `results` says in words what it disclosed.
-
-    Pre-condition: one text for each reveal of the plan, in their order.
-    """
+def facts(session: tc.Session, settings: Settings, plan: Plan, learned: Iterable[str]) -> Facts:
+    """The facts of the session's last run, which was of this plan; `learned` says in a few words what it disclosed."""
     report = session.last
     assert report is not None and report.digest == plan.digest
     network = settings.network + (" (emulated)" if settings.network != "loopback" else "")
@@ -39,7 +36,7 @@ def facts(session: tc.Session, settings: Settings, plan: Plan, results: Sequence
         protocol=f"{settings.protocol}, {len(report.by_party)} parties{_MODEL.get(settings.protocol, '')}",
         network=network if settings.transport == "process" else "none: all parties in one process",
         digest=report.digest,
-        learned=tuple(_learned(plan, results)),
+        learned=tuple(learned),
         disclosures=tuple(map(str, report.disclosures)),
         assumptions=tuple(map(str, plan.assumptions())),
         rounds=report.rounds,
@@ -51,18 +48,11 @@ def facts(session: tc.Session, settings: Settings, plan: Plan, results: Sequence
     )
 
 
-def _protection(settings: Settings) -> str:
-    if settings.protocol == "plain":
-        return "Protocol plain keeps nothing secret: every party computes on all inputs in the clear."
-    if settings.transport == "memory":
-        return (
-            "All parties ran in one process, so nothing was protected from it; between hosts, nothing else is learned."
-        )
-    return "Nothing else: every other message that a party received is masked."
+def learned(plan: Plan, results: Sequence[str]) -> Iterator[str]:
+    """The plan's disclosures in a few words: the sizes of each owner's inputs, then the results.
 
-
-def _learned(plan: Plan, results: Sequence[str]) -> Iterator[str]:
-    """The plan's disclosures in a few words: the sizes of each owner's inputs, then the results."""
+    Pre-condition: one text for each reveal of the plan, in their order.
+    """
     sizes: dict[str, list[str]] = {}
     reveals = []
     for d in plan.disclosures():
@@ -77,6 +67,16 @@ def _learned(plan: Plan, results: Sequence[str]) -> Iterator[str]:
         yield f"numbers of rows and columns of what {owner} brings: {', '.join(shapes)}, to everyone"
     for d, text in zip(reveals, results, strict=True):
         yield f"{text}, to {d.audience}"
+
+
+def _protection(settings: Settings) -> str:
+    if settings.protocol == "plain":
+        return "Protocol plain keeps nothing secret: every party computes on all inputs in the clear."
+    if settings.transport == "memory":
+        return (
+            "All parties ran in one process, so nothing was protected from it; between hosts, nothing else is learned."
+        )
+    return "Nothing else: every other message that a party received is masked."
 
 
 _MODEL: Final = {"rep3": ", semi-honest, honest majority"}

@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tacit.plan import Attrs, Public, Secret, TensorType, product_shift
 from tacit.plan.types import RING_HI, RING_LO
 from tacit.protocols.blackbox import BlackBox
-from tacit.protocols.shares import Arith, Bits, U64Array
+from tacit.protocols.shares import Arith, Bits, U64Array, unpack_plane
 
 Value: TypeAlias = Arith | Bits
 
@@ -30,11 +30,16 @@ class Call:
     proven: tuple[bool, ...] = ()
     """Of each operand whether its interval follows from what parties checked: from no `assume`, and from no input that
     a client deals."""
+    unfinished: bool = False
+    """Whether the truncation of this product is left to its only user."""
+    pending: int = 0
+    """By how many bits operand 0 is still to be truncated."""
 
     def on(self, values: tuple[Value, ...]) -> Call:
         """The same node on other operands of the same types; what was found out of it once stays known."""
         call = object.__new__(Call)
-        call.__dict__.update(self.__dict__, values=values)
+        call.__dict__.update(self.__dict__)
+        call.__dict__["values"] = values
         return call
 
     @cached_property
@@ -47,8 +52,11 @@ class Call:
         return self.publics[k]
 
     def public(self, k: int) -> U64Array:
-        """The clear ring elements of operand k. Pre-condition: `is_public(k)`, not bool."""
-        return self.arith(k).parts[0]
+        """The clear ring elements of operand k, 0 and 1 if it is boolean. Pre-condition: `is_public(k)`."""
+        value = self.values[k]
+        if isinstance(value, Bits):
+            return unpack_plane(value.parts[0][0], value.size).reshape(value.shape).astype(np.uint64)
+        return value.parts[0]
 
     def arith(self, k: int) -> Arith:
         """Operand k as it is."""
@@ -58,7 +66,13 @@ class Call:
 
     def lifted(self, k: int) -> Arith:
         """Operand k on the box of the node: a public one becomes shares."""
-        return self.box.constant(self.public(k)) if self.is_public(k) else self.arith(k)
+        return self.box.constant(self.public(k)) if self.publics[k] else self.arith(k)
+
+    async def numbers(self, k: int) -> Arith:
+        """As `lifted(k)`, of bits as numbers: at no cost where they are public."""
+        if isinstance(self.values[k], Bits) and not self.is_public(k):
+            return await self.box.b2a(self.bits(k, self.types[k].shape))
+        return self.lifted(k)
 
     def spread(self, k: int, shape: tuple[int, ...] | None = None) -> Arith:
         """`lifted(k)` broadcast to the shape of the result."""
@@ -90,12 +104,18 @@ class Call:
 
     @cached_property
     def truncated(self) -> int:
-        """By how many bits this product is truncated."""
-        return product_shift(self.types, self.attrs)
+        """By how many bits this product is truncated here."""
+        return 0 if self.unfinished else product_shift(self.types, self.attrs)
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Value]]
 """What carries out an operation on the box of a call."""
+
+Prepared: TypeAlias = Callable[..., Any]
+"""What gives, of the operands, the value of a node or what to await for it."""
+
+Local: TypeAlias = Callable[[Call], Callable[..., Value]]
+"""What makes of a call without operands the function of them, for an operation that sends nothing."""
 
 Several: TypeAlias = Callable[[Call], Awaitable[list[Value]]]
 """What carries out one with several results."""

@@ -22,15 +22,13 @@ T = TypeVar("T")
 class Exchanger(Protocol):
     """What a driver needs of a transport; see transport/base.py."""
 
-    def exchange(
-        self, step: int, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]
-    ) -> Mapping[int, Any]:
+    def exchange(self, step: int, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]) -> Inbox:
         """Send to each peer the concatenation of its buffers; return exactly `expects[p]` bytes from each p."""
 
     def post(self, step: int, sends: Mapping[int, Sequence[Buffer]], expects: Mapping[int, int]) -> None:
         """The first half of `exchange`: send."""
 
-    def collect(self) -> Mapping[int, Any]:
+    def collect(self) -> Inbox:
         """The second half, for the oldest step that was posted and not collected."""
 
 
@@ -91,7 +89,7 @@ def drive(
                 result: T = stop.value
                 return result
             if isinstance(awaited, Collect):
-                received = transport.collect()
+                inbox = transport.collect()
             else:
                 traffic.count(awaited)
                 step += 1
@@ -99,8 +97,7 @@ def drive(
                     transport.post(step - 1, awaited.sends, awaited.expects)
                     inbox = None
                     continue
-                received = transport.exchange(step - 1, awaited.sends, awaited.expects)
-            inbox = {peer: memoryview(data) for peer, data in received.items()}
+                inbox = transport.exchange(step - 1, awaited.sends, awaited.expects)
             if progress is not None:
                 progress(step)
     finally:

@@ -14,7 +14,7 @@ from tacit.engine.drive import Traffic, dry_run
 from tacit.engine.execute import execute
 from tacit.engine.keys import HELLO_BYTES, PROTOCOLS
 from tacit.errors import PlanError
-from tacit.plan import Plan
+from tacit.plan import Node, Plan
 from tacit.protocols.dry import Dry
 from tacit.protocols.network import NETWORKS
 
@@ -86,6 +86,34 @@ def estimate(plan: Plan, network: str | None = None) -> CostReport:
     moving = NETWORKS[network].seconds(rounds, size, parties)
     seconds = moving + (traffic.exchanges + 1) * WORK_S_PER_EXCHANGE + size * WORK_S_PER_BYTE
     return CostReport(rounds, size, seconds, network, meter.by_op())
+
+
+def bytes_by_node(plan: Plan) -> dict[int, int]:
+    """Payload bytes over all parties that each top-level node of a plan sends, those that send any."""
+    meter = _Meter(PROTOCOLS[plan.protocol], plan.computing)
+    bill = _Bill(meter)
+    dry_run(execute(plan, meter, {}, bill, one_by_one=True))
+    return {node: size for node, size in bill.paid.items() if size}
+
+
+class _Bill:
+    """An observer of nodes that run one by one: what each of them paid."""
+
+    def __init__(self, meter: _Meter) -> None:
+        self._meter = meter
+        self._since = 0
+        self.paid: dict[int, int] = {}
+
+    def began(self, node: Node) -> None:
+        """What is paid from now on is its."""
+        self._since = len(self._meter.calls)
+
+    def ended(self, node: Node) -> None:
+        """Add up."""
+        self.paid[node.id] = sum(cost.bytes_total for _, cost in self._meter.calls[self._since :])
+
+    def trip(self) -> None:
+        """Trips belong to their loop."""
 
 
 class _Meter(Dry):

@@ -8,16 +8,18 @@ depends on the plan alone, never on values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Coroutine, Mapping, Sequence
+from math import prod
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from tacit.engine.call import Call, Handler, Several, Value
-from tacit.engine.operations import HANDLERS
+from tacit.engine.call import Call, Handler, Prepared, Several, Value
+from tacit.engine.operations import FEW, HANDLERS, LOCAL
 from tacit.engine.rows import SEVERAL
 from tacit.errors import RunError
-from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array
+from tacit.library import nonlinear
+from tacit.plan import Node, Plan, Private, Public, Secret, TensorType, constant_array, product_shift
 from tacit.plan.trust import proven
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import Schedule, dataflow
@@ -44,8 +46,9 @@ async def execute(
     box: BlackBox,
     inputs: Mapping[str, U64Array | Arith],
     observer: Observer | None = None,
+    one_by_one: bool = False,
 ) -> dict[str, U64Array | None]:
-    """Run a verified plan as party `box.me`.
+    """Run a verified plan as party `box.me`; `one_by_one`, its nodes share no rounds, and do not overlap.
 
     `inputs` maps the names of input nodes to raw u64 arrays for what this party owns, and to `Arith` for what a client
     dealt to the parties. Gives, for each output, its raw u64 elements (bools as 0 and 1), or None if it is not for this
@@ -55,10 +58,14 @@ async def execute(
     missing, and whatever the transport raises.
     """
     box.network = NETWORKS[plan.network]
-    run = _Execution(plan, box, inputs, observer)
+    run = _Execution(plan, box, inputs, observer, one_by_one)
     block = _Block(plan.nodes, {node for _, node in plan.outputs}, proven(plan.nodes, plan.computing))
     await run.block(block, run.values, observer)
     return {label: run.output(node) for label, node in plan.outputs}
+
+
+_Step: TypeAlias = tuple[int, Node, bool, list[int]]
+"""A node of a line: its id, itself, whether it sends nothing, and the operands that nobody needs after it."""
 
 
 class _Block:
@@ -66,10 +73,14 @@ class _Block:
 
     def __init__(self, nodes: Sequence[Node], keep: set[int], proven: frozenset[int]) -> None:
         self.proven = proven
-        self.calls: dict[int, tuple[Handler | Several, Call] | None] = {}
+        self.calls: dict[int, Prepared | None] = {}
         self.nodes = {node.id: node for node in nodes}
         self.types = {node.id: tuple(self.nodes[i].type for i in node.inputs) for node in nodes}
-        self.schedule = Schedule({node.id: node.inputs for node in nodes})
+        given = {node.id: node.attrs["index"] for node in nodes if node.op == "param"}
+        self.given = sorted(given, key=given.__getitem__)
+        tasks = {node.id: [i for i in node.inputs if i not in given] for node in nodes if node.id not in given}
+        self.at_once = {i for i in tasks if self.nodes[i].op in LOCAL or self.nodes[i].op in _AT_ONCE}
+        self.schedule = Schedule(tasks, self.at_once | {i for i in tasks if _in_the_clear(self.nodes[i])})
         self.operands = {node.id: tuple(set(node.inputs)) for node in nodes}
         self.uses: dict[int, int] = {}
         for operands in self.operands.values():
@@ -78,6 +89,25 @@ class _Block:
         for node_id in keep:
             # One use more than there are: it is never forgotten.
             self.uses[node_id] = self.uses.get(node_id, 0) + 1
+        users = {operand: node for node in nodes for operand in node.inputs}
+        self.only_user = {operand: node for operand, node in users.items() if self.uses[operand] == 1}
+        self.line = self._line(list(tasks), keep) if self.schedule.is_line else None
+
+    def _line(self, order: list[int], keep: set[int]) -> list[_Step]:
+        last = {operand: key for key in order for operand in self.operands[key] if operand not in keep}
+        return [
+            (key, self.nodes[key], key in self.at_once, [i for i in self.operands[key] if last.get(i) == key])
+            for key in order
+        ]
+
+
+_AT_ONCE = {"input", "constant", "result"}
+"""Operations of no box that send nothing."""
+
+
+def _in_the_clear(node: Node) -> bool:
+    """Whether it runs on the plain protocol, which sends nothing."""
+    return not isinstance(node.type.home, Secret) and node.op not in ("reveal", "repeat")
 
 
 class _Execution:
@@ -87,8 +117,10 @@ class _Execution:
         box: BlackBox,
         inputs: Mapping[str, U64Array | Arith],
         observer: Observer | None,
+        one_by_one: bool,
     ) -> None:
         self._plan = plan
+        self._one_by_one = one_by_one
         self._box = box
         self._plain = Plain()
         self._inputs = inputs
@@ -104,14 +136,25 @@ class _Execution:
         return value.parts[0] if isinstance(value, Arith) else value
 
     async def block(self, block: _Block, values: dict[int, Any], observer: Observer | None = None) -> None:
-        """Run the nodes of a block that have no value yet; forget what only they needed."""
+        """Run the nodes of a block, all but the parameters, whose values are given; forget what only they needed."""
         uses = block.uses.copy()
+
+        def start(key: int) -> Coroutine[Any, Any, None] | None:
+            if key not in block.at_once:
+                return run(key)
+            if observer is not None:
+                observer.began(block.nodes[key])
+            values[key] = self._at_once(block, block.nodes[key], values)
+            ended(key)
+            return None
 
         async def run(key: int) -> None:
             if observer is not None:
                 observer.began(block.nodes[key])
-            if key not in values:
-                values[key] = await self._node(block, block.nodes[key], values)
+            values[key] = await self._node(block, block.nodes[key], values)
+            ended(key)
+
+        def ended(key: int) -> None:
             if observer is not None:
                 observer.ended(block.nodes[key])
             for operand in block.operands[key]:
@@ -119,7 +162,26 @@ class _Execution:
                 if not uses[operand]:
                     del values[operand]
 
-        await dataflow(block.schedule, run)
+        if not self._one_by_one:
+            return await dataflow(block.schedule, start)
+        for key, node in block.nodes.items():
+            task = None if node.op == "param" else start(key)
+            if task is not None:
+                await task
+
+    async def _line(self, block: _Block, line: list[_Step], values: dict[int, Any]) -> None:
+        """As `block`, for one that is a line."""
+        for key, node, at_once, last in line:
+            call = block.calls.get(key)
+            if call is not None:
+                value = call(*[values[i] for i in node.inputs])
+                values[key] = value if at_once else await value
+            elif at_once:
+                values[key] = self._at_once(block, node, values)
+            else:
+                values[key] = await self._node(block, node, values)
+            for operand in last:
+                del values[operand]
 
     def _box_for(self, node: Node) -> BlackBox | None:
         """Where a node runs as seen from here; None if it is another party's affair."""
@@ -128,42 +190,65 @@ class _Execution:
             return self._box
         return None if isinstance(home, Private) and home.party != self._box.me else self._plain
 
-    async def _node(self, block: _Block, node: Node, values: dict[int, Any]) -> Any:
-        if node.id in block.calls:
-            prepared = block.calls[node.id]
-            if prepared is None:
-                return None
-            handler, call = prepared
-            return await handler(call.on(tuple([values[i] for i in node.inputs])))
-        types = block.types[node.id]
+    def _at_once(self, block: _Block, node: Node, values: dict[int, Any]) -> Any:
         match node.op:
             case "input":
                 return self._input(node)
             case "constant":
                 return self._as_value(constant_array(node.attrs).view(np.uint64), node.type)
-            case "share":
-                return await self._share(node, values[node.inputs[0]], types[0])
-            case "reveal":
-                return await self._reveal(node, values[node.inputs[0]], types[0])
-            case "repeat":
-                return await self._repeat(node, [values[i] for i in node.inputs], node.id in block.proven)
             case "result":
                 several = values[node.inputs[0]]
                 return None if several is None else several[node.attrs["index"]]
-        block.calls[node.id] = self._prepared(block, node)
-        return await self._node(block, node, values)
+        return self._called(block, node, values)
 
-    def _prepared(self, block: _Block, node: Node) -> tuple[Handler | Several, Call] | None:
-        """What carries out a node, and the call without its operands; None if it is another party's affair."""
+    async def _node(self, block: _Block, node: Node, values: dict[int, Any]) -> Any:
+        match node.op:
+            case "share":
+                return await self._share(node, values[node.inputs[0]], block.types[node.id][0])
+            case "reveal":
+                return await self._reveal(node, values[node.inputs[0]], block.types[node.id][0])
+            case "repeat":
+                return await self._repeat(node, [values[i] for i in node.inputs], node.id in block.proven)
+        called = self._called(block, node, values)
+        return None if called is None else await called
+
+    def _called(self, block: _Block, node: Node, values: dict[int, Any]) -> Any:
+        """The value of a node, or what to await for it; None if it is another party's affair."""
+        if node.id not in block.calls:
+            block.calls[node.id] = self._prepared(block, node)
+        call = block.calls[node.id]
+        return None if call is None else call(*[values[i] for i in node.inputs])
+
+    def _prepared(self, block: _Block, node: Node) -> Prepared | None:
+        """What carries out a node, given its operands; None if it is another party's affair."""
         box = self._box_for(node)
         if box is None:
             return None
         sound = tuple(i in block.proven for i in node.inputs)
-        call = Call(box, (), block.types[node.id], node.type, node.attrs, sound)
-        handler = SEVERAL[node.op] if node.op in SEVERAL else HANDLERS[node.op]
+        user = block.only_user.get(node.id)
+        unfinished = user is not None and self._leaves(block, node, user) > 0
+        pending = self._leaves(block, block.nodes[node.inputs[0]], node) if node.op == "sigmoid" else 0
+        call = Call(box, (), block.types[node.id], node.type, node.attrs, sound, unfinished, pending)
+        if node.op in LOCAL:
+            return LOCAL[node.op](call)
         # Found out once for all trips of a loop.
         _ = call.publics, "shift" in node.attrs and call.truncated
-        return handler, call
+        few = FEW[node.op](call) if node.op in FEW and not unfinished else None
+        if few is not None:
+            return few
+        handler: Handler | Several = SEVERAL[node.op] if node.op in SEVERAL else HANDLERS[node.op]
+        return lambda *values: handler(call.on(values))
+
+    def _leaves(self, block: _Block, product: Node, user: Node) -> int:
+        """By how many bits a product is left to its only user to be truncated, while that looks at the high bits."""
+        if product.op not in ("mul", "square", "matmul") or user.op != "sigmoid" or product.id not in block.only_user:
+            return 0
+        secret = isinstance(product.type.home, Secret) and not product.attrs["exact"] and not user.attrs["exact"]
+        type, bounds = product.type, (product.type.interval.lo, product.type.interval.hi)
+        if not secret or nonlinear.near_cells(self._box, prod(type.shape), type.dtype.f, bounds) is None:
+            return 0
+        bits = product_shift(block.types[product.id], product.attrs)
+        return bits if type.dtype.f + bits < 64 else 0
 
     def _as_value(self, raw: U64Array, type: TensorType) -> Value:
         if type.dtype.kind == "bool":
@@ -229,12 +314,11 @@ class _Execution:
                 region.nodes, set(region.outputs), proven(region.nodes, self._plan.computing, sound)
             )
         body = self._bodies[id(region)]
-        params = {n.attrs["index"]: n.id for n in region.nodes if n.op == "param"}
         carried, captured = operands[: len(region.outputs)], operands[len(region.outputs) :]
         for _ in range(node.attrs["trips"]):
             if self._observer is not None:
                 self._observer.trip()
-            values = {params[k]: v for k, v in enumerate([*carried, *captured])}
-            await self.block(body, values)
+            values = dict(zip(body.given, [*carried, *captured], strict=True))
+            await (self.block(body, values) if body.line is None else self._line(body, body.line, values))
             carried = [values[k] for k in region.outputs]
         return carried

@@ -1,41 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each operation of a plan as calls of the library: one handler for each, in the table `HANDLERS`."""
+"""Each operation of a plan as calls of the library: one handler for each, in the tables `LOCAL` and `HANDLERS`."""
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
-from tacit.engine.call import Call, Handler, Several, Value
+from tacit.engine.call import Call, Handler, Local, Prepared, Several, Value
 from tacit.engine.pieces import in_pieces
 from tacit.library import aes, compare, fixed, groups, nonlinear, reduce, scan, select, shuffled, sort
 from tacit.library.order import Key
 from tacit.plan import numpy_index
-from tacit.protocols.blackbox import MATMUL
+from tacit.protocols.blackbox import MATMUL, MUL
+from tacit.protocols.exchange import gather
 from tacit.protocols.shares import Arith, Bits
 
 
-async def _add(c: Call) -> Value:
+def _add(c: Call) -> Callable[[Arith, Arith], Arith]:
+    add_public = c.box.add_public
     if c.is_public(0):
-        return c.box.add_public(c.arith(1), c.public(0))
+        return lambda x, y: add_public(y, x.parts[0])
     if c.is_public(1):
-        return c.box.add_public(c.arith(0), c.public(1))
-    return c.arith(0) + c.arith(1)
+        return lambda x, y: add_public(x, y.parts[0])
+    return operator.add
 
 
-async def _sub(c: Call) -> Value:
+def _sub(c: Call) -> Callable[[Arith, Arith], Arith]:
+    add_public = c.box.add_public
     if c.is_public(0):
-        return c.box.add_public(-c.arith(1), c.public(0))
+        return lambda x, y: add_public(-y, x.parts[0])
     if c.is_public(1):
-        return c.box.add_public(c.arith(0), np.negative(c.public(1)))
-    return c.arith(0) - c.arith(1)
+        return lambda x, y: add_public(x, np.negative(y.parts[0]))
+    return operator.sub
 
 
-async def _neg(c: Call) -> Value:
-    return -c.arith(0)
+def _neg(_: Call) -> Callable[[Arith], Arith]:
+    return operator.neg
 
 
 async def _scaled(c: Call, product: Arith) -> Arith:
@@ -47,6 +52,8 @@ async def _scaled(c: Call, product: Arith) -> Arith:
 def _factors(c: Call) -> tuple[Arith, Arith]:
     """The operands of a product of secrets, the smaller one multiplied by the numerator."""
     x, y, numerator = c.lifted(0), c.lifted(-1), c.attrs["numerator"]
+    if numerator == 1:
+        return x, y
     return (_times(x, numerator), y) if x.size <= y.size else (x, _times(y, numerator))
 
 
@@ -54,26 +61,33 @@ def _times(x: Arith, numerator: int) -> Arith:
     return x if numerator == 1 else x * numerator
 
 
-async def _mul(c: Call) -> Value:
-    for k in (0, 1):
-        if c.is_public(k):
-            return await _scaled(c, c.arith(1 - k) * c.public(k))
-    return await fixed.mul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
+def _mul(c: Call) -> Awaitable[Value]:
+    if True in c.publics:
+        k = c.publics.index(True)
+        return _scaled(c, c.arith(1 - k) * c.public(k))
+    return fixed.mul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
 
 
-async def _square(c: Call) -> Value:
+def _few_products(c: Call) -> Prepared | None:
+    """The product of secrets itself where nothing comes before or after it, and there are few of them."""
+    few = math.prod(c.type.shape) < c.box.network.least
+    alone = few and True not in c.publics and c.attrs["numerator"] == 1 and not c.truncated
+    return partial(c.box.bilinear, MUL) if alone else None
+
+
+def _square(c: Call) -> Awaitable[Value]:
     # Its one operand is both.
-    return await fixed.mul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
+    return fixed.mul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
 
 
-async def _matmul(c: Call) -> Value:
+def _matmul(c: Call) -> Awaitable[Value]:
     if c.is_public(0):
         left = c.public(0)
-        return await _scaled(c, c.arith(1).map(lambda p: MATMUL.apply(left, p)))
+        return _scaled(c, c.arith(1).map(lambda p: MATMUL.apply(left, p)))
     if c.is_public(1):
         right = c.public(1)
-        return await _scaled(c, c.arith(0).map(lambda p: MATMUL.apply(p, right)))
-    return await fixed.matmul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
+        return _scaled(c, c.arith(0).map(lambda p: MATMUL.apply(p, right)))
+    return fixed.matmul(c.box, *_factors(c), c.truncated, c.attrs["exact"])
 
 
 async def _conv2d(c: Call) -> Value:
@@ -100,6 +114,11 @@ def _function(name: str) -> Handler:
         return result
 
     return call
+
+
+async def _sigmoid(c: Call) -> Value:
+    f, exact = c.type.dtype.f, c.attrs["exact"]
+    return await nonlinear.sigmoid(c.box, c.arith(0), f, bounds=c.bounds(0), exact=exact, pending=c.pending)
 
 
 async def _softmax(c: Call) -> Value:
@@ -143,12 +162,16 @@ async def _or(c: Call) -> Value:
     return c.box.invert(await c.box.and_(c.box.invert(x), c.box.invert(y)))
 
 
-async def _xor(c: Call) -> Value:
-    return c.bits(0) ^ c.bits(1)
+def _xor(c: Call) -> Callable[[Bits, Bits], Bits]:
+    def call(*values: Bits) -> Bits:
+        bits = c.on(values)
+        return bits.bits(0) ^ bits.bits(1)
+
+    return call
 
 
-async def _not(c: Call) -> Value:
-    return c.box.invert(c.bits(0))
+def _not(c: Call) -> Callable[[Bits], Bits]:
+    return lambda x: c.box.invert(c.on((x,)).bits(0))
 
 
 async def _aes128(c: Call) -> Value:
@@ -176,13 +199,14 @@ async def _clip(c: Call) -> Value:
     return await compare.clip(c.box, c.arith(0), lo, hi, wraps=wraps)
 
 
-async def _sum(c: Call) -> Value:
-    return c.arith(0).sum(c.attrs["axis"], c.attrs["keepdims"])
+def _sum(c: Call) -> Callable[[Arith], Arith]:
+    axis, keepdims = c.attrs["axis"], c.attrs["keepdims"]
+    return lambda x: x.sum(axis, keepdims)
 
 
-async def _cumsum(c: Call) -> Value:
+def _cumsum(c: Call) -> Callable[[Arith], Arith]:
     axis = c.attrs["axis"]
-    return c.arith(0).map(lambda p: np.cumsum(p, axis=axis, dtype=np.uint64))
+    return lambda x: x.map(lambda p: np.cumsum(p, axis=axis, dtype=np.uint64))
 
 
 def _extreme(reduction: Callable[..., Awaitable[Arith]]) -> Handler:
@@ -225,20 +249,24 @@ async def _cast(c: Call) -> Value:
     return value
 
 
-def _rearrangement(arrange: Callable[[Any, Mapping[str, Any]], Any]) -> Handler:
-    """Handlers of operations that move elements without looking at them."""
+def _rearrangement(arrange: Callable[[Any, Mapping[str, Any]], Any]) -> Local:
+    """Operations that move elements without looking at them."""
 
-    async def call(c: Call) -> Value:
-        value = c.values[0]
-        if isinstance(value, Bits):
-            return value.elements(lambda p: arrange(p, c.attrs))
-        return value.map(lambda p: np.asarray(arrange(p, c.attrs)))
+    def prepare(c: Call) -> Callable[[Value], Value]:
+        attrs = c.attrs
 
-    return call
+        def call(value: Value) -> Value:
+            if isinstance(value, Bits):
+                return value.elements(lambda p: arrange(p, attrs))
+            return value.map(lambda p: np.asarray(arrange(p, attrs)))
+
+        return call
+
+    return prepare
 
 
-def _join(arith: Callable[..., Arith], stack: bool) -> Handler:
-    async def call(c: Call) -> Value:
+def _join(arith: Callable[..., Arith], stack: bool) -> Local:
+    def join(c: Call) -> Value:
         axis = c.attrs["axis"]
         if c.type.dtype.kind != "bool":
             return arith([c.lifted(k) for k in range(len(c.values))], axis)
@@ -247,7 +275,7 @@ def _join(arith: Callable[..., Arith], stack: bool) -> Handler:
             items = [b.elements(lambda p: np.expand_dims(p, axis)) for b in items]
         return Bits.concat(items, axis)
 
-    return call
+    return lambda c: lambda *values: join(c.on(values))
 
 
 def _shuffles(c: Call) -> bool:
@@ -288,17 +316,15 @@ async def _sort_by(c: Call) -> list[Value]:
     sort_rows = shuffled.sort_rows if _shuffles(c) else sort.sort_rows
     count = c.attrs["keys"]
     bits = [t.dtype.kind == "bool" for t in c.types[count:]]
-    payload = [
-        await c.box.b2a(c.bits(count + k, c.types[count + k].shape)) if is_bit else c.lifted(count + k)
-        for k, is_bit in enumerate(bits)
-    ]
+    payload = list(await gather(*(c.numbers(count + k) for k in range(len(bits)))))
     done = await sort_rows(c.box, _keys(c, count), payload)
-    return [await c.box.a2b(x, 1) if is_bit else x for x, is_bit in zip(done, bits, strict=True)]
+    back = iter(await gather(*(c.box.a2b(x, 1) for x, is_bit in zip(done, bits, strict=True) if is_bit)))
+    return [next(back) if is_bit else x for x, is_bit in zip(done, bits, strict=True)]
 
 
 async def _permute(c: Call) -> Value:
     index, x, axis = c.lifted(0), c.values[1], c.attrs["axis"]
-    rows = await c.box.b2a(c.bits(1, c.types[1].shape)) if isinstance(x, Bits) else c.lifted(1)
+    rows = await c.numbers(1)
     if index.shape == rows.shape:
         out = await shuffled.take_along(c.box, rows, index, axis=axis)
     else:
@@ -361,22 +387,42 @@ async def _one_hot(c: Call) -> Value:
     return await groups.one_hot(c.box, c.arith(0), c.attrs["size"])
 
 
-async def _assume(c: Call) -> Value:
-    return c.values[0]
+def _assume(_: Call) -> Callable[[Value], Value]:
+    return lambda x: x
 
 
-HANDLERS: Final[dict[str, Handler | Several]] = {
+LOCAL: Final[dict[str, Local]] = {
     "assume": _assume,
     "add": _add,
     "sub": _sub,
     "neg": _neg,
+    "logical_xor": _xor,
+    "logical_not": _not,
+    "sum": _sum,
+    "cumsum": _cumsum,
+    "reshape": _rearrangement(lambda p, a: p.reshape(a["shape"])),
+    "broadcast_to": _rearrangement(lambda p, a: np.broadcast_to(p, a["shape"])),
+    "transpose": _rearrangement(lambda p, a: p.transpose(a["axes"])),
+    "getitem": _rearrangement(lambda p, a: p[numpy_index(a["index"])]),
+    "take": _rearrangement(lambda p, a: np.take(p, np.asarray(a["indices"], dtype=np.int64), axis=a["axis"])),
+    "flip": _rearrangement(lambda p, a: np.flip(p, axis=a["axis"])),
+    "concat": _join(Arith.concat, stack=False),
+    "stack": _join(Arith.stack, stack=True),
+}
+"""Operations that send nothing."""
+
+FEW: Final[dict[str, Callable[[Call], Prepared | None]]] = {"mul": _few_products}
+"""Ways around a handler for calls with few elements, if they need nothing of what it does; else None."""
+
+HANDLERS: Final[dict[str, Handler | Several]] = {
     "mul": in_pieces(_mul),
     "square": in_pieces(_square),
     "matmul": _matmul,
     "conv2d": _conv2d,
     "scale": in_pieces(_scale),
     "div": in_pieces(_div),
-    **{name: in_pieces(_function(name)) for name in ("reciprocal", "sqrt", "rsqrt", "exp", "log", "sigmoid", "tanh")},
+    **{name: in_pieces(_function(name)) for name in ("reciprocal", "sqrt", "rsqrt", "exp", "log", "tanh")},
+    "sigmoid": in_pieces(_sigmoid),
     "softmax": _softmax,
     "abs": in_pieces(_abs),
     "lt": in_pieces(_lt),
@@ -387,28 +433,16 @@ HANDLERS: Final[dict[str, Handler | Several]] = {
     "ne": in_pieces(_ne),
     "logical_and": in_pieces(_and),
     "logical_or": in_pieces(_or),
-    "logical_xor": _xor,
-    "logical_not": _not,
     "aes128": in_pieces(_aes128, row=128),
     "where": in_pieces(_where),
     "minimum": in_pieces(_minimum),
     "maximum": in_pieces(_maximum),
     "clip": in_pieces(_clip),
-    "sum": _sum,
-    "cumsum": _cumsum,
     "max": _extreme(reduce.maximum),
     "min": _extreme(reduce.minimum),
     "any": _quantifier(reduce.any_),
     "all": _quantifier(reduce.all_),
     "cast": in_pieces(_cast),
-    "reshape": _rearrangement(lambda p, a: p.reshape(a["shape"])),
-    "broadcast_to": _rearrangement(lambda p, a: np.broadcast_to(p, a["shape"])),
-    "transpose": _rearrangement(lambda p, a: p.transpose(a["axes"])),
-    "getitem": _rearrangement(lambda p, a: p[numpy_index(a["index"])]),
-    "take": _rearrangement(lambda p, a: np.take(p, np.asarray(a["indices"], dtype=np.int64), axis=a["axis"])),
-    "flip": _rearrangement(lambda p, a: np.flip(p, axis=a["axis"])),
-    "concat": _join(Arith.concat, stack=False),
-    "stack": _join(Arith.stack, stack=True),
     "sort": _sort,
     "argsort": _argsort,
     "lexsort": _lexsort,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -19,13 +20,14 @@ def in_pieces(handler: Handler, row: int = 1) -> Handler:
     Where a row has several elements, an operand of one row goes to every piece as it is.
     """
 
-    async def call(c: Call) -> Value:
+    def call(c: Call) -> Awaitable[Value]:
         n = prod(c.type.shape) // row
         if n < c.box.network.least:
-            return await handler(c)
+            return handler(c)
         spans = c.box.network.spans(n)
-        if len(spans) == 1:
-            return await handler(c)
+        return handler(c) if len(spans) == 1 else pieces(c, spans)
+
+    async def pieces(c: Call, spans: Sequence[tuple[int, int]]) -> Value:
         common = [row > 1 and v.size == row for v in c.values]
         operands = [v if one else _spread(v, c.type.shape) for v, one in zip(c.values, common, strict=True)]
         whole = _Whole(c.type.shape)

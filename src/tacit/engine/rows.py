@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from math import prod
 from typing import Final, TypeAlias
 
@@ -14,56 +14,95 @@ from tacit.library import compact, groups
 from tacit.plan import BOOL
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import gather
-from tacit.protocols.shares import Arith, Bits, unpack_plane
+from tacit.protocols.shares import Arith, U64Array
 
 Moving: TypeAlias = Callable[[BlackBox, Arith, Arith], Awaitable[Arith]]
 """What is done to rows `[n, columns]`, given flags `[n]`."""
+MovingKnown: TypeAlias = Callable[[BlackBox, Arith, Arith, U64Array], Awaitable[Arith]]
+"""The same, with public columns behind those of the rows."""
 
 
 def _moved(move: Moving) -> Callable[[Call], Awaitable[list[Value]]]:
     """All arrays side by side as the columns of one, moved at once, and apart again; bits travel as numbers."""
 
     async def call(c: Call) -> list[Value]:
-        box = c.box
-        boolean = [k for k in range(1, len(c.types)) if c.types[k].dtype == BOOL]
-        flags, *numbers = await gather(_number(c, 0), *(_number(c, k) for k in boolean))
-        known = dict(zip(boolean, numbers, strict=True))
-        columns = [_columns(known[k] if k in known else c.lifted(k)) for k in range(1, len(c.types))]
-        rows = await move(box, flags, Arith.concat(columns, axis=1))
-        ends = np.cumsum([column.shape[1] for column in columns]).tolist()
-        parts: list[Value] = []
-        for end, column, t in zip(ends, columns, c.types[1:], strict=True):
-            part = rows[:, end - column.shape[1] : end]
-            parts.append(part.map(np.ascontiguousarray).reshape((rows.shape[0], *t.shape[1:])))
-        back = await gather(*(box.a2b(_arith(parts[k - 1]), 1) for k in boolean))
-        for k, bits in zip(boolean, back, strict=True):
-            parts[k - 1] = bits
-        return parts
+        places = range(1, len(c.types))
+        flags, *columns = await gather(c.numbers(0), *(_columns(c, k) for k in places))
+        rows = await move(c.box, flags, Arith.concat(columns, axis=1))
+        return await _apart(c, dict(_split(rows, [(k, x.shape[1]) for k, x in zip(places, columns, strict=True)])))
 
     return call
 
 
-async def _number(c: Call, k: int) -> Arith:
-    """Boolean operand k as numbers, at no cost where it is public."""
-    value = c.values[k]
-    if c.is_public(k) and isinstance(value, Bits):
-        return c.box.constant(unpack_plane(value.parts[0][0], value.size).reshape(value.shape).astype(np.uint64))
-    return await c.box.b2a(c.bits(k, c.types[k].shape))
+def _moved_known(move: MovingKnown) -> Callable[[Call], Awaitable[list[Value]]]:
+    """The same where public arrays move at less cost."""
+
+    async def call(c: Call) -> list[Value]:
+        flags, (rows, known, order) = await gather(c.numbers(0), _sides(c, range(1, len(c.types))))
+        return await _apart(c, dict(_split(await move(c.box, flags, rows, known), order)))
+
+    return call
 
 
-def _columns(x: Arith) -> Arith:
+async def _aggregate(c: Call) -> list[Value]:
+    heads = c.attrs["heads"] + 1
+    flags, first, second = await gather(c.numbers(0), _sides(c, range(1, heads)), _sides(c, range(heads, len(c.types))))
+    (firsts, known_firsts, order), (sums, known_sums, then) = first, second
+    done = await groups.aggregate(c.box, flags, firsts, sums, (known_firsts, known_sums))
+    return await _apart(c, {**dict(_split(done[0], order)), **dict(_split(done[1], then))})
+
+
+Order: TypeAlias = list[tuple[int, int]]
+"""Operands and how many columns each of them is."""
+
+
+async def _sides(c: Call, places: range) -> tuple[Arith, U64Array, Order]:
+    """Operands as the columns of one array, the public ones as those of another, and their order in a row."""
+    public = [k for k in places if c.is_public(k)]
+    secret = [k for k in places if not c.is_public(k)]
+    shares = await gather(*(_columns(c, k) for k in secret))
+    known = [_flat(c.public(k)) for k in public]
+    order = [(k, x.shape[1]) for k, x in zip([*secret, *public], [*shares, *known], strict=True)]
+    n = c.types[0].shape[0]
+    none = np.zeros((n, 0), np.uint64)
+    rows = Arith.concat(shares, axis=1) if shares else c.box.constant(none)
+    return rows, np.concatenate([none, *known], axis=1), order
+
+
+def _split(rows: Arith, order: Order) -> Iterator[tuple[int, Arith]]:
+    """Each operand's columns of the rows that were moved."""
+    start = 0
+    for k, width in order:
+        yield k, rows[:, start : start + width]
+        start += width
+
+
+async def _apart(c: Call, parts: Mapping[int, Arith]) -> list[Value]:
+    """The columns of each operand in its own shape and type."""
+
+    async def part(k: int) -> Value:
+        t, rows = c.types[k], parts[k]
+        x = rows.map(np.ascontiguousarray).reshape((rows.shape[0], *t.shape[1:]))
+        return await c.box.a2b(x, 1) if t.dtype == BOOL else x
+
+    return list(await gather(*(part(k) for k in range(1, len(c.types)))))
+
+
+async def _columns(c: Call, k: int) -> Arith:
+    """Operand k as numbers in rows `[n, columns]`."""
+    x = await c.numbers(k)
     return x.reshape((x.shape[0], prod(x.shape[1:])))
 
 
-def _arith(value: Value) -> Arith:
-    assert not isinstance(value, Bits)
-    return value
+def _flat(x: U64Array) -> U64Array:
+    return x.reshape((x.shape[0], prod(x.shape[1:])))
 
 
 SEVERAL: Final[Mapping[str, Callable[[Call], Awaitable[list[Value]]]]] = {
-    "compress": _moved(compact.compress),
+    "compress": _moved_known(compact.compress),
     "expand": _moved(compact.expand),
     "fill_forward": _moved(compact.fill_forward),
-    "run_sums": _moved(groups.run_sums),
+    "run_sums": _moved_known(groups.run_sums),
+    "aggregate": _aggregate,
     "running_sum": _moved(groups.running_sum),
 }

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from math import prod
+from typing import Any, Final
 
 import numpy as np
 
@@ -11,6 +12,10 @@ from tacit.errors import InputError
 from tacit.frontends.array import Owner, SecretArray
 from tacit.frontends.encoding import as_dtype
 from tacit.frontends.operands import astype, public
+from tacit.frontends.shaping import broadcast_to
+
+HELD: Final = 4096
+"""Equal elements that are held one by one: what is held is known at once, and can be an index."""
 
 
 class Creation:
@@ -21,6 +26,12 @@ class Creation:
 
     def _make(self, values: Any, dtype: object) -> SecretArray:
         return public(self._owner, values, None if dtype is None else as_dtype(dtype))
+
+    def _full(self, shape: int | tuple[int, ...], value: Any, dtype: object) -> SecretArray:
+        """One value in every place, which the plan holds once where there are many."""
+        if prod(shape if isinstance(shape, tuple) else (shape,)) <= HELD:
+            return self._make(np.full(shape, value), dtype)
+        return broadcast_to(self._make(np.asarray(value), dtype), shape if isinstance(shape, tuple) else (shape,))
 
     def asarray(
         self, obj: Any, /, *, dtype: object = None, device: str | None = None, copy: bool | None = None
@@ -34,17 +45,17 @@ class Creation:
 
     def zeros(self, shape: int | tuple[int, ...], *, dtype: object = float, device: str | None = None) -> SecretArray:
         """A public array of zeros."""
-        return self._make(np.zeros(shape, np.int64), dtype)
+        return self._full(shape, 0, dtype)
 
     def ones(self, shape: int | tuple[int, ...], *, dtype: object = float, device: str | None = None) -> SecretArray:
         """A public array of ones."""
-        return self._make(np.ones(shape, np.int64), dtype)
+        return self._full(shape, 1, dtype)
 
     def full(
         self, shape: int | tuple[int, ...], fill_value: float, *, dtype: object = None, device: str | None = None
     ) -> SecretArray:
         """A public array of one value."""
-        return self._make(np.full(shape, fill_value), dtype)
+        return self._full(shape, fill_value, dtype)
 
     def zeros_like(self, x: SecretArray, /, *, dtype: object = None, device: str | None = None) -> SecretArray:
         """Public zeros of the shape and type of x."""
@@ -58,7 +69,7 @@ class Creation:
         self, x: SecretArray, /, fill_value: float, *, dtype: object = None, device: str | None = None
     ) -> SecretArray:
         """A public value in the shape and type of x."""
-        return self._make(np.full(x.shape, fill_value), dtype or x.dtype)
+        return self._full(x.shape, fill_value, dtype or x.dtype)
 
     def arange(
         self,

@@ -149,9 +149,13 @@ def loop_results(loop: Loop, operands: Sequence[Record]) -> list[Record]:
     return [Record("result", (repeat,), {"index": k}, param.type) for k, param in enumerate(loop.params)]
 
 
-def write(scope: PlanBuilder | RegionBuilder, outputs: Sequence[Record]) -> list[int]:
-    """Write what the outputs need into a builder and return their ids there."""
-    return _write(scope, outputs, {})
+def write(
+    scope: PlanBuilder | RegionBuilder, outputs: Sequence[Record], ids: dict[Record, list[int]] | None = None
+) -> list[int]:
+    """Write what the outputs need into a builder and return their ids there; `ids` gets those of all that is written:
+    of each record its values, several for some operations.
+    """
+    return _write(scope, outputs, {} if ids is None else ids)
 
 
 def _write(scope: PlanBuilder | RegionBuilder, outputs: Sequence[Record], ids: dict[Record, list[int]]) -> list[int]:

@@ -25,7 +25,7 @@ def compress(flags: Operand, /, *rows: Operand, size: int | None = None) -> tupl
 
     `size` is the public length of the result, by default that of `flags`; what does not fit is left out. All arrays
     move at once. Opens a random order of rows, which the plan lists; how many flags hold stays secret. 7 rounds; of all
-    parties together 160 bytes a row, and 56 for each word of it.
+    parties together 160 bytes a row, 56 for each word of it after the first, and 32 for each public one.
     """
     given = arrays(flags, *rows)
     held = astype(given[0], BOOL)
@@ -86,6 +86,23 @@ def run_lengths(starts: Operand, /, *, size: int | None = None) -> SecretArray:
     return out
 
 
+def aggregate(
+    starts: Operand, heads: Sequence[Operand], sums: Sequence[Operand], /, *, size: int | None = None
+) -> tuple[tuple[SecretArray, ...], tuple[SecretArray, ...], SecretArray]:
+    """A row for each run, in order and then zeros: the first row of each of `heads`, the sums of each of `sums`, and a
+    flag for each row of the result; `size` as in `compress`.
+
+    A public array costs little: 1 among the `sums` counts rows. The cost and the opening of one `compress`.
+    """
+    given = arrays(starts, *heads, *sums)
+    flags, count = astype(given[0], BOOL), len(heads)
+    n = _length(size, flags)
+    first = (*given[1 : 1 + count], _everywhere(True, flags))
+    summed = [numbers(_rows(x, flags)) for x in given[1 + count :]]
+    done = [_cut(x, n) for x in apply_several("aggregate", flags, *first, *summed, heads=count + 1)]
+    return tuple(done[:count]), tuple(done[count + 1 :]), done[count]
+
+
 def running_sum(starts: Operand, /, *rows: Operand) -> Any:
     """The running sum of each array along axis 0, begun anew in each run. The cost and openings of `fill_forward`.
 
@@ -130,9 +147,8 @@ def unique_padded(
     `size` as in `compress`, `strategy` as in `sort`. Opens random orders of rows besides, which the plan lists.
     """
     ordered = sort(reshape(x, (-1,)), strategy=strategy)
-    starts = run_starts(ordered)
-    values, valid = compress(starts, ordered, size=size)
-    return values, run_lengths(starts, size=size), valid
+    (values,), (counts,), valid = aggregate(run_starts(ordered), [ordered], [1], size=size)
+    return values, counts, valid
 
 
 def one_hot(x: Operand, /, num_classes: int) -> SecretArray:
@@ -178,6 +194,11 @@ def _cut(x: SecretArray, n: int) -> SecretArray:
 
 def _one(items: Sequence[SecretArray]) -> Any:
     return items[0] if len(items) == 1 else tuple(items)
+
+
+def _rows(x: SecretArray, flags: SecretArray) -> SecretArray:
+    """A row for each flag: one number counts for all."""
+    return x if x.ndim else broadcast_to(x, flags.shape)
 
 
 def _everywhere(value: int, beside: SecretArray) -> SecretArray:

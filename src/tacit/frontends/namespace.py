@@ -186,8 +186,8 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     ),
     **_table(
         groups,
-        "bincount compress expand fill_forward one_hot run_ends run_lengths run_starts run_sums running_all running_any"
-        " running_max running_min running_sum segment_sum unique_padded",
+        "aggregate bincount compress expand fill_forward one_hot run_ends run_lengths run_starts run_sums running_all"
+        " running_any running_max running_min running_sum segment_sum unique_padded",
     ),
     **_table(
         shaping,
@@ -209,6 +209,7 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
 EXTRA: Final = (
     "aes128",
     "aes128_ctr",
+    "aggregate",
     "assume",
     "bincount",
     "compress",

@@ -130,9 +130,10 @@ class Program(Generic[Binding]):
         purpose: str = "result",
         title: str = "",
         labels: Sequence[str] | None = None,
+        places: dict[Record, int] | None = None,
     ) -> Plan:
         """The plan that discloses these arrays to everyone, or to one party, under `labels`, by default `result0`,
-        `result1`, ...
+        `result1`, ... `places` gets the id of the node that each record became.
 
         Equal programs give equal plans. Raises `PlanError` as the builder does, `InputError` INPUT-104 for arrays of
         another program, SECRET-015 for none.
@@ -141,11 +142,15 @@ class Program(Generic[Binding]):
             raise InputError("INPUT-104", "these arrays belong to another session", expected="arrays of this session")
         target = None if to is None else self.party_index(to)
         builder = PlanBuilder(self.parties, self.computing, self.protocol, title, self.network)
-        for k, value in enumerate(write(builder, [a.node for a in arrays])):
+        ids: dict[Record, list[int]] = {}
+        for k, value in enumerate(write(builder, [a.node for a in arrays], ids)):
             readers = (Public(),) if target is None else (Public(), Private(target))
             shown = value if builder.type(value).home in readers else builder.reveal(value, purpose, target)
             builder.output(f"result{k}" if labels is None else labels[k], shown)
-        return builder.build()
+        plan = builder.build()
+        if places is not None:
+            places.update((r, builder.numbering[i]) for r, (i, *_) in ids.items() if i in builder.numbering)
+        return plan
 
     def bindings(self, arrays: Sequence[SecretArray]) -> dict[str, Binding]:
         """The bindings of the inputs that these arrays depend on, by name."""

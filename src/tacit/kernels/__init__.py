@@ -17,9 +17,9 @@ every bit of every result; all CPU paths give the same bits.
 - A mask is named by its key and `step`: reusing a step for two masks breaks the secrecy of both.
 
 A wrong dtype raises `TypeError`; a wrong shape, length, range or memory order raises `ValueError`; both name the
-argument. Time and memory accesses depend on shapes and public arguments only; `prg_permutation`, `gather` and
-`difference_planes` alone access memory at places given by an argument, which their caller knows. A kernel runs in the
-calling thread alone unless that thread allows more (`threads`); the bits do not depend on it.
+argument. Time and memory accesses depend on shapes and public arguments only; `prg_permutation`, `gather`,
+`difference_planes` and `rep3_less` alone access memory at places given by an argument, which their caller knows. A
+kernel runs in the calling thread alone unless that thread allows more (`threads`); the bits do not depend on it.
 """
 
 from collections.abc import Iterator
@@ -39,8 +39,10 @@ from tacit._native import (
     from_planes,
     gather,
     gf256_mul,
+    hot_rows,
     inject_combine,
     inject_send,
+    look_up_rows,
     lut_combine,
     matmul,
     one_hot,
@@ -48,11 +50,14 @@ from tacit._native import (
     prg_permutation,
     prg_words,
     rep3_and,
+    rep3_and_rows,
     rep3_gf256_mul,
+    rep3_less,
     rep3_matmul,
     rep3_mul,
     reshare_planes,
     sub_prg,
+    thermometer_digits,
     to_planes,
     trunc_exchange,
     trunc_finish,
@@ -76,8 +81,10 @@ __all__ = [
     "from_planes",
     "gather",
     "gf256_mul",
+    "hot_rows",
     "inject_combine",
     "inject_send",
+    "look_up_rows",
     "lut_combine",
     "matmul",
     "one_hot",
@@ -85,11 +92,14 @@ __all__ = [
     "prg_permutation",
     "prg_words",
     "rep3_and",
+    "rep3_and_rows",
     "rep3_gf256_mul",
+    "rep3_less",
     "rep3_matmul",
     "rep3_mul",
     "reshare_planes",
     "sub_prg",
+    "thermometer_digits",
     "threads",
     "to_planes",
     "trunc_exchange",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,13 @@ Function = Callable[[Decimal], Decimal]
 DIGITS: Final = 50
 """Decimal digits of the computations; results are rounded to at most 19."""
 
-CELLS_LOG2: Final = 8
-"""The spline has 2^8 cells, the widest look-up table of the black box."""
+
+class Spline(NamedTuple):
+    """A table of coefficients: fields of words, lowest first, of `widths` bits, each the coefficient less `lowest`."""
+
+    table: NDArray[np.uint64]
+    widths: tuple[int, int, int]
+    lowest: tuple[int, int, int]
 
 
 def chebyshev(function: Function, degree: int, bits: int) -> tuple[int, ...]:
@@ -98,30 +103,39 @@ def reciprocal_line(most: int, f: int, bits: int) -> tuple[int, int, int]:
 
 
 @cache
-def sigmoid_spline(cell: int, bits: tuple[int, int, int]) -> tuple[NDArray[np.uint64], tuple[int, int, int]]:
-    """The table of sigmoid(y) - 1/2 for y >= 0 in 256 cells of width 2^-cell, and the widths of its three fields.
+def sigmoid_spline(cells: int, cell: int, reach: int, bits: tuple[int, int, int]) -> Spline:
+    """sigmoid(y) - 1/2 as b0 + b1*y + b2*y^2 on 2^cells cells; cell j, a signed number, begins at j 2^-cell.
 
-    With d = y - (middle of the cell), the value is a0 + a1*d - a2*d^2. A word holds a0, a1, a2, lowest first, scaled by
-    2^bits[0], 2^bits[1], 2^bits[2]. The last cell is the constant 1/2: it also stands for everything beyond.
-    Interpolates in the Chebyshev points of the cell: for cell = 4 the error is 1.6e-7 and the rounding of the fields.
+    Each is right up to `reach` times its width, 2^-cell: with 2, the cell before will do too. Where that ends at 16 or
+    beyond, or begins at -16 or below, it is the constant 1/2 or -1/2. The coefficients are rounded to bits[0], bits[1]
+    and bits[2] fraction bits, and each makes up in the middle of the cell for the rounding of the next. Interpolates in
+    the Chebyshev points: for a width of 1/16 the error is 1.6e-7 and the rounding.
     """
+    most = 16 << cell
+    rows = np.zeros((2**cells, 3), np.int64)
+    rows[:, 0] = 1 << (bits[0] - 1)
+    rows[2 ** (cells - 1) :, 0] *= -1
     with localcontext() as context:
         context.prec = DIGITS
-        h = Decimal(2) ** -cell
-        d = h / 2 * Decimal(3).sqrt() / 2
-        rows = []
-        for k in range(2**CELLS_LOG2 - 1):
-            middle = (k + Decimal(1) / 2) * h
+        half = Decimal(reach) / 2 ** (cell + 1)
+        d = half * Decimal(3).sqrt() / 2
+        # The function is odd, so every cell above the middle is one below it too.
+        for j in range(-(reach // 2), most - reach):
+            middle = Decimal(j) / 2**cell + half
             below, at, above = (_sigmoid(middle + step) - Decimal(1) / 2 for step in (-d, Decimal(0), d))
-            curve = (2 * at - above - below) / (2 * d * d)
-            a2 = _rounded(curve, bits[2])
-            # What rounding takes from a2*d^2 is, in the middle, returned to a0.
-            a0 = at - (curve - a2 / Decimal(2) ** bits[2]) * h * h / 8
-            rows.append((_rounded(a0, bits[0]), _rounded((above - below) / (2 * d), bits[1]), a2))
-        rows.append((2 ** (bits[0] - 1), 0, 0))
-        w0, w1, w2 = (max(row[i] for row in rows).bit_length() for i in range(3))
-        table = np.array([a0 | a1 << w0 | a2 << (w0 + w1) for a0, a1, a2 in rows], dtype=np.uint64)
-        return table, (w0, w1, w2)
+            curve = (above + below - 2 * at) / (2 * d * d)
+            b2 = _rounded(curve, bits[2])
+            left = curve - Decimal(b2) / 2 ** bits[2]
+            b1 = _rounded((above - below) / (2 * d) - 2 * middle * (curve - left), bits[1])
+            # What rounding takes from the square is, in the middle, returned by half.
+            line = at + left * half * half / 2 - middle * middle * (curve - left)
+            b0 = _rounded(line - middle * b1 / 2 ** bits[1], bits[0])
+            rows[j], rows[-j - reach] = (b0, b1, b2), (-b0, b1, -b2)
+    lowest = rows.min(axis=0)
+    fields = (rows - lowest).astype(np.uint64)
+    widths = tuple(int(most).bit_length() for most in fields.max(axis=0))
+    table = fields[:, 0] | fields[:, 1] << np.uint64(widths[0]) | fields[:, 2] << np.uint64(widths[0] + widths[1])
+    return Spline(table, (widths[0], widths[1], widths[2]), (int(lowest[0]), int(lowest[1]), int(lowest[2])))
 
 
 @cache

@@ -19,15 +19,21 @@ from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.shares import Arith, U64Array
 
 
-async def compress(box: BlackBox, flags: Arith, rows: Arith) -> Arith:
+async def compress(box: BlackBox, flags: Arith, rows: Arith, known: U64Array | None = None) -> Arith:
     """The rows `[n, ...]` where `flags`, `[n]` of 0 and 1, holds, in order; then zeros up to n rows.
 
-    Opens one random permutation. 4 rounds; in total 640 bits a row, and 448 for each word of it.
+    Public columns `known`, `[n, m]`, move along behind those of rows `[n, columns]`. Opens one random permutation. 4
+    rounds; in total 640 bits a row, 448 for each word of it and 256 for each of `known`.
     """
-    if not rows.size:
-        return rows
-    destination, kept = await _partition(box, flags, _flat(rows), first=True)
-    return (await shuffled.scatter(box, destination, kept)).reshape(rows.shape)
+    if known is None:
+        if not rows.size:
+            return rows
+        return (await shuffled.placed(box, await _partition(box, flags, _flat(rows), first=True))).reshape(rows.shape)
+    if not rows.size and not known.size:
+        return Arith.concat([rows, box.constant(known)], axis=1)
+    columns = await _partition(box, flags, rows, first=True)
+    kept = flags.reshape((flags.shape[0], 1)) * known
+    return await shuffled.placed(box, Arith.concat([columns, kept], axis=1))
 
 
 async def expand(box: BlackBox, flags: Arith, rows: Arith) -> Arith:
@@ -40,8 +46,8 @@ async def expand(box: BlackBox, flags: Arith, rows: Arith) -> Arith:
     if not n or not columns.shape[1]:
         return box.constant(np.zeros(shape, np.uint64))
     padding = box.constant(np.zeros((n - rows.shape[0], columns.shape[1]), np.uint64))
-    destination, _ = await _partition(box, flags, columns[:0].reshape((n, 0)), first=True)
-    placed = await shuffled.take(box, Arith.concat([columns, padding]), destination)
+    destination = await _partition(box, flags, columns[:0].reshape((n, 0)), first=True)
+    placed = await shuffled.take(box, Arith.concat([columns, padding]), destination[:, 0])
     return (await box.mul(flags.reshape((n, 1)), placed)).reshape(shape)
 
 
@@ -55,19 +61,20 @@ async def fill_forward(box: BlackBox, flags: Arith, rows: Arith) -> Arith:
     if not rows.size:
         return rows
     n = rows.shape[0]
-    destination, kept = await _partition(box, flags, _flat(rows), first=False)
     # The rows that hold come last, so the first of them follows zeros.
+    columns = await _partition(box, flags, _flat(rows), first=False)
     origin = box.constant(np.arange(n, dtype=np.uint64).reshape(n, 1))
-    moved = await shuffled.scatter(box, destination, Arith.concat([origin, kept], axis=1))
-    steps = moved[:, 1:].map(lambda p: np.diff(p, axis=0, prepend=np.zeros_like(p[:1])))
-    returned = await shuffled.scatter(box, moved[:, 0], steps)
+    moved = await shuffled.placed(box, Arith.concat([columns, origin], axis=1))
+    back, kept = moved[:, -1:], moved[:, :-1]
+    steps = kept.map(lambda p: np.diff(p, axis=0, prepend=np.zeros_like(p[:1])))
+    del columns, moved, kept
+    returned = await shuffled.placed(box, Arith.concat([back, steps], axis=1))
     return returned.map(_running).reshape(rows.shape)
 
 
-async def _partition(box: BlackBox, flags: Arith, columns: Arith, *, first: bool) -> tuple[Arith, Arith]:
-    """Where each row goes if those with a flag come first (or last), either kind in order; the rows times their flags.
-
-    One product in all: 192 bits a row, and as much for each column.
+async def _partition(box: BlackBox, flags: Arith, columns: Arith, *, first: bool) -> Arith:
+    """Where each row goes if those with a flag come first (or last), either kind in order, and behind it the row times
+    its flag. One product in all: 192 bits a row, and as much for each column.
     """
     n = flags.shape[0]
     place = np.arange(n, dtype=np.uint64)
@@ -79,7 +86,7 @@ async def _partition(box: BlackBox, flags: Arith, columns: Arith, *, first: bool
         held, other = box.add_public(before - count, n), box.add_public(-before, place)
     factors = Arith.concat([(held - other).reshape((n, 1)), columns], axis=1)
     product = await box.mul(flags.reshape((n, 1)), factors)
-    return other + product[:, 0], product[:, 1:]
+    return Arith.concat([(other + product[:, 0]).reshape((n, 1)), product[:, 1:]], axis=1)
 
 
 def _flat(rows: Arith) -> Arith:

@@ -8,29 +8,32 @@ must stay below 2^62, which the intervals of a plan guarantee.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 import numpy as np
 
 from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox
 from tacit.protocols.shares import Arith, U64Array
 
 
-async def _product(box: BlackBox, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool) -> Arith:
-    return await (box.bilinear_truncate(op, x, y, f, exact) if f else box.bilinear(op, x, y))
+def _product(box: BlackBox, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool) -> Coroutine[Any, Any, Arith]:
+    return box.bilinear_truncate(op, x, y, f, exact) if f else box.bilinear(op, x, y)
 
 
-async def mul(box: BlackBox, x: Arith, y: Arith, f: int, exact: bool = False) -> Arith:
+def mul(box: BlackBox, x: Arith, y: Arith, f: int, exact: bool = False) -> Coroutine[Any, Any, Arith]:
     """x * y elementwise, broadcasting."""
-    return await _product(box, MUL, x, y, f, exact)
+    return _product(box, MUL, x, y, f, exact)
 
 
-async def square(box: BlackBox, x: Arith, f: int, exact: bool = False) -> Arith:
+def square(box: BlackBox, x: Arith, f: int, exact: bool = False) -> Coroutine[Any, Any, Arith]:
     """x * x."""
-    return await _product(box, MUL, x, x, f, exact)
+    return _product(box, MUL, x, x, f, exact)
 
 
-async def matmul(box: BlackBox, x: Arith, y: Arith, f: int, exact: bool = False) -> Arith:
+def matmul(box: BlackBox, x: Arith, y: Arith, f: int, exact: bool = False) -> Coroutine[Any, Any, Arith]:
     """The matrix product as NumPy's `matmul`, with one truncation for each element of the result."""
-    return await _product(box, MATMUL, x, y, f, exact)
+    return _product(box, MATMUL, x, y, f, exact)
 
 
 async def scale(box: BlackBox, x: Arith, numerator: int, shift: int, exact: bool = False) -> Arith:

@@ -17,7 +17,7 @@ import numpy as np
 from tacit.library import compact, shuffled
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import gather
-from tacit.protocols.shares import Arith, Bits
+from tacit.protocols.shares import Arith, Bits, U64Array
 
 
 async def run_starts(box: BlackBox, *keys: Arith | Bits) -> Bits:
@@ -44,14 +44,30 @@ async def _same(box: BlackBox, key: Arith | Bits) -> Bits:
     return box.invert(key.elements(lambda p: p[1:] ^ p[:-1]))
 
 
-async def run_sums(box: BlackBox, starts: Arith, x: Arith) -> Arith:
+async def run_sums(box: BlackBox, starts: Arith, x: Arith, known: U64Array | None = None) -> Arith:
     """The sums of x `[n, ...]` over each run, then zeros: `[n, ...]`; `starts` is `[n]` of 0 and 1.
 
-    The cost of `compact.compress`, and its opening: one random permutation.
+    The cost of `compact.compress`, and its opening: one random permutation. `known` as there.
     """
-    if not x.size:
-        return x
-    return _sums(await compact.compress(box, _started(box, starts), _before(x)))
+    before = None if known is None else _before_part(known)
+    return _sums(await compact.compress(box, _started(box, starts), _before(x), before))
+
+
+async def aggregate(
+    box: BlackBox, starts: Arith, heads: Arith, sums: Arith, known: tuple[U64Array, U64Array]
+) -> tuple[Arith, Arith]:
+    """For each run the first row of `heads` and the sums of `sums`, `[n, columns]`, then zeros.
+
+    Behind the columns of either stand those of its public ones in `known`. The cost of one `compact.compress`, and its
+    opening: one random permutation.
+    """
+    (firsts, summed), (h, s) = known, (heads.shape[1], sums.shape[1])
+    columns = Arith.concat([heads, _before(sums)], axis=1)
+    public = np.concatenate([firsts, _before_part(summed)], axis=1)
+    done = await compact.compress(box, _started(box, starts), columns, public)
+    end = h + s + firsts.shape[1]
+    at_heads = Arith.concat([done[:, :h], done[:, h + s : end]], axis=1)
+    return at_heads, _sums(Arith.concat([done[:, h : h + s], done[:, end:]], axis=1))
 
 
 async def running_sum(box: BlackBox, starts: Arith, x: Arith) -> Arith:
@@ -78,13 +94,10 @@ async def group_sums(
         return keys, rows, keys, box.constant_bits(np.zeros(0, np.uint64), 1)
     keys, rows = await shuffled.sort_by(box, keys, rows, bounds=bounds)
     starts = await box.b2a(await run_starts(box, keys))
-    flat = rows.reshape((n, rows.size // n))
-    place = np.arange(n, dtype=np.uint64)
-    known = box.constant(np.stack([place - np.uint64(n), np.ones(n, np.uint64)], axis=1))
-    columns = Arith.concat([keys.reshape((n, 1)), known, _before(flat)], axis=1)
-    done = await compact.compress(box, starts, columns)
-    valid = await box.a2b(done[:, 2], 1)
-    return done[:, 0], _sums(done[:, 3:]).reshape(rows.shape), _sums(done[:, 1]), valid
+    ones = np.ones((n, 1), np.uint64)
+    first, sums = await aggregate(box, starts, keys.reshape((n, 1)), rows.reshape((n, rows.size // n)), (ones, ones))
+    valid = await box.a2b(first[:, 1], 1)
+    return first[:, 0], sums[:, :-1].reshape(rows.shape), sums[:, -1], valid
 
 
 async def one_hot(box: BlackBox, x: Arith, size: int) -> Arith:
@@ -109,7 +122,12 @@ def _started(box: BlackBox, starts: Arith) -> Arith:
 
 def _before(x: Arith) -> Arith:
     """The sum of what comes before each row, less the sum of all: so a zero stands for the end."""
-    return x.map(lambda p: np.cumsum(p, axis=0, dtype=np.uint64) - p - p.sum(axis=0, dtype=np.uint64))
+    return x.map(_before_part)
+
+
+def _before_part(p: U64Array) -> U64Array:
+    running = np.cumsum(p, axis=0, dtype=np.uint64)
+    return running - p - running[-1:]
 
 
 def _sums(before: Arith) -> Arith:

@@ -306,10 +306,17 @@ async def _optional_b2a(box: BlackBox, b: Bits | None) -> Arith | None:
 # --- sigmoid and tanh ------------------------------------------------------------------------------------------
 
 
-async def sigmoid(box: BlackBox, x: Arith, f: int, *, bounds: Bounds | None = None, exact: bool = False) -> Arith:
-    """1 / (1 + exp(-x)); 0 and 1 outside [-16, 16]."""
+async def sigmoid(
+    box: BlackBox, x: Arith, f: int, *, bounds: Bounds | None = None, exact: bool = False, pending: int = 0
+) -> Arith:
+    """1 / (1 + exp(-x)); 0 and 1 outside [-16, 16].
+
+    Where `near_cells` says so and unless exact, x may have `pending` fraction bits more than f, of a product that is
+    not truncated yet: that then takes no rounds of its own. `bounds` are those of the argument with f.
+    """
     _checked(f, bounds)
-    return box.add_public(await _sigmoid_centred(box, x, f, bounds or _EVERYTHING, 0, exact), 1 << (f - 1))
+    centred = await _sigmoid_centred(box, x, f, bounds or _EVERYTHING, 0, exact, pending)
+    return box.add_public(centred, 1 << (f - 1))
 
 
 async def tanh(box: BlackBox, x: Arith, f: int, *, bounds: Bounds | None = None, exact: bool = False) -> Arith:
@@ -318,45 +325,64 @@ async def tanh(box: BlackBox, x: Arith, f: int, *, bounds: Bounds | None = None,
     return await _sigmoid_centred(box, x << 1, f, (2 * lo, 2 * hi), 1, exact)
 
 
-async def _sigmoid_centred(box: BlackBox, y: Arith, f: int, bounds: Bounds, up: int, exact: bool) -> Arith:
-    """(sigmoid(y) - 1/2) * 2^up, an odd function: a quadratic spline in |y| on 256 cells of 1/16, by one table.
+async def _sigmoid_centred(
+    box: BlackBox, y: Arith, f: int, bounds: Bounds, up: int, exact: bool, pending: int = 0
+) -> Arith:
+    """(sigmoid(y) - 1/2) * 2^up: a quadratic spline with cells of 1/16, by one table."""
+    bits = sigmoid_bits(f)
+    near = near_cells(box, y.size, f, bounds)
 
-    The cell of |y| comes from the bits of y or, for negative y, of its complement, which differ by one unit only.
+    async def coefficients() -> tuple[Arith, approximation.Spline]:
+        if near is not None and not exact:
+            # Cells of half the width will do where the one before is as good.
+            spline = approximation.sigmoid_spline(near, _CELL + 1, 2, bits)
+            return await box.lut_near(y, f - _CELL - 1 + pending, spline.table, spline.widths), spline
+        spline = approximation.sigmoid_spline(_CELL + 5, _CELL, 1, bits)
+        return await box.lut_numbers(await _sigmoid_cell(box, y, f, bounds), spline.table, spline.widths), spline
+
+    async def powers() -> Arith:
+        v = await box.truncate(y, pending) if pending else y
+        return Arith.stack([box.constant(np.ones(y.shape, np.uint64)), v, await box.mul(v, v)])
+
+    (fields, spline), right = await gather(coefficients(), powers())
+    total = 2 * f + bits[2]
+    scales = [total - bits[0], total - f - bits[1], 0]
+    each = (3, *(1 for _ in y.shape))
+    factors = np.array([1 << scale for scale in scales], np.uint64).reshape(each)
+    lowest = np.array([low << scale for low, scale in zip(spline.lowest, scales, strict=True)], np.int64).reshape(each)
+    left = box.add_public(fields * factors, lowest.view(np.uint64))
+    return await box.bilinear_truncate(_DOT, left, right, total - f - up, exact)
+
+
+def sigmoid_bits(f: int) -> tuple[int, int, int]:
+    """Fraction bits of the spline's coefficients: as many as fit a word."""
+    return f + 6, f + 3 if f < 20 else f + 1, min(f, 60 - 2 * f)
+
+
+def near_cells(box: BlackBox, n: int, f: int, bounds: Bounds) -> int | None:
+    """The bits of the number of cells of 1/32 within `bounds`, if a look-up among them all takes less time than to find
+    the cell by its bits.
     """
-    fields = (f + 6, f + 3, min(f, 60 - 2 * f))
-    table, widths = approximation.sigmoid_spline(_CELL, fields)
+    drop = f - _CELL - 1
+    above, below = max(bounds[1], 0) >> drop, -(min(bounds[0], -1) >> drop)
+    bits = max(above, below, (16 << (_CELL + 1)) - 1).bit_length() + 1
+    most = box.network.seconds(_CELL_ROUNDS, 0, box.parties)
+    return bits if bits <= _NEAR_MOST and box.network.seconds(0, n << bits >> 3, box.parties) < most else None
+
+
+async def _sigmoid_cell(box: BlackBox, y: Arith, f: int, bounds: Bounds) -> Bits:
+    """y in cells of 1/16, as a signed number of 9 bits: the first and the last stand for what is beyond."""
     reach = 16 << f
-    inside = bounds[0] >= -reach and bounds[1] < reach
-    if inside:
-        bits = await box.a2b(y, f + 5)
-        sign, off = bits[f + 4], None
-    else:
-        # One call for three signs: what a call costs matters where numbers are few.
-        signs = Arith.stack([y, box.add_public(y, reach), box.add_public(-y, reach - 1)])
-        bits, negative = await gather(box.a2b(y, f + 4), box.msb(signs))
-        sign, off = negative.item(0), negative.item(1) ^ negative.item(2)
-    cell = bits[f - _CELL : f + _CELL] ^ sign
-
-    async def coefficients() -> list[Arith]:
-        index = cell
-        if off is not None:
-            # The last cell is constant and stands for everything beyond.
-            index = cell ^ await box.and_(Bits.concat_bits([off] * cell.width), box.invert(cell))
-        word = await box.lut(index, table, sum(widths))
-        w0, w1, _ = widths
-        return await gather(*(box.b2a(word[a:b]) for a, b in ((0, w0), (w0, w0 + w1), (w0 + w1, sum(widths)))))
-
-    async def signed_powers() -> list[Arith]:
-        # With s the sign and d = |y| - middle: s, s*d = y - s*middle, s*d^2.
-        negative, k = await gather(box.b2a(sign), box.b2a(cell))
-        s = box.add_public(negative * -2, 1)
-        d = y - await box.mul(s, box.add_public(k << (f - _CELL), 1 << (f - _CELL - 1)))
-        return [s, d, await box.mul(s, await box.mul(d, d))]
-
-    (a0, a1, a2), (s, d, d2) = await gather(coefficients(), signed_powers())
-    total = 2 * f + fields[2]
-    left = [a0 << (total - fields[0]), a1 << (total - f - fields[1]), -a2]
-    return await box.bilinear_truncate(_DOT, Arith.stack(left), Arith.stack([s, d, d2]), total - f - up, exact)
+    if bounds[0] >= -reach and bounds[1] < reach:
+        return (await box.a2b(y, f + 5))[f - _CELL :]
+    # One call for three signs: what a call costs matters where numbers are few.
+    signs = Arith.stack([y, box.add_public(y, reach), box.add_public(-y, reach - 1)])
+    bits, negative = await gather(box.a2b(y, f + 4), box.msb(signs))
+    sign, off = negative.item(0), negative.item(1) ^ negative.item(2)
+    cell = bits[f - _CELL :]
+    last = box.invert(sign)
+    outside = await box.and_(Bits.concat_bits([off] * cell.width), cell ^ last)
+    return Bits.concat_bits([cell ^ outside, sign])
 
 
 # --- softmax ---------------------------------------------------------------------------------------------------
@@ -459,6 +485,10 @@ _START: Final = round(2.8187 * _ONE)
 _HIGHEST: Final = 2 * FRACTION
 """The largest exponent of a quotient that is computed: mantissas reach 2, so results reach 2^61."""
 _CELL: Final = 4
+_CELL_ROUNDS: Final = 7
+"""What it takes at least to find a cell by its bits, in rounds."""
+_NEAR_MOST: Final = 16
+"""The most bits of a look-up without them."""
 _ROW_SHORT, _F_SHORT = 16, 20
 """Rows of this length, with fraction bits that leave the slope of a line enough of them, need no normalisation."""
 _SLACK: Final = 16

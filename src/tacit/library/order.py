@@ -16,12 +16,14 @@ import numpy as np
 
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import gather
-from tacit.protocols.shares import Arith, Bits
+from tacit.protocols.shares import Arith, Bits, Digits
 
 Signs: TypeAlias = Coroutine[Any, Any, Bits]
 
 WORD: Final = 2**63
 """Differences of values from fewer than so many keep their sign."""
+_SIGN: Final = np.where(np.arange(64) == 63, np.uint64(2**64 - 1), np.uint64(0))[:, None]
+"""Planes of the sign bit."""
 LOW_WORD: Final = 2**62
 """As many may stand in a word behind another."""
 
@@ -39,12 +41,16 @@ class Key:
 class Words:
     """Rows as words that compare as they do, the first being the most significant, all ascending.
 
-    `wide` says of which words differences may leave the ring; `bits` limits the last one: 0 <= word < 2^bits.
+    Each has so many bits: 0 <= word < 2^width, or any int64 where the width is 64.
     """
 
     columns: tuple[Arith, ...]
-    wide: tuple[bool, ...]
-    bits: int
+    widths: tuple[int, ...]
+
+    @property
+    def wide(self) -> tuple[bool, ...]:
+        """Of which words differences may leave the ring."""
+        return tuple(width > 63 for width in self.widths)
 
 
 def positions(box: BlackBox, shape: tuple[int, ...]) -> Arith:
@@ -83,7 +89,7 @@ def joined(box: BlackBox, keys: Sequence[Key], position: Arith) -> Words:
             word = word + _from_zero(box, columns[k], bounds[k][0])
         words.append(word)
     sizes = [prod(widths[k] for k in group) for group in groups]
-    return Words(tuple(words), tuple(size > WORD for size in sizes), (sizes[-1] - 1).bit_length())
+    return Words(tuple(words), tuple(max((size - 1).bit_length(), 1) for size in sizes))
 
 
 async def separated(box: BlackBox, key: Key, words: Arith, bits: int) -> tuple[Arith, Arith]:
@@ -126,7 +132,7 @@ async def before(
     wide = [k for k in range(count) if words.wide[k]]
     found = await gather(
         *(box.msb(differences[k]) for k in range(count - 2)),
-        box.precedes(differences[-2], differences[-1], words.bits),
+        box.precedes(differences[-2], differences[-1], words.widths[-1]),
         *(box.is_zero(differences[k]) for k in range(count - 2)),
         *(sign for pair in signs for sign in pair),
     )
@@ -142,6 +148,17 @@ async def before(
     for k in reversed(range(count - 2)):
         result = less[k] ^ await box.and_(equal[k], result)
     return result
+
+
+async def digits(box: BlackBox, words: Words) -> Digits:
+    """The words of each row as one number of all their bits, made ready for comparisons."""
+    pairs = zip(words.columns, words.widths, strict=True)
+    planes = await gather(*(box.a2b(column, width) for column, width in pairs))
+    for k, wide in enumerate(words.wide):
+        if wide:
+            # Signed: with the sign turned around they are in order as unsigned numbers are.
+            planes[k] = box.xor_public(planes[k], _SIGN)
+    return await box.digits(Bits.concat_bits(planes[::-1]))
 
 
 async def _unwrapped(box: BlackBox, less: Bits, sign: Bits, other: Bits) -> Bits:

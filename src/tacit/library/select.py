@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit.library.order import Key, joined, positions, separated
-from tacit.library.shuffled import Before, Outcomes, Positions, comparison, course, mixed, order
+from tacit.library.shuffled import Before, Outcomes, Positions, comparison, course, in_pieces, mixed, order
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import gather
 from tacit.protocols.shares import Arith
@@ -74,11 +74,12 @@ async def _line(box: BlackBox, key: Key, ranks: Positions) -> Arith:
     n = key.values.shape[0]
     words = joined(box, [key], positions(box, (n,)))
     if len(words.columns) > 1 or n < COMPACT or ranks.size * FEW > n:
-        rows, before = await mixed(box, [key])
+        rows, words = await mixed(box, [key])
+        before = in_pieces(await comparison(box, words), box.network)
         return rows[await ranked(_bounded(before, n), n, ranks)]
     # Half as much to shuffle, and a few words to take apart.
     rows = await box.shuffle(words.columns[0].reshape((n, 1)))
-    before = await comparison(box, replace(words, columns=(rows[:, 0],)))
+    before = in_pieces(await comparison(box, replace(words, columns=(rows[:, 0],))), box.network)
     found = await ranked(_bounded(before, n), n, ranks)
     return Arith.stack(await separated(box, key, rows[found, 0], (n - 1).bit_length()), axis=1)
 
@@ -156,7 +157,7 @@ def _sorting(n: int) -> Cost:
     if c is None:
         return Cost(n * (n - 1) // 2, 1)
     search = Cost((n - c.sample) * sum(2**step - 1 for step in c.steps), len(c.steps))
-    return _sorting(c.sample) + search + Cost(sum(c.batches), len(c.batches))
+    return _sorting(c.sample) + search + Cost(c.lanes * sum(c.batches), len(c.batches))
 
 
 def _slack(gaps: float, sample: int) -> float:

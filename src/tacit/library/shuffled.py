@@ -25,12 +25,14 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tacit import kernels
 from tacit.library.order import Key, Words, joined, positions
 from tacit.library.order import before as compared
+from tacit.library.order import digits as digits_of
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import gather, pipelined
 from tacit.protocols.network import NETWORKS, Network
-from tacit.protocols.shares import Arith, Bits, Column, Differences
+from tacit.protocols.shares import Arith, Bits, Column, Differences, Digits
 
 Positions: TypeAlias = NDArray[np.intp]
 Outcomes: TypeAlias = NDArray[np.bool_] | None
@@ -57,7 +59,7 @@ async def sort(box: BlackBox, x: Arith, *, axis: int = -1, descending: bool = Fa
 async def argsort(box: BlackBox, keys: Sequence[Key], *, axis: int = -1) -> Arith:
     """The positions that sort along `axis` by keys of one shape, the first being the most significant; stable.
 
-    At the cost of `sort` while the keys and the position fit one word; `order.before` has what more words take.
+    At the cost of `sort` of keys of as many bits as all keys have together.
     """
     return await _lines([key.values for key in keys], axis, lambda *columns: _argsorted(box, _at(keys, columns)))
 
@@ -77,19 +79,21 @@ async def sort_by(
 async def sort_rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]) -> list[Arith]:
     """Each `[n, ...]` array of `payload` with its rows in the order of the keys `[n]`; stable.
 
-    As `argsort`, and one more shuffled column for each element of a row.
+    As `argsort`, and one more shuffled column for each element of a row, but none for a key itself.
     """
     if not any(p.size for p in payload):
         # Nothing is moved, so nothing is opened.
         return list(payload)
     n = keys[0].values.shape[0]
-    flat = [p.reshape((n, p.size // max(n, 1))) for p in payload]
-    done = await _by_keys(box, keys, flat)
-    out, start = [], len(keys) + 1
-    for rows, given in zip(flat, payload, strict=True):
-        out.append(done[:, start : start + rows.shape[1]].reshape(given.shape))
-        start += rows.shape[1]
-    return out
+    # A key that is wanted too has its column already.
+    columns = {id(key.values): slice(k, k + 1) for k, key in enumerate(keys)}
+    moved = [p for p in payload if id(p) not in columns]
+    done = await _by_keys(box, keys, [p.reshape((n, p.size // max(n, 1))) for p in moved])
+    start = len(keys) + 1
+    for p in moved:
+        columns[id(p)] = slice(start, start + p.size // max(n, 1))
+        start = columns[id(p)].stop
+    return [done[:, columns[id(p)]].reshape(p.shape) for p in payload]
 
 
 async def _sorted(box: BlackBox, key: Key) -> Arith:
@@ -116,11 +120,11 @@ async def _lines(arrays: Sequence[Arith], axis: int, line: Callable[..., Corouti
     return out.reshape((out.shape[0], *rest)).map(lambda p: np.moveaxis(p, 0, axis))
 
 
-async def mixed(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith] = ()) -> tuple[Arith, Before]:
-    """Rows (keys ..., original position, payload ...) in a random order, and how they compare: n > 1 keys `[n]`."""
+async def mixed(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith] = ()) -> tuple[Arith, Words]:
+    """Rows (keys ..., original position, payload ...) in a random order, and what they compare by: n > 1 keys `[n]`."""
     rows = await box.shuffle(_rows(box, keys, payload))
     shuffled = [replace(key, values=rows[:, k]) for k, key in enumerate(keys)]
-    return rows, await _comparison(box, shuffled, rows[:, len(keys)])
+    return rows, joined(box, shuffled, rows[:, len(keys)])
 
 
 def _rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]) -> Arith:
@@ -137,15 +141,12 @@ async def _by_keys(
     n = keys[0].values.shape[0]
     if n < 2:
         return _rows(box, keys, payload)[:, at]
-    rows, before = await mixed(box, keys, payload)
+    rows, words = await mixed(box, keys, payload)
+    before = await (readied if _ready(n, words, box.network) else comparison)(box, words)
+    del words
     placed = await order(before, np.arange(n), box.network)
-    del before  # It holds the words that were compared.
+    del before  # It holds what was compared.
     return rows[:, at][placed]
-
-
-async def _comparison(box: BlackBox, keys: Sequence[Key], index: Arith) -> Before:
-    """How shuffled rows compare: by their keys, then by original position."""
-    return await comparison(box, joined(box, keys, index))
 
 
 async def comparison(box: BlackBox, words: Words) -> Before:
@@ -159,17 +160,41 @@ async def comparison(box: BlackBox, words: Words) -> Before:
         sides = [(_of(bits, left), _of(bits, right)) for bits in signs]
         return await box.open_outcomes(await compared(box, words, differences, sides))
 
-    return _in_pieces(box, before)
+    return before
 
 
-def _in_pieces(box: BlackBox, before: Before) -> Before:
+async def readied(box: BlackBox, words: Words) -> Before:
+    """The same for rows that are compared so often that digits of their words are worth making."""
+    n = words.columns[0].shape[0]
+    parts = (replace(words, columns=tuple(c[a:b] for c in words.columns)) for a, b in box.network.spans(n))
+    digits = Digits.concat(await pipelined((digits_of(box, part) for part in parts), box.network.in_flight))
+
+    return _Readied(box, digits)
+
+
+class _Readied:
+    """How rows compare by digits."""
+
+    def __init__(self, box: BlackBox, digits: Digits) -> None:
+        self._box = box
+        self._digits = digits
+
+    async def __call__(self, left: Positions, right: Positions) -> Outcomes:
+        return await self._box.open_less(self._digits, left, right)
+
+    def arranged(self, rows: Positions) -> Before:
+        """The same of rows in this order."""
+        return _Readied(self._box, self._digits[rows])
+
+
+def in_pieces(before: Before, network: Network) -> Before:
     """The same comparisons, of which one piece is computed while the messages of another travel."""
 
     async def compare(left: Positions, right: Positions) -> Outcomes:
-        spans = box.network.spans(left.size)
+        spans = network.spans(left.size)
         if len(spans) == 1:
             return await before(left, right)
-        done = await pipelined((before(left[a:b], right[a:b]) for a, b in spans), box.network.in_flight)
+        done = await pipelined((before(left[a:b], right[a:b]) for a, b in spans), network.in_flight)
         outcomes = [part for part in done if part is not None]
         return np.concatenate(outcomes) if outcomes else None
 
@@ -188,31 +213,35 @@ class Course:
     """How n rows are sorted; it depends on n and the network alone.
 
     The sorted first `sample` = 2^k - 1 rows divide the others, by a search of `steps` bits at a time; batches of
-    `batches` comparisons then sort what lies between, where segments of up to `leaf` rows are done by all pairs.
+    `batches` comparisons then sort what lies between, where segments of up to `leaf` rows are done by all pairs. Both
+    are done in `lanes`, a power of two, each for itself; `batches` are those of one lane.
     """
 
     sample: int
     steps: tuple[int, ...]
     leaf: int
     batches: tuple[int, ...]
+    lanes: int = 1
 
 
-_COURSES: Final = (
-    (2**17, (48, 1, 7, 1 / 16)),
-    (2**15, (24, 2, 10, 1)),
-    (2**12, (24, 3, 12, 2)),
-    (0, (12, 4, 24, 8)),
-)
-"""From so many rows: twice the least rows per pivot, bits at a time, leaf, comparisons per row at the end."""
-_MORE_COURSES: Final = tuple(
+_COURSES: Final = tuple(
     (mean, step, leaf, rest)
-    for mean in (48, 24, 12)
+    for mean in (48, 24)
     for step in (1, 2, 3, 4, 5)
     for leaf, rest in ((7, 1 / 16), (10, 1), (12, 2), (24, 8), (40, 20))
 )
-"""What else there is to choose from where the network decides: rounds are dear on some."""
-_COMPARISON: Final = (7, 45)
-"""Rounds of a batch and bytes of each comparison in it, about: what courses are weighed by."""
+"""What there is to choose from: twice the least rows per pivot, bits at a time, leaf, comparisons per row at the
+end."""
+_COMPARISON: Final = (9, 0.7)
+"""Rounds of a batch, and bytes of each comparison in it for each bit of the rows' words, about ..."""
+_READY: Final = (6, 0.34)
+"""... and of rows that were made ready, ..."""
+_READYING: Final = (10, 3.3)
+"""... which takes that, once for each row."""
+_BITS: Final = 80
+"""Bits that courses are weighed with."""
+READY_MAX: Final = 2**21
+"""Of so many rows the digits would take more memory than all else: 80 bytes a row at each party."""
 
 
 @lru_cache(maxsize=64)
@@ -220,34 +249,49 @@ def course(n: int, network: Network = NETWORKS["loopback"]) -> Course | None:
     """The course for n rows, None for all pairs: fewer comparisons when they are many, fewer rounds when few."""
     if n <= ALL_PAIRS:
         return None
-    if network.name == "loopback":
-        return _course(n, *next(row for least, row in _COURSES if n >= least))
-    courses = [_course(n, *row) for row in _MORE_COURSES]
+    lanes = 1 << (len(network.spans(n)).bit_length() - 1)
+    courses = [_course(n, *row, lanes) for row in _COURSES]
     best = min(courses, key=lambda c: _seconds(n, c, network))
     return best if n > ALL_PAIRS_MAX or _seconds(n, best, network) < _seconds(n, None, network) else None
 
 
 @lru_cache(maxsize=1024)
-def _course(n: int, mean: int, step: int, leaf: int, rest: float) -> Course:
+def _course(n: int, mean: int, step: int, leaf: int, rest: float, lanes: int) -> Course:
     bits = (n // mean).bit_length()
     steps = tuple(min(step, bits - at) for at in range(0, bits, step))
-    return Course(2**bits - 1, steps, leaf, _batches(n, 2**bits - 1, leaf, rest * n))
+    return Course(2**bits - 1, steps, leaf, _batches(n, 2**bits - 1, leaf, rest * n, lanes), lanes)
 
 
 def _seconds(n: int, plan: Course | None, network: Network) -> float:
     """What the messages of a course take, those for its sample included."""
+    return _taken(_work(n, plan, network), _READY, _BITS, network)
+
+
+def _taken(work: tuple[int, int], cost: tuple[int, float], bits: int, network: Network) -> float:
+    (batches, comparisons), (rounds, size) = work, cost
+    return network.seconds(rounds * batches, round(size * bits * comparisons), 3)
+
+
+def _work(n: int, plan: Course | None, network: Network) -> tuple[int, int]:
+    """Batches and comparisons of a course, those for its sample included."""
     if plan is None:
-        batches: tuple[int, ...] = (n * (n - 1) // 2,)
-    else:
-        batches = (*(((1 << bits) - 1) * (n - plan.sample) for bits in plan.steps), *plan.batches)
-    rounds, size = _COMPARISON
-    seconds = network.seconds(rounds * len(batches), size * sum(batches), 3)
-    return seconds if plan is None else seconds + _seconds(plan.sample, course(plan.sample, network), network)
+        return 1, n * (n - 1) // 2
+    batches, comparisons = _work(plan.sample, course(plan.sample, network), network)
+    found = [((1 << bits) - 1) * (n - plan.sample) for bits in plan.steps]
+    return batches + len(found) + len(plan.batches), comparisons + sum(found) + plan.lanes * sum(plan.batches)
+
+
+def _ready(n: int, words: Words, network: Network) -> bool:
+    """Whether sorting takes less time with rows made ready."""
+    bits = sum(words.widths)
+    work = _work(n, course(n, network), network)
+    once = _taken((1, n), _READYING, bits, network)
+    return n < READY_MAX and once + _taken(work, _READY, bits, network) < _taken(work, _COMPARISON, bits, network)
 
 
 @lru_cache(maxsize=1024)
-def _batches(n: int, sample: int, leaf: int, rest: float) -> tuple[int, ...]:
-    """Numbers of comparisons that the segments between `sample` sorted rows of n will need, batch by batch.
+def _batches(n: int, sample: int, leaf: int, rest: float, lanes: int) -> tuple[int, ...]:
+    """Numbers of comparisons that the segments between `sample` sorted rows of n need, batch by batch, in each lane.
 
     Expected numbers, with room for chance. Sums are taken one term after the other, so that they are the same numbers
     on every machine. Once all pairs of what is left are at most `rest`, they are one last batch.
@@ -255,12 +299,12 @@ def _batches(n: int, sample: int, leaf: int, rest: float) -> tuple[int, ...]:
     size = np.arange(min(n - sample, 40 * (n // sample) + 40) + 1, dtype=np.float64)
     # Between two neighbours of a random sample lie m other rows with P(m+1) / P(m) = (n - sample - m) / (n - m - 1).
     ratio = (n - sample - size[:-1]) / (n - size[:-1] - 1)
-    many = (sample + 1) * (sample / n) * np.concatenate([[1.0], np.cumprod(ratio)])
+    many = (sample + 1) / lanes * (sample / n) * np.concatenate([[1.0], np.cumprod(ratio)])
     pairs = size * (size - 1) / 2
     out: list[int] = []
     while True:
         large = np.where(size > leaf, many, 0.0)
-        last = _sum(large * pairs) <= rest
+        last = _sum(large * pairs) <= rest / lanes
         cost = np.where(size > leaf, pairs if last else size - 1, pairs)
         out.append(ceil(_sum(many * cost) + (8 if last else 3) * sqrt(_sum(many * cost * cost)) + 64))
         if last:
@@ -280,10 +324,13 @@ async def order(before: Before, rows: Positions, network: Network = NETWORKS["lo
     n = rows.size
     plan = course(n, network)
     if plan is None:
-        return await _all_pairs(before, rows)
+        return await _all_pairs(in_pieces(before, network), rows)
     pivots = await order(before, rows[: plan.sample], network)
     rest = rows[plan.sample :]
-    bucket = await _search(before, pivots, rest, plan.steps)
+    # In lanes that each go their own way: none waits for the others at the end of a batch.
+    compare = before if plan.lanes > 1 else in_pieces(before, network)
+    parts = (_search(compare, pivots, part, plan.steps) for part in np.array_split(rest, plan.lanes))
+    bucket = np.concatenate(await pipelined(parts, network.in_flight))
     sizes = np.bincount(bucket, minlength=plan.sample + 1)
     starts = np.concatenate([[0], np.cumsum(sizes[:-1] + 1)])
     out = np.empty(n, dtype=rows.dtype)
@@ -291,8 +338,16 @@ async def order(before: Before, rows: Positions, network: Network = NETWORKS["lo
     grouped = np.argsort(bucket.astype(np.uint16 if plan.sample < 2**16 else np.uint32), kind="stable")
     out[np.arange(rest.size, dtype=rows.dtype) + bucket[grouped]] = rest[grouped]
     del rows, rest, pivots, bucket, grouped
-    await _finish(before, out, starts, sizes, plan)
-    return out
+    if isinstance(before, _Readied):
+        # What is compared from now on lies close together.
+        places = np.arange(n)
+        compare = before.arranged(out)
+        compare = compare if plan.lanes > 1 else in_pieces(compare, network)
+    else:
+        places = out
+    segments = zip(np.split(starts, plan.lanes), np.split(sizes, plan.lanes), strict=True)
+    await pipelined((_finish(compare, places, *some, plan) for some in segments), network.in_flight)
+    return out if places is out else out[places]
 
 
 async def _search(before: Before, pivots: Positions, rows: Positions, steps: tuple[int, ...]) -> Positions:
@@ -435,11 +490,19 @@ async def scatter(box: BlackBox, permutation: Arith, rows: Arith) -> Arith:
     if n < 2 or not rows.size:
         return rows
     flat = rows.reshape((n, rows.size // n))
-    mixed = await box.shuffle(Arith.concat([permutation.reshape((n, 1)), flat], axis=1))
+    return (await placed(box, Arith.concat([permutation.reshape((n, 1)), flat], axis=1))).reshape(rows.shape)
+
+
+async def placed(box: BlackBox, rows: Arith) -> Arith:
+    """The same for rows `[n, 1 + columns]` that begin with where they go, without that."""
+    n = rows.shape[0]
+    if n < 2 or rows.shape[1] < 2:
+        return rows[:, 1:]
+    mixed = await box.shuffle(rows)
     order = await box.open_positions(mixed[:, 0])
-    back = np.empty(n, dtype=np.intp)
-    back[order] = np.arange(n)
-    return mixed[back, 1:].reshape(rows.shape)
+    back = np.empty(n, dtype=np.uint32)
+    back[order] = np.arange(n, dtype=np.uint32)
+    return mixed.map(lambda p: kernels.gather(p, back, 1))
 
 
 async def take(box: BlackBox, rows: Arith, permutation: Arith) -> Arith:

@@ -38,6 +38,7 @@ from tacit import kernels
 from tacit.engine.drive import Traffic, drive
 from tacit.engine.profile import Profile
 from tacit.errors import InputError, RoomError, RunError, SqlError, TacitError
+from tacit.node.memory import give_back
 from tacit.node.mesh import Mesh
 from tacit.node.refusals import CountedInputs, Refusals
 from tacit.plan import Node, Plan, Public
@@ -461,6 +462,7 @@ class Party:
             return self._run_now(line, session, plan, bound, run_id, mesh, public)
         finally:
             self._running = None
+            give_back()
             self._busy.release()
 
     def _run_now(

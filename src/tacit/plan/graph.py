@@ -301,6 +301,7 @@ class PlanBuilder(_Scope):
         """
         labels, values = tuple(self._outputs), tuple(self._outputs.values())
         region = _without_idle(tuple(self._nodes), values)
+        self.numbering = _numbering(self._nodes, values)
         nodes = name_once(make_exact(region.nodes))
         graph = replace(self._header, nodes=nodes, outputs=tuple(zip(labels, region.outputs, strict=True)))
         verify(graph)
@@ -314,13 +315,18 @@ def _plan(graph: Graph) -> Plan:
 
 def _without_idle(nodes: tuple[Node, ...], outputs: tuple[int, ...]) -> Region:
     """The nodes that `outputs` need, and parameters, numbered anew."""
-    used = live(nodes, outputs)
-    kept = [n for n in nodes if n.id in used or n.op == "param"]
-    new = {n.id: k for k, n in enumerate(kept)}
+    new = _numbering(nodes, outputs)
     return Region(
-        tuple(replace(n, id=new[n.id], inputs=tuple(new[i] for i in n.inputs)) for n in kept),
+        tuple(replace(n, id=new[n.id], inputs=tuple(new[i] for i in n.inputs)) for n in nodes if n.id in new),
         tuple(new[o] for o in outputs),
     )
+
+
+def _numbering(nodes: Sequence[Node], outputs: tuple[int, ...]) -> dict[int, int]:
+    """The new id of each node that `outputs` need, and of parameters."""
+    used = live(tuple(nodes), outputs)
+    kept = [n.id for n in nodes if n.id in used or n.op == "param"]
+    return {old: new for new, old in enumerate(kept)}
 
 
 def _bad_constant(expected: str) -> PlanError:

@@ -700,6 +700,21 @@ def _run_sums(types: Types, _: Attrs) -> list[Result]:
     return [(_numeric("run_sums", [x]), x.shape, x.interval | x.interval.sum_of(n) | _ZERO) for x in columns]
 
 
+def _aggregate(types: Types, attrs: Attrs) -> list[Result]:
+    n, columns = _rows("aggregate", types)
+    heads = attrs["heads"]
+    if not 0 <= heads <= len(columns):
+        raise PlanError(
+            "PLAN-006",
+            "attribute `heads` of `aggregate` is out of range",
+            expected="as many arrays as are taken at the heads of runs, of those beside the flags",
+        )
+    first = [(x.dtype, x.shape, x.interval | _ZERO) for x in columns[:heads]]
+    summed = columns[heads:]
+    sums = [(_numeric("aggregate", [x]), x.shape, x.interval | x.interval.sum_of(n) | _ZERO) for x in summed]
+    return [*first, *sums]
+
+
 def _running_sum(types: Types, _: Attrs) -> list[Result]:
     n, columns = _rows("running_sum", types)
     return [(_numeric("running_sum", [x]), x.shape, x.interval | x.interval.sum_of(n)) for x in columns]
@@ -945,7 +960,7 @@ SELECTION_OPENS: Final = (
 )
 PERMUTATION_OPENS: Final = "opens the positions in randomly shuffled order: a random permutation whatever they are"
 """What else is opened, in the same words as the ways to sort."""
-MOVES: Final = frozenset({"compress", "expand", "fill_forward", "run_sums", "running_sum"})
+MOVES: Final = frozenset({"aggregate", "compress", "expand", "fill_forward", "run_sums", "running_sum"})
 """Operations that move secret rows by a secret permutation."""
 
 MOVES_OPEN: Final = "opens where a random shuffle puts its rows: a random pattern that does not depend on the data"
@@ -1151,6 +1166,15 @@ _SPECS: Final = (
         "The sums of each array over each run of rows, then zeros.",
         "the sums of {1} over runs that start where {0}",
         _run_sums,
+        several=True,
+    ),
+    OpSpec(
+        "aggregate",
+        None,
+        "For each run the first row of each of the first `heads` arrays, the sums of the others, then zeros.",
+        "the sums of {1} over runs that start where {0}",
+        _aggregate,
+        {"heads": "int"},
         several=True,
     ),
     OpSpec(

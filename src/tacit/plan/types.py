@@ -26,6 +26,9 @@ F_MAX: Final = 40
 NDIM_MAX: Final = 16
 ELEMENTS_MAX: Final = 2**40
 
+OUT_OF_RANGE: Final = frozenset(["PLAN-003", "PLAN-009", "PLAN-011"])
+"""Codes of errors which say that a value might not fit."""
+
 Kind: TypeAlias = Literal["bool", "int", "uint", "fixed"]
 
 

@@ -349,23 +349,25 @@ class Reader:
         linear = self._linear[node.id]
         if linear.base != Base("value", node.id):
             return self._multiplied(linear, depth)
-        ids = made_from(self._nodes, node)
+        ids, template = made_from(self._nodes, node), ""
         if node.op == "result":
             source, result = self._nodes[node.inputs[0]], node
             if source.op == "repeat":
                 return self._loop(result, depth)
             if source.op not in MOVES:
                 return self._one_of(result, depth)
+            if source.op == "aggregate" and result.attrs["index"] < source.attrs["heads"]:
+                template = "compress"
             node = source
         if node.op == "lexsort":
             order = self._keys(node, node.inputs, depth)
             return None if order is None else Text(f"the order {order}", True)
         if "axis" in OPS[node.op].schema and node.op not in ("concat", "stack", "take", "permute"):
             return self._reduction(node, linear, depth)
-        return self._operation(node, ids, depth)
+        return self._operation(node, ids, depth, template)
 
-    def _operation(self, node: Node, ids: Sequence[int], depth: int) -> Text | None:
-        """Words of an operation on its operands, by its template."""
+    def _operation(self, node: Node, ids: Sequence[int], depth: int, template: str = "") -> Text | None:
+        """Words of an operation on its operands, by its template or that of the operation named."""
         parts = [self._part(i, depth - 1, self._needs_condition(node, k)) for k, i in enumerate(ids[:PARTS_MAX])]
         if None in parts:
             return None
@@ -377,7 +379,7 @@ class Reader:
             if name in node.attrs
         }
         sizes = {"size": node.type.size, "total": self._nodes[ids[0]].type.size}
-        text = OPS[node.op].words.format(*words, all=listing(words, len(ids)), **bounds, **sizes)
+        text = OPS[template or node.op].words.format(*words, all=listing(words, len(ids)), **bounds, **sizes)
         if text.endswith(_TOGETHER[:-1]):
             self._lists.add(text)
         return Text(text, True)

@@ -10,7 +10,7 @@ complement where a sign matters) or bit vectors (`Bits`); shapes are public, val
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tacit import kernels
 from tacit.protocols.exchange import gather
 from tacit.protocols.network import NETWORKS, Network
-from tacit.protocols.shares import Arith, Bits, U64Array
+from tacit.protocols.shares import Arith, Bits, Digits, U64Array
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -153,9 +153,9 @@ class BlackBox(ABC):
     async def bilinear(self, op: Bilinear, x: Arith, y: Arith) -> Arith:
         """op(x, y) mod 2^64."""
 
-    async def mul(self, x: Arith, y: Arith) -> Arith:
+    def mul(self, x: Arith, y: Arith) -> Coroutine[Any, Any, Arith]:
         """Elementwise x*y mod 2^64, broadcasting."""
-        return await self.bilinear(MUL, x, y)
+        return self.bilinear(MUL, x, y)
 
     async def bilinear_truncate(self, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool = False) -> Arith:
         """truncate(op(x, y), f), fused where the protocol can."""
@@ -216,7 +216,19 @@ class BlackBox(ABC):
 
     @abstractmethod
     async def lut(self, index: Bits, table: U64Array, out_bits: int) -> Bits:
-        """table[index] for a public table of 2^width entries of `out_bits` bits, 1 <= width <= 8."""
+        """table[index] for a public table of 2^width entries of `out_bits` bits, 1 <= width <= 9."""
+
+    @abstractmethod
+    async def lut_numbers(self, index: Bits, table: U64Array, widths: Sequence[int]) -> Arith:
+        """The fields of table[index], `widths` bits each and the lowest first, as ring elements [fields, *shape]."""
+
+    @abstractmethod
+    async def lut_near(self, x: Arith, drop: int, table: U64Array, widths: Sequence[int]) -> Arith:
+        """The fields of table[i], where i is floor(x / 2^drop) or one less, modulo the 2^g entries; 6 <= g <= 16.
+
+        Which of the two depends on the shares, so the table must give about the same for both; and as with inner
+        truncation, what it is must not show in anything that is opened.
+        """
 
     # --- order and checks --------------------------------------------------------------------------------------
 
@@ -233,16 +245,24 @@ class BlackBox(ABC):
         result: Bits = less ^ await self.and_(same, low_less)
         return result
 
+    @abstractmethod
+    async def digits(self, b: Bits) -> Digits:
+        """Flat unsigned words of any width, at least one bit, made ready for comparisons of one with another."""
+
     async def open_outcomes(self, b: Bits) -> NDArray[np.bool_] | None:
         """Open single bits that say how rows compare which `shuffle` put in an order that nobody knows.
 
         The caller answers for it that no two rows are equal: then what opens is the pattern of a uniformly random
-        permutation, whatever the data. With `open_positions` the only opening inside the library; a plan lists it.
-        None where nothing is computed and only the cost is of interest.
+        permutation, whatever the data. With `open_less` and `open_positions` the only opening inside the library; a
+        plan lists it. None where nothing is computed and only the cost is of interest.
         """
         opened = await self.reveal(b)
         assert opened is not None
         return np.asarray(opened, dtype=np.bool_)
+
+    @abstractmethod
+    async def open_less(self, x: Digits, left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.bool_] | None:
+        """Open whether row left[i] is less than row right[i], for flat public positions; what `open_outcomes` says."""
 
     async def open_positions(self, x: Arith) -> NDArray[np.intp]:
         """Open a permutation of 0 .. n-1 whose entries `shuffle` put in an order that nobody knows: a random one."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tacit.protocols.blackbox import Bilinear, BlackBox, Cost
 from tacit.protocols.exchange import Exchange
-from tacit.protocols.shares import Arith, Bits, U64Array, words_of
+from tacit.protocols.shares import DIGIT, Arith, Bits, Digits, U64Array, words_of
 
 _ZERO = np.uint64(0)
 
@@ -166,6 +166,16 @@ class Dry(BlackBox):
         await self._pay("lut", index, table, out_bits)
         return _bits(index.shape, out_bits)
 
+    async def lut_numbers(self, index: Bits, table: U64Array, widths: Sequence[int]) -> Arith:
+        """Pays for a table look-up whose fields become numbers."""
+        await self._pay("lut_numbers", index, table, widths)
+        return _arith((len(widths), *index.shape))
+
+    async def lut_near(self, x: Arith, drop: int, table: U64Array, widths: Sequence[int]) -> Arith:
+        """Pays for a table look-up at a sum."""
+        await self._pay("lut_near", x, drop, table, widths)
+        return _arith((len(widths), *x.shape))
+
     async def shuffle(self, rows: Arith) -> Arith:
         """Pays for a shuffle."""
         await self._pay("shuffle", rows)
@@ -177,9 +187,18 @@ class Dry(BlackBox):
             return _bits(high.shape, 1)
         return await super().precedes(high, low, bits)
 
+    async def digits(self, b: Bits) -> Digits:
+        """Pays for digits."""
+        await self._pay("digits", b)
+        return Digits(-(-b.width // DIGIT), np.broadcast_to(_ZERO, b.shape))
+
     async def open_outcomes(self, b: Bits) -> None:
         """Pays; there are no outcomes."""
         await self._pay("reveal", b, None)
+
+    async def open_less(self, x: Digits, left: NDArray[np.intp], right: NDArray[np.intp]) -> None:
+        """Pays; there are no outcomes."""
+        await self._pay("open_less", x, left, right)
 
     async def open_positions(self, x: Arith) -> NDArray[np.intp]:
         """Pays; the identity."""

@@ -15,7 +15,7 @@ each is a round.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Generator, Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -123,14 +123,17 @@ class _Lanes(Generic[K]):
         try:
             awaited: Awaited = self._lanes[key].send(inbox)
         except StopIteration as stop:
-            del self._lanes[key]
-            self.results[key] = stop.value
-            self.ends[key] = self._depths.pop(key)
+            self._end(key, stop.value)
             return True
         if type(awaited) is Exchange and self._merged:
             self._pending[key] = awaited
             return False
         return False if isinstance(awaited, Collect) else awaited
+
+    def _end(self, key: K, result: Any) -> None:
+        del self._lanes[key]
+        self.results[key] = result
+        self.ends[key] = self._depths.pop(key)
 
     async def post(self, key: K, awaited: Exchange | Post) -> bool:
         """Send for a lane at once, and resume it unless it waits for the answer; whether it ended."""
@@ -158,6 +161,10 @@ class _Lanes(Generic[K]):
         exchanges = self._pending
         if exchanges and not self._merged_flies:
             self._pending = {}
+            if len(self._lanes) == 1 and not self._flight:
+                ((key, exchange),) = exchanges.items()
+                if self._depths[key] == self._longest:
+                    return [key] if await self._alone(key, exchange) else []
             exchange = _merge(exchanges)
             deeper = self._deepen(exchanges)
             if deeper and not self._flight:
@@ -172,6 +179,21 @@ class _Lanes(Generic[K]):
             return await self._resume(oldest, inbox)
         ended = self.advance(oldest, inbox)
         return [oldest] if (ended if isinstance(ended, bool) else await self.post(oldest, ended)) else []
+
+    async def _alone(self, key: K, exchange: Exchange) -> bool:
+        """The rounds of the only lane, each the longest chain's next, with nothing to merge; as `post`."""
+        send = self._lanes[key].send
+        while True:
+            inbox = await exchange
+            self._longest = self._depths[key] = self._longest + 1
+            try:
+                awaited = send(inbox)
+            except StopIteration as stop:
+                self._end(key, stop.value)
+                return True
+            if type(awaited) is not Exchange:
+                return await self.post(key, awaited)
+            exchange = awaited
 
     async def _resume(self, exchanges: dict[K, Exchange], inbox: Inbox) -> list[K]:
         at = dict.fromkeys(inbox, 0)
@@ -253,13 +275,18 @@ async def pipelined(coroutines: Iterable[Coroutine[Any, Any, T]], in_flight: int
 class Schedule(Generic[K]):
     """A graph of tasks, prepared once so that running it many times is cheap.
 
-    `tasks[k]` are the predecessors of k. The order of `tasks` decides the order of starts; it must be the same at every
-    party, because it fixes the order of merged buffers and of the streams that tasks draw.
+    `tasks[k]` are the predecessors of k, all before k in the order of `tasks`. That order decides the order of starts;
+    it must be the same at every party, because it fixes the order of merged buffers and of the streams that tasks draw.
+    `local` are tasks that await nothing. `is_line` if the others follow each other: then all may run one by one.
     """
 
-    __slots__ = ("first", "successors", "waiting")
+    __slots__ = ("first", "is_line", "successors", "waiting")
 
-    def __init__(self, tasks: Mapping[K, Sequence[K]]) -> None:
+    def __init__(self, tasks: Mapping[K, Sequence[K]], local: Collection[K] = ()) -> None:
+        depths: dict[K, int] = {}
+        for key, predecessors in tasks.items():
+            depths[key] = max((depths[k] for k in predecessors), default=0) + (key not in local)
+        self.is_line = max(depths.values(), default=0) == len(tasks) - len(local)
         position = {key: i for i, key in enumerate(tasks)}
         self.waiting = {key: len(set(predecessors)) for key, predecessors in tasks.items()}
         self.first = [key for key, count in self.waiting.items() if count == 0]
@@ -271,11 +298,11 @@ class Schedule(Generic[K]):
             keys.sort(key=position.__getitem__)
 
 
-async def dataflow(schedule: Schedule[K], start: Callable[[K], Coroutine[Any, Any, None]]) -> None:
+async def dataflow(schedule: Schedule[K], start: Callable[[K], Coroutine[Any, Any, None] | None]) -> None:
     """Run a graph of tasks: each starts in the round in which the last of its predecessors ends.
 
-    `start(k)` makes the coroutine of task k, which stores its own result. What may run at the same time shares rounds,
-    so the rounds are those of the longest path.
+    `start(k)` makes the coroutine of task k, which stores its own result, or does all of a task that awaits nothing.
+    What may run at the same time shares rounds, so the rounds are those of the longest path.
     """
     waiting = schedule.waiting.copy()
     successors = schedule.successors
@@ -283,9 +310,9 @@ async def dataflow(schedule: Schedule[K], start: Callable[[K], Coroutine[Any, An
     ready = deque(schedule.first)
     depths = dict.fromkeys(schedule.first, 0)
 
-    def release(key: K) -> None:
+    def release(key: K, end: int) -> None:
         for successor in successors[key]:
-            depths[successor] = max(depths.get(successor, 0), lanes.ends[key])
+            depths[successor] = max(depths.get(successor, 0), end)
             waiting[successor] -= 1
             if waiting[successor] == 0:
                 ready.append(successor)
@@ -294,11 +321,15 @@ async def dataflow(schedule: Schedule[K], start: Callable[[K], Coroutine[Any, An
         while ready or lanes:
             while ready:
                 key = ready.popleft()
-                then = lanes.start(key, start(key), depths[key])
+                task = start(key)
+                if task is None:
+                    release(key, depths[key])
+                    continue
+                then = lanes.start(key, task, depths[key])
                 if then if isinstance(then, bool) else await lanes.post(key, then):
-                    release(key)
+                    release(key, lanes.ends[key])
             if lanes:
                 for key in await lanes.round():
-                    release(key)
+                    release(key, lanes.ends[key])
     finally:
         lanes.close()

@@ -9,15 +9,17 @@ all others.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from math import prod
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tacit import kernels
 from tacit.protocols.blackbox import FREE, Bilinear, BlackBox, Cost, declared
 from tacit.protocols.exchange import Exchange
-from tacit.protocols.shares import Arith, Bits, U64Array
+from tacit.protocols.shares import DIGIT, Arith, Bits, Digits, U64Array
 
 
 def _contiguous(x: U64Array) -> U64Array:
@@ -33,6 +35,12 @@ def bits_of(values: U64Array, width: int) -> Bits:
 def words_of_bits(b: Bits) -> U64Array:
     """The clear words of a single-component `Bits`, in its shape."""
     return kernels.from_planes(np.ascontiguousarray(b.parts[0]), b.size).reshape(b.shape)
+
+
+def _fields(words: U64Array, widths: Sequence[int]) -> Arith:
+    """Fields of clear words, the lowest first, on a new first axis."""
+    ends = accumulate(widths)
+    return Arith(np.stack([words >> np.uint64(e - w) & np.uint64(2**w - 1) for w, e in zip(widths, ends, strict=True)]))
 
 
 class Plain(BlackBox):
@@ -163,7 +171,34 @@ class Plain(BlackBox):
         return bits_of(np.asarray(table)[words_of_bits(index)], out_bits)
 
     @declared(FREE)
+    async def lut_numbers(self, index: Bits, table: U64Array, widths: Sequence[int]) -> Arith:
+        """A table look-up, taken apart."""
+        return _fields(np.asarray(table)[words_of_bits(index)], widths)
+
+    @declared(FREE)
+    async def lut_near(self, x: Arith, drop: int, table: U64Array, widths: Sequence[int]) -> Arith:
+        """At floor(x / 2^drop), which is one of the two."""
+        return _fields(table[(x.parts[0] >> np.uint64(drop)) & np.uint64(table.size - 1)], widths)
+
+    @declared(FREE)
     async def shuffle(self, rows: Arith) -> Arith:
         """A permutation from the common seed."""
         perm = kernels.prg_permutation(self._key, self._next_step(), rows.shape[0])
         return rows[perm]
+
+    @declared(FREE)
+    async def digits(self, b: Bits) -> Digits:
+        """The words themselves, 64 bits at a time, the most significant first."""
+        starts = range(0, b.width, 64)
+        words = [words_of_bits(b[start : start + 64]) for start in reversed(starts)]
+        return Digits(-(-b.width // DIGIT), np.stack(words, axis=1))
+
+    @declared(FREE)
+    async def open_less(self, x: Digits, left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """A comparison of clear words."""
+        (words,) = x.parts
+        less = np.zeros(left.shape, np.bool_)
+        for column in reversed(words.T):
+            one, other = column[left], column[right]
+            less = (one < other) | ((one == other) & less)
+        return less

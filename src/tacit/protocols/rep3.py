@@ -22,9 +22,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,9 @@ from tacit import kernels
 from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox, Cost, declared
 from tacit.protocols.exchange import Buffer, Exchange, gather
 from tacit.protocols.network import Network
-from tacit.protocols.shares import Arith, Bits, Differences, U64Array, unpack_plane, words_of
+from tacit.protocols.shares import DIGIT, Arith, Bits, Differences, Digits, U64Array, unpack_plane, words_of
+
+Positions: TypeAlias = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ def packed(n: int, bits: int) -> int:
     return -(-n * bits // 8)
 
 
-DIGITS = (3, 4)
-"""Widths of digits in bits. Two bits cost more than three in every way; five and more save no level on four."""
+DIGITS = range(3, 9)
+"""Widths of digits in bits. Two bits cost more than three in every way; each bit more is about twice the bytes."""
 
 
 def digits_of(bits: int, digit: int) -> tuple[int, int]:
@@ -100,7 +102,7 @@ def prefix_pairs(n: int) -> list[tuple[list[int], list[int], list[int]]]:
 
 
 @lru_cache
-def _prefix_rows(n: int) -> list[tuple[list[int], list[int], list[int], int]]:
+def _prefix_rows(n: int) -> list[tuple[Positions, Positions, list[int], int]]:
     """The network on rows g_0 .. g_(n-1), p_0 .. p_(n-1): per level the rows of both factors and of their product, and
     how many of these it is added to; it replaces the others."""
     levels = []
@@ -108,7 +110,7 @@ def _prefix_rows(n: int) -> list[tuple[list[int], list[int], list[int], int]]:
         low_of = dict(zip(upper, lower, strict=True))
         left = [n + i for i in (*upper, *keep)]
         right = [*lower, *(n + low_of[i] for i in keep)]
-        levels.append((left, right, [*upper, *(n + i for i in keep)], len(upper)))
+        levels.append((np.array(left), np.array(right), [*upper, *(n + i for i in keep)], len(upper)))
     return levels
 
 
@@ -146,17 +148,20 @@ def _carry_tree(digits: int, carried: bool = False, levels_max: int = 64) -> tup
 
 
 def _quicker(network: Network, cost: Callable[[int], Cost]) -> int:
-    """The width of digits with which something takes less time; on one machine, where work decides, the narrow ones."""
-    if network.name == "loopback":
-        return DIGITS[0]
+    """The width of digits with which messages take the least time: the fewer elements, the wider.
+
+    On one machine the widest are more work than the round that they save.
+    """
+    digits = DIGITS[:-1] if network.name == "loopback" else DIGITS
 
     def seconds(digit: int) -> float:
         c = cost(digit)
         return network.seconds(c.rounds, c.bytes_total, 3)
 
-    return min(DIGITS, key=seconds)
+    return min(digits, key=seconds)
 
 
+@lru_cache(maxsize=4096)
 def _carry_digit(network: Network, n: int, bits: int) -> int:
     return _quicker(network, lambda digit: _carry_cost_of(n, bits, True, digit))
 
@@ -172,6 +177,7 @@ def _carry_cost_of(n: int, bits: int, top: bool, digit: int) -> Cost:
     return Cost(2 + levels, 8 * words_of(n) * planes) if n else Cost()
 
 
+@lru_cache(maxsize=4096)
 def _precedes_digit(network: Network, n: int, bits: int) -> int:
     return _quicker(network, lambda digit: _precedes_cost_of(n, bits, digit))
 
@@ -188,6 +194,42 @@ def _precedes_cost_of(n: int, bits: int, digit: int) -> Cost:
     planes = hot + 1 + 2 * 2 * digits + 3 * (ands + more)
     rounds = max(2 + early, below.rounds) + late
     return Cost(rounds, 8 * words_of(n) * planes + below.bytes_total) if n else Cost()
+
+
+@lru_cache(maxsize=256)
+def _carry_factors(digits: int, missing: int) -> tuple[Positions, Positions]:
+    """Of the rows of `Rep3._carry_up` what is multiplied in a level: p of the upper of two digits with g and p of the
+    lower, but with no p_0 if that is missing."""
+    g = range(0, digits - 1, 2)
+    p = [digits - missing + i for i in g]
+    return np.array([i + 1 for i in (*p, *p[missing:])]), np.array([*g, *p[missing:]])
+
+
+@lru_cache(maxsize=256)
+def _monomial_factors(products: tuple[tuple[int, int], ...], digits: int) -> tuple[Positions, Positions]:
+    """Of planes `[16, digits]` of monomials those of the factors, digit after digit of each product."""
+    left, right = (digits * np.array(factor)[:, None] + np.arange(digits) for factor in zip(*products, strict=True))
+    return left.reshape(-1), right.reshape(-1)
+
+
+_PRODUCTS: tuple[tuple[tuple[int, int], ...], ...] = (
+    ((1, 2), (4, 8)),
+    tuple((low, high) for low in (1, 2, 3) for high in (4, 8, 12)),
+)
+"""The products, round by round, that make all monomials of the bits of a digit from single ones: bit k of a number says
+that bit k is a factor."""
+
+
+def _digits_cost(b: Bits) -> Cost:
+    digits = -(-b.width // DIGIT)
+    ands = digits * sum(map(len, _PRODUCTS))
+    return Cost(len(_PRODUCTS), 24 * ands * words_of(b.size)) if b.size else Cost()
+
+
+def _less_cost(digits: int, n: int) -> Cost:
+    levels, ands, _ = _carry_tree(digits)
+    # What is opened goes to two parties, where all else goes to one.
+    return Cost(1 + levels, 24 * words_of(n) * (2 * digits - 1 + ands + 1)) if n else Cost()
 
 
 def _reveal_cost(x: Arith | Bits, to: int | None) -> Cost:
@@ -237,6 +279,11 @@ def _lut_cost(n: int, width: int, out_bits: int) -> Cost:
     return Cost(2, 8 * words_of(n) * (2**width - 1 + 2 * out_bits)) if n else Cost()
 
 
+def _lut_numbers_cost(n: int, hot: int, widths: Sequence[int]) -> Cost:
+    numbers = sum(_b2a_cost(n, width).bytes_total for width in widths)
+    return Cost(3, 8 * words_of(n) * (hot + 2 * sum(widths)) + numbers) if n else Cost()
+
+
 class Rep3(BlackBox):
     """One of three parties. `own` is K_me, `following` is K_{me+1}: fresh keys for every run."""
 
@@ -267,16 +314,16 @@ class Rep3(BlackBox):
         return third[self.me], third[self._prev], third[self._next]
 
     async def _swap(
-        self, sends: tuple[NDArray[np.generic], NDArray[np.generic]], sizes: tuple[int, int]
+        self, sends: tuple[Sequence[NDArray[Any]], Sequence[NDArray[Any]]], sizes: tuple[int, int]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """One round: what goes to the next party and to the one before, and as many bytes as come from each."""
-        (to_next, to_prev), (next_size, prev_size) = sends, sizes
+        next_size, prev_size = sizes
         outgoing: dict[int, list[Buffer]] = {}
         incoming: dict[int, int] = {}
-        if to_next.size:
-            outgoing[self._next] = [to_next]
-        if to_prev.size:
-            outgoing[self._prev] = [to_prev]
+        for peer, buffers in zip((self._next, self._prev), sends, strict=True):
+            filled: list[Buffer] = [b for b in buffers if b.size]
+            if filled:
+                outgoing[peer] = filled
         if next_size:
             incoming[self._next] = next_size
         if prev_size:
@@ -435,17 +482,21 @@ class Rep3(BlackBox):
     # --- products ----------------------------------------------------------------------------------------------
 
     def _cross(self, op: Bilinear, x: Arith, y: Arith) -> U64Array:
-        """This party's summand of op(x, y) plus a zero share, flat: any split of the nine products x_i*y_j will do.
+        """This party's summand of op(x, y) plus a zero share: any split of the nine products x_i*y_j will do.
+
+        In the shape of the result, or flat.
 
         Others: x_p*y_p + x_p*y_{p+1} + x_{p+1}*y_p (Araki et al. 2016).
         MATMUL: role 0 adds (x0 + x1)@(y0 + y1), role 1 x1@y2 + x2@(y1 + y2), role 2 x0@y2 + x2@y0: five products for
                 six, each of components that the party holds. Roles rotate over thirds of the depth.
         """
         (x0, x1), (y0, y1) = x.parts, y.parts
-        shape = op.shape(x.shape, y.shape)
         if op is MUL:
-            flat = [_flat(p if p.shape == shape else np.broadcast_to(p, shape)) for p in (x0, x1, y0, y1)]
-            return kernels.rep3_mul(flat[0], flat[1], flat[2], flat[3], self._own, self._following, self._streams(1))
+            if x0.shape != y0.shape:
+                x0, x1, y0, y1 = np.broadcast_arrays(x0, x1, y0, y1)
+            x0, x1 = np.ascontiguousarray(x0), np.ascontiguousarray(x1)
+            y0, y1 = np.ascontiguousarray(y0), np.ascontiguousarray(y1)
+            return kernels.rep3_mul(x0, x1, y0, y1, self._own, self._following, self._streams(1))
         if op is not MATMUL:
             step = self._streams(1)
             z = _flat(op.apply(x0, np.asarray(y0 + y1)) + op.apply(x1, y0))
@@ -472,12 +523,11 @@ class Rep3(BlackBox):
     async def bilinear(self, op: Bilinear, x: Arith, y: Arith) -> Arith:
         """Araki et al. 2016, protocol 3.1: 1 round, 24 bytes in total per element of the result. Matrices: `_cross`."""
         shape = op.shape(x.shape, y.shape)
-        if prod(shape) == 0:
+        if 0 in shape:
             return self.constant(np.zeros(shape, np.uint64))
         z = self._cross(op, x, y)
         inbox = await Exchange({self._prev: [z]}, {self._next: z.nbytes})
-        following = _words(inbox[self._next])
-        return Arith(z.reshape(shape), following.reshape(shape))
+        return Arith(z.reshape(shape), _words(inbox[self._next]).reshape(shape))
 
     @declared(lambda self, op, x, y, f, exact=False: _bilinear_truncate_cost(self.network, op, x, y, f, exact))
     async def bilinear_truncate(self, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool = False) -> Arith:
@@ -491,7 +541,7 @@ class Rep3(BlackBox):
         n = prod(shape)
         if n == 0:
             return self.constant(np.zeros(shape, np.uint64))
-        z = self._cross(op, x, y)
+        z = self._cross(op, x, y).reshape(-1)
         zero, _, two = (s.elements for s in self._roles(n))
         known = n - (two.stop - two.start)
         sends = [part for part in (z[: zero.start], z[zero.stop :]) if part.size]
@@ -538,9 +588,9 @@ class Rep3(BlackBox):
         role_1, role_2 = packed(one.n, f), packed(two.n, f)
         keys = (self._own, self._following, self._streams(9))
         ya, yb, message = kernels.trunc_send(self.me, a, b, f, exact, *keys)
-        _, received = await self._swap((message, _NOTHING), (0, 8 * one.n + role_1))
+        _, received = await self._swap(([message], []), (0, 8 * one.n + role_1))
         sent = kernels.trunc_exchange(self.me, ya, yb, a, b, received, f, *keys)
-        wraps = await self._swap(sent, (role_1, role_2))
+        wraps = await self._swap(([sent[0]], [sent[1]]), (role_1, role_2))
         kernels.trunc_finish(self.me, ya, yb, a, b, *sent, *wraps, f)
         return ya, yb
 
@@ -564,17 +614,18 @@ class Rep3(BlackBox):
 
     # --- resharing from two parties to three -------------------------------------------------------------------
 
-    async def _reshared(self, ya: U64Array, yb: U64Array) -> tuple[U64Array, U64Array]:
-        """The exchange that makes values split between roles 1 and 2 replicated: 1 round, 16n bytes.
+    async def _reshared(self, ys: Sequence[tuple[U64Array, U64Array]]) -> None:
+        """The exchange that makes values split between roles 1 and 2 replicated: 1 round, 16n bytes for each of `ys`.
 
         With the values T and S and streams y0 and y1 of K0 and K1, they exchange T - y1 and S - y0, whose sum is y2. A
-        kernel has put all that into `ya` and `yb` but what is received, which is added here.
+        kernel has put all that into the parts but what is received, which is added here.
         """
-        _, one, two = self._roles(ya.size)
-        y2 = yb[one.elements], ya[two.elements]
-        for mine, received in zip(y2, await self._swap(y2, (8 * one.n, 8 * two.n)), strict=True):
-            mine += received.view(np.uint64)
-        return ya, yb
+        _, one, two = self._roles(ys[0][0].size)
+        y2 = [yb[one.elements] for _, yb in ys], [ya[two.elements] for ya, _ in ys]
+        received = await self._swap(y2, (8 * one.n * len(ys), 8 * two.n * len(ys)))
+        for mine, other in zip(y2, received, strict=True):
+            for part, rest in zip(mine, other.view(np.uint64).reshape(len(ys), -1), strict=True):
+                part += rest
 
     async def _reshare_bits(self, n: int, planes: int, mine: dict[int, U64Array]) -> tuple[U64Array, U64Array]:
         """The same over Z_2: `mine[turn]` is `[planes, section words]`. 1 round, 16*planes*W bytes."""
@@ -584,12 +635,45 @@ class Rep3(BlackBox):
         (ya, yb), sent = kernels.reshare_planes(self.me, n, x1, x2, self._own, self._following, self._streams(3))
         sizes = (8 * planes * one.w, 8 * planes * two.w)
         y2 = yb[:, one.words], ya[:, two.words]
-        for out, own, received in zip(y2, sent, await self._swap(sent, sizes), strict=True):
+        for out, own, received in zip(y2, sent, await self._swap(([sent[0]], [sent[1]]), sizes), strict=True):
             np.bitwise_xor(own, received.view(np.uint64).reshape(own.shape), out=out)
         return ya, yb
 
+    async def _numbers(self, shape: tuple[int, ...], widths: Sequence[int], mine: dict[int, U64Array]) -> Arith:
+        """Fields of `widths` bits, `[fields, *shape]`, of words whose planes roles 1 and 2 split as in `_reshare_bits`.
+
+        That and then `b2a`, in 2 rounds instead of 3: what role 0 learns of a resharing are streams, so it need not
+        wait for it to send what it sends in `b2a`.
+        """
+        n, planes = prod(shape), sum(widths)
+        keys, step = (self._own, self._following), self._streams(3 + 3 * planes + 3 * len(widths))
+        _, one, two = self._roles(n)
+        none = np.empty((planes, 0), np.uint64)
+        x1, x2 = mine.get(one.turn, none), mine.get(two.turn, none)
+        (pa, pb), sent = kernels.reshare_planes(self.me, n, x1, x2, *keys, step)
+        starts = [end - width for width, end in zip(widths, accumulate(widths), strict=True)]
+        fields = [
+            (pa[at : at + width], pb[at : at + width], step + 3 + 3 * at)
+            for width, at in zip(widths, starts, strict=True)
+        ]
+        messages = [kernels.b2a_send(self.me, n, a, b, self._own, first) for a, b, first in fields]
+        sizes = [_b2a_sent(one.n, width) for width in widths]
+        x1_size, x2_size = (8 * planes * s.w for s in (one, two))
+        from_next, from_prev = await self._swap(([sent[0], *messages], [sent[1]]), (x1_size, x2_size + sum(sizes)))
+        p2 = pb[:, one.words], pa[:, two.words]
+        for out, own, other in zip(p2, sent, (from_next, from_prev[:x2_size]), strict=True):
+            np.bitwise_xor(own, _words(other.data).reshape(own.shape), out=out)
+        ys, at = [], x2_size
+        after = step + 3 + 3 * planes
+        for k, ((a, b, first), size) in enumerate(zip(fields, sizes, strict=True)):
+            message = from_prev[at : at + size]
+            ys.append(kernels.b2a_combine(self.me, n, a, b, message, *keys, first, after + 3 * k))
+            at += size
+        await self._reshared(ys)
+        return Arith(*(np.stack(parts).reshape(-1, *shape) for parts in zip(*ys, strict=True)))
+
     async def _hand_over(self, n: int, planes: int, facts: dict[int, U64Array]) -> dict[int, U64Array]:
-        """Role 0 splits Boolean facts `[planes, section words]` between roles 1 and 2. 1 round, 8*planes*W bytes.
+        """Role 0 splits Boolean facts of `planes * section words` between roles 1 and 2. 1 round, 8*planes*W bytes.
 
         Role 2's part is a stream of K0, role 1 is sent the rest. Gives each party its part per section; role 0 gets
         role 1's too, which with its knowledge of the stream makes the pair a replicated sharing with component 2 zero.
@@ -603,7 +687,7 @@ class Rep3(BlackBox):
         if two.w:
             stream = kernels.prg_words(self._following, step + two.turn, planes * two.w)
             parts[two.turn] = stream.reshape(planes, two.w)
-        _, received = await self._swap((message, _NOTHING), (0, 8 * planes * one.w))
+        _, received = await self._swap(([message], []), (0, 8 * planes * one.w))
         if one.w:
             parts[one.turn] = _words(received.data).reshape(planes, one.w)
         return parts
@@ -626,14 +710,14 @@ class Rep3(BlackBox):
         save rounds here: a product of three replicated factors takes two.)
         """
         digit = _carry_digit(self.network, x.size, bits)
-        g, p, sign = await self._carry_digits(x, bits, digit, top, offset)
-        carry, _ = await self._carry_up(g, p)
+        rows, sign = await self._carry_digits(x, bits, digit, top, offset)
+        carry = (await self._carry_up(rows))[0]
         return carry ^ sign if top else carry
 
     async def _carry_digits(
         self, x: Arith, bits: int, digit: int, top: bool, offset: int = 0, carried: bool = False
-    ) -> tuple[Bits, Bits, Bits]:
-        """Generate and propagate of each digit (the lowest propagates only if `carried`), and the top bits' XOR."""
+    ) -> tuple[Bits, Bits]:
+        """Rows for `_carry_up`, where the lowest digit propagates only if `carried`, and the top bits' XOR."""
         n = x.size
         digits, hot_planes = digits_of(bits, digit)
         planes = hot_planes + top
@@ -662,8 +746,7 @@ class Rep3(BlackBox):
                 sign[0][:, s.words] = pa ^ known if role == 2 else pa
                 sign[1][:, s.words] = pb ^ known if role == 1 else pb
         ga, gb = await self._reshare_bits(n, 2 * digits - 1 + carried, mine)
-        gp = Bits(x.shape, ga, gb)
-        return gp[:digits], gp[digits:], Bits(x.shape, *sign)
+        return Bits(x.shape, ga, gb), Bits(x.shape, *sign)
 
     def _known_planes(self, x: Arith, width: int, offset: int) -> Callable[[Section], U64Array]:
         """What this party knows of a section of x, as planes: c + offset in role 0, r in the others."""
@@ -689,27 +772,31 @@ class Rep3(BlackBox):
 
         return planes_of
 
-    async def _carry_up(self, g: Bits, p: Bits, levels: int = 64) -> tuple[Bits, Bits]:
-        """Combine per-digit generate (all digits) and propagate (all, or all but the lowest), up to `levels` levels."""
-        shape = g.shape
-        while g.width > 1 and levels:
+    async def _carry_up(self, rows: Bits, levels: int = 64) -> Bits:
+        """Combine rows g_0 .. g_(m-1), p_0 .. p_(m-1) of m digits, or without p_0, in pairs, up to `levels` levels."""
+        while rows.width > 2 and levels:
             levels -= 1
-            even, odd = g.width - g.width % 2, g.width % 2
-            # Pair i joins digits 2i (low) and 2i+1 (high). Without its lowest, p starts at digit 1.
-            missing = p.width < g.width
-            left, right = [], []
-            for gg, pp in zip(g.parts, p.parts, strict=True):
-                high, low = pp[1 - missing : even : 2], pp[missing : even - missing : 2]
-                left.append(np.concatenate([high, high[missing:]]))
-                right.append(np.concatenate([gg[0:even:2], low]))
-            both = await self.and_(Bits(shape, *left), Bits(shape, *right))
-            joined, passed = [], []
-            for gg, pp, part in zip(g.parts, p.parts, both.parts, strict=True):
-                carries = gg[1:even:2] ^ part[: even // 2]
-                joined.append(np.concatenate([carries, gg[-1:]]) if odd else carries)
-                passed.append(np.concatenate([part[even // 2 :], pp[-1:]]) if odd else part[even // 2 :])
-            g, p = Bits(shape, *joined), Bits(shape, *passed)
-        return g, p
+            digits, missing = (rows.width + 1) // 2, rows.width % 2
+            pairs = digits // 2
+            left = digits - pairs
+            own, received = await self._and_rows(rows, *_carry_factors(digits, missing))
+            joined = []
+            for part, product in zip(rows.parts, (own, received), strict=True):
+                out = np.empty((2 * left - missing, part.shape[1]), np.uint64)
+                np.bitwise_xor(part[1 : 2 * pairs : 2], product[:pairs], out=out[:pairs])
+                out[left : left + pairs - missing] = product[pairs:]
+                if left > pairs:
+                    out[pairs], out[-1] = part[digits - 1], part[-1]
+                joined.append(out)
+            rows = Bits(rows.shape, *joined)
+        return rows
+
+    async def _and_rows(self, x: Bits, left: Positions, right: Positions) -> tuple[U64Array, U64Array]:
+        """The products of some planes of x with others: `and_`, with nothing to put side by side before."""
+        x0, x1 = x.parts
+        z = kernels.rep3_and_rows(x0, x1, left, right, self._own, self._following, self._streams(1))
+        inbox = await Exchange({self._prev: [z]}, {self._next: z.nbytes})
+        return z, _words(inbox[self._next]).reshape(z.shape)
 
     @declared(lambda self, x: _carry_cost(self.network, x.size, 63, True))
     async def msb(self, x: Arith) -> Bits:
@@ -726,15 +813,61 @@ class Rep3(BlackBox):
         if not high.size:
             return self._no_bits(high.shape, 1)
         digit = _precedes_digit(self.network, high.size, bits)
-        (g, p, sign), (below, rest, below_sign) = await gather(
+        (rows, sign), (below, below_sign) = await gather(
             self._carry_digits(high, 63, digit, True, 2**64 - 1, carried=True),
             self._carry_digits(low, bits, digit, True),
         )
         levels = _carry_tree(digits_of(bits, digit)[0])[0]
-        (g, p), (below, _) = await gather(self._carry_up(g, p, levels), self._carry_up(below, rest))
-        carry, _ = await self._carry_up(Bits.concat_bits([self.invert(below ^ below_sign), g]), p)
-        result: Bits = carry ^ sign
+        rows, below = await gather(self._carry_up(rows, levels), self._carry_up(below))
+        carry = await self._carry_up(Bits.concat_bits([self.invert(below[0] ^ below_sign), rows]))
+        result: Bits = carry[0] ^ sign
         return result
+
+    @declared(lambda self, b: _digits_cost(b))
+    async def digits(self, b: Bits) -> Digits:
+        """Thermometer codes of 4-bit digits, from the monomials of their bits: 2 rounds, 33 bits in total per digit."""
+        n, count = b.size, -(-b.width // DIGIT)
+        words = words_of(n)
+        monomials = []
+        ones = self.constant_planes((n,), np.full((1, words), 2**64 - 1, np.uint64))
+        for part, one in zip(b.parts, ones.parts, strict=True):
+            padded = np.zeros((DIGIT * count, words), np.uint64)
+            padded[: b.width] = part
+            rows = np.empty((2**DIGIT, count, words), np.uint64)
+            rows[0] = one
+            for k in range(DIGIT):
+                rows[1 << k] = padded[k::DIGIT]
+            monomials.append(rows)
+        flat = Bits((n,), *(rows.reshape(-1, words) for rows in monomials))
+        for products in _PRODUCTS if n else ():
+            both = await self._and_rows(flat, *_monomial_factors(products, count))
+            for rows, part in zip(monomials, both, strict=True):
+                rows[[x | y for x, y in products]] = part.reshape(len(products), count, words)
+        return Digits(count, *(kernels.thermometer_digits(rows, n) for rows in monomials))
+
+    @declared(lambda self, x, left, right: _less_cost(x.count, left.size))
+    async def open_less(self, x: Digits, left: Positions, right: Positions) -> NDArray[np.bool_]:
+        """Inner products say for each digit which row is less and whether they are equal; a tree combines them.
+
+        The communication of an inner product is that of one AND (Araki et al. 2016), so digits in one-hot and
+        thermometer code compare at the price of a bit. The last product is opened at once: its summands go to both
+        other parties. Reveals the outcomes. 1 + ceil(log2(digits)) rounds; 219 bits in total per pair of 80-bit rows.
+        """
+        n = left.size
+        if not n:
+            return np.zeros(0, np.bool_)
+        x0, x1 = x.parts
+        z = kernels.rep3_less(x0, x1, x.count, left, right, self._own, self._following, self._streams(1))
+        if x.count > 1:
+            rows = await self._completed(Bits((n,), z), z)
+            rows = await self._carry_up(rows, _carry_tree(x.count)[0] - 1)
+            r0, r1 = rows.parts
+            upper, lower = _carry_factors(2, 1)
+            z = kernels.rep3_and_rows(r0, r1, upper, lower, self._own, self._following, self._streams(1)) ^ r0[1:2]
+        await self.check()
+        inbox = await Exchange({self._prev: [z], self._next: [z]}, {self._prev: z.nbytes, self._next: z.nbytes})
+        opened = z[0] ^ _words(inbox[self._prev]) ^ _words(inbox[self._next])
+        return unpack_plane(opened, n).view(np.bool_)
 
     def _no_bits(self, shape: tuple[int, ...], width: int) -> Bits:
         empty = np.zeros((width, 0), np.uint64)
@@ -787,8 +920,8 @@ class Rep3(BlackBox):
         # Rows of generates, then of propagates, so that each factor of a level is one gathering of rows.
         rows = [np.concatenate([gg, q[: width - 1]]) for gg, q in zip(g, p.parts, strict=True)]
         for left, right, target, added in _prefix_rows(width - 1):
-            both = await self.and_(*(Bits(x.shape, *(part[factor] for part in rows)) for factor in (left, right)))
-            for part, product in zip(rows, both.parts, strict=True):
+            both = await self._and_rows(Bits(x.shape, *rows), left, right)
+            for part, product in zip(rows, both, strict=True):
                 part[target[:added]] ^= product[:added]
                 part[target[added:]] = product[added:]
         return Bits.concat_bits([p[0], p[1:] ^ Bits(x.shape, *(part[: width - 1] for part in rows))])
@@ -807,10 +940,10 @@ class Rep3(BlackBox):
         step = self._streams(3 * width)
         message = kernels.b2a_send(self.me, n, pa, pb, self._own, step)
         size = _b2a_sent(self._roles(n)[1].n, width)
-        _, received = await self._swap((message, _NOTHING), (0, size))
+        _, received = await self._swap(([message], []), (0, size))
         keys = (self._own, self._following, step, self._streams(3))
-        y = kernels.b2a_combine(self.me, n, pa, pb, received, *keys)
-        ya, yb = await self._reshared(*y)
+        ya, yb = kernels.b2a_combine(self.me, n, pa, pb, received, *keys)
+        await self._reshared([(ya, yb)])
         return Arith(ya.reshape(b.shape), yb.reshape(b.shape))
 
     @declared(lambda self, b, x: Cost(2, 32 * x.size) if x.size else Cost())
@@ -827,10 +960,10 @@ class Rep3(BlackBox):
         x0, x1 = (_flat(p) for p in x.parts)
         step = self._streams(6)
         message = kernels.inject_send(self.me, pa, pb, x0, x1, self._own, step)
-        _, received = await self._swap((message, _NOTHING), (0, 16 * self._roles(n)[1].n))
+        _, received = await self._swap(([message], []), (0, 16 * self._roles(n)[1].n))
         keys = (self._own, self._following, step, self._streams(3))
-        y = kernels.inject_combine(self.me, pa, pb, x0, x1, received, *keys)
-        ya, yb = await self._reshared(*y)
+        ya, yb = kernels.inject_combine(self.me, pa, pb, x0, x1, received, *keys)
+        await self._reshared([(ya, yb)])
         return Arith(ya.reshape(x.shape), yb.reshape(x.shape))
 
     @declared(lambda self, index, table, out_bits: _lut_cost(index.size, index.width, out_bits))
@@ -839,9 +972,47 @@ class Rep3(BlackBox):
 
         Role 0 hands over the one-hot form of its share delta of the index; roles 1 and 2 permute it by theirs.
         """
-        n, width = index.size, index.width
+        n = index.size
         if n == 0:
             return self._no_bits(index.shape, out_bits)
+        return Bits(index.shape, *await self._reshare_bits(n, out_bits, await self._looked_up(index, table, out_bits)))
+
+    @declared(lambda self, index, table, widths: _lut_numbers_cost(index.size, 2**index.width - 1, widths))
+    async def lut_numbers(self, index: Bits, table: U64Array, widths: Sequence[int]) -> Arith:
+        """`lut` and `b2a` of each field in 3 rounds, not 4."""
+        n = index.size
+        if n == 0:
+            return self.constant(np.zeros((len(widths), *index.shape), np.uint64))
+        return await self._numbers(index.shape, widths, await self._looked_up(index, table, sum(widths)))
+
+    @declared(lambda self, x, drop, table, widths: _lut_numbers_cost(x.size, table.size, widths))
+    async def lut_near(self, x: Arith, drop: int, table: U64Array, widths: Sequence[int]) -> Arith:
+        """3 rounds, 2^g + 2*o bits and the `b2a` of the fields in total per element, for 2^g entries of o bits.
+
+        x / 2^drop is (c >> drop) + (r >> drop), and one more if the low bits carry, which is left out. Role 0 hands
+        over the one-hot form of its summand modulo 2^g; roles 1 and 2 rotate it by theirs. So no bits are needed.
+        """
+        n, entries = x.size, table.size
+        if n == 0:
+            return self.constant(np.zeros((len(widths), *x.shape), np.uint64))
+        a, b = (_flat(p) for p in x.parts)
+        zero, one, two = self._roles(n)
+        facts: dict[int, U64Array] = {}
+        if zero.w:
+            rows = kernels.hot_rows(a[zero.elements] + b[zero.elements], drop, entries.bit_length() - 1)
+            facts[zero.turn] = rows.reshape(-1)
+        parts = await self._hand_over(n, entries, facts)
+        mine: dict[int, U64Array] = {}
+        for s, r in ((one, b), (two, a)):
+            if s.w:
+                hot = parts[s.turn].reshape(64 * s.w, entries // 64)
+                words = kernels.look_up_rows(hot, r[s.elements], drop, table)
+                mine[s.turn] = kernels.to_planes(words, sum(widths))
+        return await self._numbers(x.shape, widths, mine)
+
+    async def _looked_up(self, index: Bits, table: U64Array, out_bits: int) -> dict[int, U64Array]:
+        """The table's entries, split over Z_2 between roles 1 and 2. 1 round."""
+        n, width = index.size, index.width
         pa, pb = index.parts
         facts = {
             s.turn: kernels.one_hot(np.ascontiguousarray(pa[:, s.words] ^ pb[:, s.words]))
@@ -855,7 +1026,7 @@ class Rep3(BlackBox):
             if role:
                 digit = np.ascontiguousarray((pb if role == 1 else pa)[:, s.words])
                 mine[s.turn] = kernels.lut_combine(parts[s.turn], digit, table, out_bits, role == 1)
-        return Bits(index.shape, *await self._reshare_bits(n, out_bits, mine))
+        return mine
 
     # --- shuffle -----------------------------------------------------------------------------------------------
 
@@ -881,7 +1052,7 @@ class Rep3(BlackBox):
             return kernels.prg_permutation(key, step, n)
 
         def place(x: U64Array, component: int) -> U64Array:
-            return x.reshape(n, width).take(permutation(component), axis=0).reshape(-1)
+            return kernels.gather(x.reshape(n, width), permutation(component)).reshape(-1)
 
         if self.me == 0:
             mine = a + b

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import prod
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,13 +72,13 @@ class Arith(_Shares):
 
     def map(self, linear: Callable[[U64Array], U64Array]) -> Arith:
         """Apply a function that is linear over Z_2^64 (reshape, take, sum, cumsum, ...) to each component."""
-        return Arith(*(linear(p) for p in self.parts))
+        return Arith(*[linear(p) for p in self.parts])
 
     def __add__(self, other: Arith) -> Arith:
-        return Arith(*(a + b for a, b in zip(self.parts, other.parts, strict=True)))
+        return Arith(*[a + b for a, b in zip(self.parts, other.parts, strict=True)])
 
     def __sub__(self, other: Arith) -> Arith:
-        return Arith(*(a - b for a, b in zip(self.parts, other.parts, strict=True)))
+        return Arith(*[a - b for a, b in zip(self.parts, other.parts, strict=True)])
 
     def __neg__(self) -> Arith:
         return self.map(np.negative)
@@ -159,6 +159,36 @@ class Differences(Arith):
     def size(self) -> int:
         """The public number of elements."""
         return self.left.size
+
+
+DIGIT: Final = 4
+"""Bits of a digit."""
+
+
+class Digits(_Shares):
+    """Rows whose bits are cut into `count` digits, to be compared again and again.
+
+    Each part is a `[rows, words]` array: shares of the digits in thermometer code, four to a word, or whatever a
+    protocol compares by.
+    """
+
+    def __init__(self, count: int, *parts: U64Array) -> None:
+        self.count = count
+        self.parts = parts
+
+    def __repr__(self) -> str:
+        return f"Digits(rows={len(self.parts[0])}, count={self.count})"
+
+    def __getitem__(self, rows: NDArray[np.intp]) -> Digits:
+        """Rows at public positions."""
+        return Digits(self.count, *(part.take(rows, axis=0) for part in self.parts))
+
+    @staticmethod
+    def concat(items: Sequence[Digits]) -> Digits:
+        """Join rows."""
+        if len(items) == 1:
+            return items[0]
+        return Digits(items[0].count, *(np.concatenate(parts) for parts in zip(*(i.parts for i in items), strict=True)))
 
 
 class Bits(_Shares):

@@ -49,8 +49,8 @@ _SCALARS: Final = (
 _AGGREGATES: Final = (
     "Count CountIf Sum Avg Min Max Variance VariancePop Stddev StddevSamp StddevPop Median PercentileCont "
     "PercentileDisc Quantile Corr CovarSamp CovarPop RegrSlope RegrIntercept RegrR2 RegrCount RegrAvgx RegrAvgy "
-    "RegrSxx RegrSyy RegrSxy LogicalAnd LogicalOr AnyValue ArgMax ArgMin RowNumber Rank DenseRank PercentRank CumeDist "
-    "Ntile Lag Lead FirstValue LastValue NthValue Grouping"
+    "RegrSxx RegrSyy RegrSxy LogicalAnd LogicalOr AnyValue IgnoreNulls ArgMax ArgMin RowNumber Rank DenseRank "
+    "PercentRank CumeDist Ntile Lag Lead FirstValue LastValue NthValue Grouping"
 )
 _ALLOWED: Final = frozenset(re.findall(r"\w+", f"{_RELATIONS} {_EXPRESSIONS} {_SCALARS} {_AGGREGATES}"))
 _BY_NAME: Final = frozenset(

@@ -18,6 +18,7 @@ from tacit.plan import DType, Interval, Node, Plan, Private, Public, full_source
 from tacit.plan.nodes import all_nodes
 from tacit.protocols.shares import Arith, U64Array
 from tacit.room import Room
+from tacit.session.sources import rows_of
 from tacit.session.values import check_raw
 
 
@@ -112,6 +113,10 @@ def bind(
 
 def _own(node: Node, source: str, owner: str, datasets: Reader, put: Mapping[str, U64Array]) -> U64Array:
     name, interval = node.attrs["name"], node.type.interval
+    rows = rows_of(source)
+    if rows is not None and (rows,) != node.type.shape:
+        # Before anything of that size is made: only the shape was checked against the room's limits.
+        raise _shape(f"input {name!r}", (rows,), node, owner)
     if source:
         values = datasets.read(source, node.type.dtype, interval)
     elif name in put:

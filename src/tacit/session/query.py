@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 
-from tacit.engine.estimate import CostReport, PricedPlan
+from tacit.engine.estimate import CostReport, PricedPlan, bytes_by_node
+from tacit.errors import PlanError, SqlError
 from tacit.frontends.array import SecretArray
+from tacit.frontends.graph import Record
 from tacit.frontends.program import Program
 from tacit.frontends.sql.bind import bind
 from tacit.frontends.sql.explain import tree
@@ -71,8 +74,19 @@ class SecretFrame:
         self.text = text
         self._program = program
         self._query = place(rewrite(bind(text, relations.catalogue), min_group), min_group)
-        self._lowered = lower(self._query, program, relations.leaf, min_group=min_group)
-        self._result = disclosed(self._lowered.frame, self._query)
+        try:
+            self._lowered = lower(self._query, program, relations.leaf, min_group=min_group)
+            self._result = disclosed(self._lowered.frame, self._query)
+        except PlanError as error:
+            if error.code != "PLAN-009":
+                raise
+            # What lowering puts between two steps, such as a sum of squares, may need more room than their results.
+            raise SqlError(
+                "SQL-008",
+                f"a value on the way to the result may overflow: {error.what}",
+                expected=error.expected,
+                next="declare narrower ranges=, filter first, or cast to fewer digits",
+            ) from None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,22 +98,50 @@ class SecretFrame:
         """Name and type of each column."""
         return tuple((n, str(c.type)) for n, c in zip(self.names, self._query.relation.columns, strict=True))
 
-    def plan(self, to: int | str | None = None, purpose: str = "result") -> PricedPlan:
+    def plan(
+        self, to: int | str | None = None, purpose: str = "result", *, places: dict[Record, int] | None = None
+    ) -> PricedPlan:
         """The plan that `reveal` would propose; nothing is run."""
         title = " ".join(self.text.split())
         title = title if len(title) <= TITLE_MAX else title[: TITLE_MAX - 1] + "…"
-        return PricedPlan.of(self._program.plan(self._arrays, to, purpose, title, self._labels))
+        return PricedPlan.of(self._program.plan(self._arrays, to, purpose, title, self._labels, places))
+
+    def _notes(self, paid: Mapping[int, int], places: Mapping[Record, int]) -> tuple[dict[int, str], int]:
+        """Of each relation how it is computed, and the bytes that it sends; and the bytes that none of them does."""
+        rest = sum(paid.values())
+        owners: dict[int, int] = {}
+        # A node that several steps would make is made once, by the first.
+        for record, node in sorted(places.items(), key=lambda item: -item[0].serial):
+            owners[node] = record.serial
+        notes = {}
+        for step in self._lowered.steps:
+            size = sum(paid.get(node, 0) for node, serial in owners.items() if step.first <= serial < step.last)
+            rest -= size
+            parts = [step.strategy, f"{size:,} bytes" if size else ""]
+            notes[id(step.relation)] = " · ".join(p for p in parts if p)
+        return notes, rest
 
     def explain(self, to: int | str | None = None, network: str | None = None) -> str:
         """What `reveal` would do, as text: the tree of operators with homes, rows and strategies, the exact cost, and
         every disclosure.
         """
-        plan = self.plan(to)
-        notes = {id(s.relation): s.strategy for s in self._lowered.steps if s.strategy}
+        places: dict[Record, int] = {}
+        plan = self.plan(to, places=places)
+        paid = bytes_by_node(plan)
+        notes, rest = self._notes(paid, places)
         lines = tree(self._query.relation, self._program.parties, notes)
         shown = "\n".join(f"  - {d}" for d in plan.disclosures())
         return "\n".join(
-            [*lines, "", f"cost: {plan.cost(network)}", "", "discloses:", shown, "", f"plan {plan.digest}"]
+            [
+                *lines,
+                "",
+                f"cost: {plan.cost(network)}; {rest:,} of the bytes share inputs and disclose",
+                "",
+                "discloses:",
+                shown,
+                "",
+                f"plan {plan.digest}",
+            ]
         )
 
     def reveal(self, to: int | str | None = None, purpose: str = "result") -> Answer:

@@ -20,10 +20,10 @@ from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.types import NULL, TEXT, TEXT_WORD, SqlType, decimal, parse_type, words_of
 from tacit.plan import BOOL, DType, Interval
 from tacit.protocols.shares import U64Array
-from tacit.session.columns import normalised
+from tacit.session.columns import TEXT_MAX, normalised
 from tacit.session.datasets import SUFFIXES, Datasets
 from tacit.session.engines import Postgres, understood, written
-from tacit.session.sources import HomeQuery, Question, Sources, TableFacts, file_source, input_source
+from tacit.session.sources import HomeQuery, Inputs, Question, Sources, TableFacts, file_source, input_source
 
 SOURCE_MAX: Final = 60_000
 """Characters of a home's query; a plan holds no longer source."""
@@ -123,6 +123,8 @@ class Relations:
         min_group: int,
     ) -> SqlTable:
         """Register a table; see `Session.table`."""
+        if not name.strip() or not name.isprintable() or len(name) > _NAME_MAX:
+            raise _bad("a table has no proper name", f"1 to {_NAME_MAX} printable characters")
         if isinstance(source, Mapping) and party is None and source and all(map(self._is_party, source)):
             parts = {self._program.party_index(p): s for p, s in source.items()}
         else:
@@ -220,9 +222,17 @@ class Relations:
 
     def leaf(self, home: Home) -> Frame:
         """The rows that a home gives, as inputs of plans: the same ones for the same query, so that it makes the same
-        plan again. Raises SqlError SQL-015 for a query too long for a plan.
+        plan again. Raises SqlError SQL-015 for a query too long for a plan, SQL-016 for text that is.
         """
         tree = understood(home.query, home.dialect, [name for name, _ in home.sources])
+        long = next((c for c in home.columns if c.type == TEXT and c.domain.hi > TEXT_MAX), None)
+        if long is not None:
+            raise SqlError(
+                "SQL-016",
+                f"column {long.name[:_NAME_MAX]!r} may have text of {long.domain.hi} bytes",
+                expected=f"at most {TEXT_MAX} bytes, where text leaves its owner",
+                next="declare a shorter one with ranges=, or let the owner cut it with substring or left",
+            )
         columns = tuple((c.type, c.nullable, c.domain.hi if c.type == TEXT else 0) for c in home.columns)
         query = HomeQuery(written(tree, home.dialect), home.dialect, home.sources, home.rows, home.padded, columns)
         if len(str(query)) > SOURCE_MAX:
@@ -247,9 +257,9 @@ class Relations:
         self._named[name] = self._named.get(name, 0) + 1
         return name if self._named[name] == 1 else f"{name} #{self._named[name]}"
 
-    def own_values(self, source: str, dtype: DType, interval: Interval) -> U64Array:
-        """Raw values of an input that this client brings itself."""
-        return self._own.inputs(self._own_tables).read(source, dtype, interval)
+    def own_inputs(self) -> Inputs:
+        """What reads the tables that this client brings itself."""
+        return self._own.inputs(self._own_tables)
 
 
 class _Inputs:
@@ -261,6 +271,7 @@ class _Inputs:
         self._home = home
         self._query = query
         self._label = label
+        self._own = relations.own_inputs() if home.party == self._program.computing else None
 
     def vector(self, index: int, column: Column) -> Vector:
         name = "".join(c if c.isprintable() else "?" for c in column.name)[:_NAME_MAX] or f"c{index}"
@@ -281,8 +292,8 @@ class _Inputs:
         source = input_source(value, self._query)
         party, shape = self._home.party, (self._home.rows,)
         raw = None
-        if party == self._relations._client:
-            raw, source = self._relations.own_values(source, dtype, interval), ""
+        if self._own is not None:
+            raw, source = self._own.read(source, dtype, interval), ""
         label = self._relations.free_name(f"{self._label}.{name}")
         array = self._program.input(shape, dtype, party, raw, interval=interval, name=label, source=source)
         return array if raw is None else SecretArray(self._program, record("share", array.node))

@@ -32,7 +32,7 @@ from tacit.errors import InputError, SqlError, TacitError
 from tacit.frontends.sql.catalogue import Field
 from tacit.frontends.sql.types import BOOLEAN, TEXT, SqlType, parse_type, to_arrow
 from tacit.plan import BOOL, DType, Interval
-from tacit.session.columns import declared_domain, encode_column, normalised, nulls, raw_of, rounded
+from tacit.session.columns import TEXT_MAX, declared_domain, encode_column, normalised, nulls, raw_of, rounded
 from tacit.session.datasets import Datasets
 from tacit.session.engines import (
     Postgres,
@@ -71,7 +71,7 @@ class HomeQuery:
         text = "".join(c if c.isprintable() and c not in "%#" else quote(c, safe="") for c in self.text)
         pairs = [("at_most" if self.padded else "rows", str(self.rows))]
         pairs += [("column", f"{k}{f':{n}' if k == TEXT else ''}{'?' if null else ''}") for k, null, n in self.columns]
-        pairs += [("from", f"{name}={source}") for name, source in self.sources]
+        pairs += [("from", f"{quote(name, safe=' ')}={source}") for name, source in self.sources]
         return f"{self.dialect}:{text}#{urlencode(pairs, quote_via=quote, safe='(),:?=/')}"
 
 
@@ -91,7 +91,7 @@ def parse_query(text: str) -> HomeQuery:
         return HomeQuery(
             unquote(query, errors="strict"),
             dialect,
-            tuple((name, source) for name, _, source in sources),
+            tuple((unquote(name), source) for name, _, source in sources),
             int(rows),
             bool(by_key["at_most"]),
             columns,
@@ -103,9 +103,10 @@ def parse_query(text: str) -> HomeQuery:
 def _parse_column(text: str) -> tuple[SqlType, bool, int]:
     match = re.fullmatch(r"([A-Z0-9(),]+)(?::(\d{1,9}))?(\?)?", text)
     kind = parse_type(match[1]) if match else None
-    if match is None or kind is None or (kind == TEXT) != (match[2] is not None):
+    size = int(match[2] or 0) if match else 0
+    if match is None or kind is None or (kind == TEXT) != (match[2] is not None) or size > TEXT_MAX:
         raise ValueError
-    return kind, match[3] is not None, int(match[2] or 0)
+    return kind, match[3] is not None, size
 
 
 def input_source(value: str, query: HomeQuery) -> str:
@@ -119,6 +120,12 @@ def split_input(source: str) -> tuple[str, str] | None:
         return None
     value, _, query = source.removeprefix("query:").partition("#")
     return value, query
+
+
+def rows_of(source: str) -> int | None:
+    """The rows of an input that comes from a query; None for another source. Raises InputError INPUT-011."""
+    split = split_input(source)
+    return None if split is None else parse_query(split[1]).rows
 
 
 def file_source(file: str, types: Mapping[str, SqlType]) -> str:

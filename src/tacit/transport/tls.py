@@ -20,12 +20,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
-from numpy.typing import NDArray
 
 from tacit import _native
 from tacit.errors import RoomError, TacitError, TransportError
@@ -43,7 +41,7 @@ from tacit.transport.abort import (
     State,
 )
 from tacit.transport.abort import step as agree_step
-from tacit.transport.base import Buffer, Stats, as_bytes, party_names
+from tacit.transport.base import Buffer, Stats, party_names
 from tacit.transport.faults import Cause, transport_error
 from tacit.transport.frame import SESSION_BYTES, Kind
 
@@ -298,7 +296,7 @@ class TlsTransport:
             raise self._agreed
         self._step = step
         try:
-            return self._mesh.exchange(step, _flat(sends), dict(expects))
+            return self._mesh.exchange(step, dict(sends), dict(expects))
         except _native.LinkFault as fault:
             raise self._fail(fault) from None
 
@@ -308,7 +306,7 @@ class TlsTransport:
             raise self._agreed
         self._step = step
         try:
-            self._mesh.post(step, _flat(sends), dict(expects))
+            self._mesh.post(step, dict(sends), dict(expects))
         except _native.LinkFault as fault:
             raise self._fail(fault) from None
 
@@ -503,17 +501,6 @@ def _accept_peer(
     return peer, connection
 
 
-def _flat(sends: Mapping[int, Sequence[Buffer]]) -> dict[int, list[bytes | NDArray[np.uint8]]]:
-    """The buffers as bytes in C order: small ones copied, which takes less time than a view of them."""
-    return {
-        peer: [
-            buffer.tobytes() if isinstance(buffer, np.ndarray) and buffer.nbytes < _COPIED_BYTES else as_bytes(buffer)
-            for buffer in buffers
-        ]
-        for peer, buffers in sends.items()
-    }
-
-
 def _hello(party: int) -> bytes:
     """The payload of the first frame of a connection for a mesh."""
     return json.dumps({"mesh": party}).encode()
@@ -543,5 +530,4 @@ def _pkcs8(key: object) -> bytes:
 
 
 _INTERRUPTED = 0
-_COPIED_BYTES = 4096
 _HELLO_BYTES_MAX = 1024

@@ -254,6 +254,22 @@ class _Queries:
             relation, items = self.join(relation, items, join, outer, ctes)
         return relation, items
 
+    def joined(
+        self, node: exp.Expr, joins: Sequence[exp.Join], outer: Scope | None, ctes: _Ctes
+    ) -> tuple[Relation, list[Item]]:
+        """FROM: a comma binds less than a join, which matters only where a join keeps or drops rows of one side."""
+        starts = [k for k, j in enumerate(joins) if _is_comma(j)]
+        for start in reversed(starts):
+            if any(j.args.get("side") or j.args.get("kind") in ("SEMI", "ANTI") for j in joins[start + 1 :]):
+                left, items = self.joined(node, joins[:start], outer, ctes)
+                right, right_items = self.joined(joins[start].this, joins[start + 1 :], outer, ctes)
+                _check_owners(items, right_items, place_of(joins[start]))
+                return Join("inner", left, right, None), [*items, *right_items]
+        relation, items = self.source(node, outer, ctes)
+        for join in joins:
+            relation, items = self.join(relation, items, join, outer, ctes)
+        return relation, items
+
     def table(self, node: exp.Table, ctes: _Ctes) -> tuple[Relation, list[Item]]:
         """A table of the catalogue or a common table expression, each time with columns of its own."""
         _check(node, frozenset(["this", "alias", "joins", "db", "catalog"]))
@@ -300,13 +316,7 @@ class _Queries:
         _check(node, frozenset(["this", "side", "kind", "on", "using", "method", "hint", "joins", "global_"]))
         at = place_of(node)
         right, right_items = self.source(node.this, outer, ctes)
-        owners = {i.table.lower() for i in items if i.table}
-        twice = next((i.table for i in right_items if i.table.lower() in owners), None)
-        if twice:
-            raise SqlError(
-                "SQL-004", f"two tables are called {twice!r}{place(at)}", expected="a different alias for each",
-                next=f"write {twice} AS another_name",
-            )  # fmt: skip
+        _check_owners(items, right_items, at)
         method, side, word = (str(node.args.get(k) or "").upper() for k in ("method", "side", "kind"))
         if method not in ("", "NATURAL") or word not in ("", "INNER", "OUTER", "CROSS", "SEMI", "ANTI"):
             raise unsupported(f"{method or word} JOIN", at, "use INNER, LEFT, RIGHT, FULL, CROSS, SEMI or ANTI JOIN")
@@ -344,6 +354,20 @@ class _Queries:
             Join(kind, right, left, condition, at=at) if side == "RIGHT" else Join(kind, left, right, condition, at=at)
         )
         return relation, _merged(items, right_items, shared, side, at)
+
+
+def _is_comma(node: exp.Join) -> bool:
+    return not any(node.args.get(k) for k in ("side", "kind", "on", "using", "method"))
+
+
+def _check_owners(items: list[Item], more: list[Item], at: At) -> None:
+    owners = {i.table.lower() for i in items if i.table}
+    twice = next((i.table for i in more if i.table.lower() in owners), None)
+    if twice:
+        raise SqlError(
+            "SQL-004", f"two tables are called {twice!r}{place(at)}", expected="a different alias for each",
+            next=f"write {twice} AS another_name",
+        )  # fmt: skip
 
 
 def _nullable(items: list[Item], relation: Relation) -> list[Item]:
@@ -386,7 +410,7 @@ class _Plain:
     def __init__(self, scope: Scope, rows: int) -> None:
         self.scope = scope
         self.rows = rows
-        self.subqueries: dict[int, Expr] = {}
+        self.subqueries: dict[exp.Expr, Expr] = {}
 
     def subquery(self, node: exp.Expr) -> Relation:
         raise unsupported("a subquery here", place_of(node), "move it to WHERE")
@@ -419,8 +443,8 @@ class _Select:
         self.aggregates: dict[Aggregate, Column] = {}
         self.windows: dict[WindowCall, Column] = {}
         self.groupings: dict[tuple[Expr, ...], Column] = {}
-        self.subqueries: dict[int, Expr] = {}
-        """The values of subqueries that are bound already, by the identity of their nodes."""
+        self.subqueries: dict[exp.Expr, Expr] = {}
+        """The values of subqueries that are bound already."""
         self.own: set[Column] = set()
         """Columns that were made after the groups: aggregates, windows, marks and subqueries."""
         self.grouped: dict[Expr, Column] | None = None
@@ -505,9 +529,7 @@ class _Select:
         clause = self.node.args.get("from_")
         joins = self.node.args.get("joins") or ()
         if clause is not None:
-            self.relation, items = self.queries.source(clause.this, self.outer, self.ctes)
-            for join in joins:
-                self.relation, items = self.queries.join(self.relation, items, join, self.outer, self.ctes)
+            self.relation, items = self.queries.joined(clause.this, joins, self.outer, self.ctes)
             self.scope = Scope(items, self.outer)
         self.rows = rows_of(self.relation)
 
@@ -522,6 +544,8 @@ class _Select:
             if partners:
                 self.apply(partners, condition)
         self.rows = rows_of(self.relation)
+        # What WHERE computed for each row is not there any more once rows are grouped.
+        self.subqueries.clear()
 
     def split(self, node: exp.Expr, make: Callable[..., Binder]) -> list[tuple[list[Partner], Expr | None]]:
         """The conjuncts of a condition, each with the joins that it needs; EXISTS and IN are joins alone."""

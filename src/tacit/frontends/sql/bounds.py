@@ -427,8 +427,16 @@ def _unique(relation: Relation) -> Keys:
             return keys_of(relation.source) | {frozenset(relation.columns)}
         case Limit(size=0 | 1):
             return _ONE
-        case Sort() | Limit() | Window():
+        case Sort() | Limit():
             return keys_of(relation.source)
+        case Window():
+            # Rows of one partition have different numbers.
+            numbered = (
+                {e.column for e in w.partition if isinstance(e, Ref)} | {c}
+                for c, w in relation.calls
+                if w.name == "row_number" and all(isinstance(e, Ref) for e in w.partition)
+            )
+            return keys_of(relation.source).union(map(frozenset, numbered))
         case SetOperation(all=False):
             return frozenset([frozenset(relation.columns)])
         case _:

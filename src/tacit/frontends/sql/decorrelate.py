@@ -31,6 +31,7 @@ from tacit.frontends.sql.algebra import (
     Relation,
     SetOperation,
     Sort,
+    Values,
     Window,
     conjunction,
     conjuncts,
@@ -80,11 +81,29 @@ def free(relation: Relation) -> frozenset[Column]:
         if node in seen:
             continue
         seen.add(node)
-        made.update(node.columns)
+        made.update(_made(node))
         for expr in expressions(node):
             read.update(references(expr))
         todo.extend(sources(node))
     return frozenset(read - made)
+
+
+def _made(relation: Relation) -> Iterator[Column]:
+    """The columns that a relation itself makes; one that is only passed on may be the outer row's."""
+    match relation:
+        case Project():
+            yield from (c for c, e in relation.items if e != Ref(c))
+        case Group():
+            yield from (c for c, e in relation.keys if e != Ref(c))
+            yield from (c for c, _ in relation.aggregates)
+        case Window():
+            yield from (c for c, _ in relation.calls)
+        case Join():
+            yield from () if relation.mark is None else (relation.mark,)
+        case Filter() | Sort() | Limit() | Distinct():
+            return
+        case _:
+            yield from relation.columns
 
 
 def expressions(relation: Relation) -> Iterator[Expr]:
@@ -147,6 +166,7 @@ def pull(relation: Relation, outer: frozenset[Column], at: At) -> tuple[Relation
             )
             return join, pulled
         case Group() if relation.keys:
+            _check_inner(relation, outer, at)
             source, pulled = pull(relation.source, outer, at)
             keys, conditions = _keyed(pulled, outer, at)
             have = {c for c, _ in relation.keys}
@@ -176,6 +196,9 @@ def exists(relation: Relation, at: At) -> tuple[Relation, Expr | None]:
             relation = relation.source
         else:
             break
+    if isinstance(relation, Group) and not relation.keys:
+        # It has one row whatever there is.
+        return Values((), ((),)), None
     outer = free(relation)
     right, pulled = pull(relation, outer, at)
     return right, conjunction(pulled)
@@ -224,6 +247,7 @@ def _aggregated(relation: Relation, outer: frozenset[Column], at: At) -> Partner
         relation = relation.source
     if not isinstance(relation, Group) or relation.keys:
         return None
+    _check_inner(relation, outer, at)
     source, pulled = pull(relation.source, outer, at)
     values = {c: _of_none(c, a) for c, a in relation.aggregates}
     value = substitute(value, values)
@@ -255,6 +279,11 @@ def _by_values(
         return Group(Join("inner", values, source, condition, at=at), keys, aggregates)
 
     return Partner("left", source, None, value, at=at, domain=tuple((Ref(c), o) for c, o in own.items()), over=over)
+
+
+def _check_inner(group: Group, outer: frozenset[Column], at: At) -> None:
+    if any(outer & set(references(e)) for e in expressions(group)):
+        raise _refused("an aggregate or key computed from the outer row", at)
 
 
 def _of_none(column: Column, aggregate: Aggregate) -> Expr:

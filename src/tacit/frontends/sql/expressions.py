@@ -106,7 +106,7 @@ class Block(Protocol):
     scope: Scope
     rows: int
     keyed: bool
-    subqueries: dict[int, Expr]
+    subqueries: dict[exp.Expr, Expr]
 
     def subquery(self, node: exp.Expr) -> Relation:
         """Bind a subquery."""
@@ -170,6 +170,8 @@ _AGGREGATES: Final[dict[type[exp.Expr], str]] = {
     exp.RegrCount: "regr_count", exp.RegrAvgx: "regr_avgx", exp.RegrAvgy: "regr_avgy", exp.RegrSxx: "regr_sxx",
     exp.RegrSyy: "regr_syy", exp.RegrSxy: "regr_sxy",
 }  # fmt: skip
+_OPERANDS: Final = ("this", "expression", "expressions", "quantile")
+"""Where the operands of aggregates stand in their nodes."""
 _NAMED_AGGREGATES: Final = {"mean": "avg", **{n: n for n in functions.AGGREGATES if n != "count_star"}}
 _WINDOWS: Final[dict[type[exp.Expr], str]] = {
     exp.RowNumber: "row_number", exp.Rank: "rank", exp.DenseRank: "dense_rank", exp.Lag: "lag", exp.Lead: "lead",
@@ -223,7 +225,13 @@ def number(text: str, at: At = None) -> Constant:
     text = text.replace("_", "")
     try:
         if "e" in text.lower():
-            return Constant(round(Fraction(text) * DOUBLE_ONE), DOUBLE)
+            raw = round(Fraction(text) * DOUBLE_ONE)
+            if abs(raw) > functions.LIMIT or (not raw and Fraction(text)):
+                raise SqlError(
+                    "SQL-008", f"the constant{place(at)} is out of range for a DOUBLE",
+                    expected="a magnitude from 2^-18 to 2^44, since doubles have 18 fractional bits",
+                )  # fmt: skip
+            return Constant(raw, DOUBLE)
         if "." not in text:
             return integer(int(text))
         whole, _, rest = text.partition(".")
@@ -340,8 +348,8 @@ class Binder:
     def value(self, node: exp.Expr) -> Expr | Span:
         """The expression, or the INTERVAL, that a node means."""
         kind = type(node)
-        if id(node) in self.block.subqueries and isinstance(node, (exp.Subquery, exp.Exists, exp.In, exp.EQ)):
-            return self.block.subqueries[id(node)]
+        if self.block.subqueries and node in self.block.subqueries:
+            return self.block.subqueries[node]
         if kind in _BINARY:
             return self._binary(node)
         if isinstance(node, exp.Window):
@@ -814,9 +822,9 @@ class Binder:
         return self.joined(node, scalar(relation, at))
 
     def joined(self, node: exp.Expr, partner: Partner) -> Expr:
-        """The value of a subquery, which is computed once however often its alias is used."""
+        """The value of a subquery, which is computed once however often it is written."""
         self.partners.append(partner)
-        self.block.subqueries[id(node)] = partner.value
+        self.block.subqueries[node] = partner.value
         return partner.value
 
     def _select(self, node: exp.Select) -> Expr:
@@ -934,6 +942,8 @@ class Binder:
             for key in ("expression", "quantile"):
                 if isinstance(node.args.get(key), exp.Expr):
                     operands = [*operands, node.args[key]]
+            if any(isinstance(v, exp.Expr) and k not in _OPERANDS for k, v in node.args.items()):
+                raise unsupported(f"{node.key.upper()} with such operands", at, "give it one operand")
             if node.args.get("expressions") and not isinstance(node, exp.Anonymous):
                 operands = [*operands, *node.expressions]
         name = (

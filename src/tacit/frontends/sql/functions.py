@@ -437,12 +437,8 @@ def _zero(expr: Expr) -> bool:
 
 def _sign(args: _Args, options: tuple[Any, ...]) -> _Typed:
     _need(args[0].type.is_numeric)
-    domain = args[0].domain
-    return (
-        SqlType("int", 8),
-        args[0].nullable,
-        Interval(-(domain.lo < 0) or (domain.lo > 0), int(domain.hi > 0) or -(domain.hi < 0)),
-    )
+    lo, hi = ((end > 0) - (end < 0) for end in (args[0].domain.lo, args[0].domain.hi))
+    return SqlType("int", 8), args[0].nullable, Interval(lo, hi)
 
 
 def _round(args: _Args, options: tuple[Any, ...]) -> _Typed:
@@ -763,7 +759,7 @@ def _aggregate(name: str, args: _Args, rows: int) -> tuple[SqlType, bool, Interv
     if name in ("regr_avgx", "regr_avgy"):
         return DOUBLE, False, means[name == "regr_avgx"]
     if name in ("regr_slope", "regr_intercept"):
-        return DOUBLE, True, Interval(-LIMIT, LIMIT)
+        return DOUBLE, True, range_of(DOUBLE)
     factors = {"regr_sxx": (1, 1), "regr_syy": (0, 0)}.get(name, (0, 1))
     top = spans[factors[0]] * spans[factors[1]] // DOUBLE_ONE + 1
     if name.startswith("regr"):

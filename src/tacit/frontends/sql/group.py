@@ -71,9 +71,15 @@ class Wanted:
 
 
 def group(
+<<<<<<< HEAD
     frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner, most: int | None = None
 ) -> tuple[Frame, SecretArray]:
     """(one row for each combination of keys, the number of rows in each).
+=======
+    frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner, *, counted: bool = False
+) -> tuple[Frame, SecretArray | None]:
+    """(one row for each combination of keys, the number of rows in each if it is asked for).
+>>>>>>> sql
 
     `frame` says how many rows there are and which are meant. Without keys there is one row. With keys at most as many
     as the keys have combinations, and as `most` says.
@@ -83,7 +89,11 @@ def group(
     codes = _codes(keys, program)
     if codes is not None and not any(w.ordered for w in wanted):
         return _coded(frame, keys, wanted, codes, program)
+<<<<<<< HEAD
     return _sorted(frame, keys, wanted, program, frame.rows if most is None else min(most, frame.rows))
+=======
+    return _sorted(frame, keys, wanted, program, counted)
+>>>>>>> sql
 
 
 # --- without keys ---------------------------------------------------------------------------------------------------
@@ -196,8 +206,13 @@ def _coded(
 
 
 def _sorted(
+<<<<<<< HEAD
     frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner, size: int
 ) -> tuple[Frame, SecretArray]:
+=======
+    frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner, counted: bool
+) -> tuple[Frame, SecretArray | None]:
+>>>>>>> sql
     """One row for each group, in the order of keys, then rows that are not meant."""
     if all(len(v.words) == 1 and v.denominator is None and not v.words[0].dtype.is_fixed for v in keys.values()):
         size = min(size, prod(_width(v) for v in keys.values()))
@@ -211,7 +226,7 @@ def _sorted(
     plain = [w for w in wanted if not w.ordered]
     # What needs no order of its own goes with the first sort.
     first, *others = [*by_value.values()] or [[]]
-    columns, present, counts = _ordered(words, keys, [*first, *plain], size, program, frame.present)
+    columns, present, counts = _ordered(words, keys, [*first, *plain], size, program, frame.present, counted)
     for more in others:
         columns |= _ordered(words, {}, more, size, program)[0]
     ordered = {c: columns[c] for c in (*keys, *(w.column for w in wanted))}
@@ -225,8 +240,9 @@ def _ordered(
     size: int,
     program: Owner,
     present: Flag = None,
-) -> tuple[dict[Column, Vector], Flag, SecretArray]:
-    """(keys and aggregates of each group, which groups are meant, how many rows each has).
+    counted: bool = False,
+) -> tuple[dict[Column, Vector], Flag, SecretArray | None]:
+    """(keys and aggregates of each group, which groups are meant, how many rows each has if it is asked for).
 
     Rows are sorted by `words`, and then by the one operand of all aggregates that want an order.
     """
@@ -240,7 +256,7 @@ def _ordered(
     runs = _Runs(others[: len(words)], others[len(words) : len(words) + len(values)], rows, size, program)
 
     sums = _Sums(on.filled(program, rows, 1, INT64))
-    count = sums.of(sums.ones)
+    count = sums.of(sums.ones) if counted else None
     columns: dict[Column, Vector] = {}
     made: dict[Column, Made] = {}
     for w in wanted:
@@ -254,7 +270,7 @@ def _ordered(
     found = runs.sums(sums.arrays)
     columns |= {c: m(found) for c, m in made.items()}
     heads, rest, valid = on.kept(runs.starts, size, {c: moved[c] for c in keys}, *others[len(words) + len(values) :])
-    return heads | columns, rest[0] if rest else valid, found[count]
+    return heads | columns, rest[0] if rest else valid, None if count is None else found[count]
 
 
 class _Runs:
@@ -280,7 +296,7 @@ class _Runs:
 
     def sums(self, arrays: Sequence[SecretArray]) -> list[SecretArray]:
         """The sum of each array over each run."""
-        if not self._words:
+        if not self._words or not arrays:
             return [reshape(sum_of(x), (1,)) for x in arrays]
         done = run_sums(self.starts, *arrays, size=self.size)
         return list(done) if isinstance(done, tuple) else [done]
@@ -337,10 +353,12 @@ class _Sums:
 def _linear(w: Wanted, sums: _Sums, *, keyed: bool) -> Made:
     """An aggregate that follows from sums over each group."""
     name, args, kind = w.aggregate.name, w.args, w.aggregate.type
-    n = sums.of(sums.ones) if not args else sums.count(*args)
+    may_lack = not keyed or any(v.null is not None for v in args)
+    if name == "sum" and not may_lack:
+        return _sum(w, sums, None, lambda _: None)
+    n = sums.count(*args)
     if name in ("count_star", "count", "regr_count"):
         return lambda found: Vector(kind, (found[n],))
-    may_lack = not keyed or any(v.null is not None for v in args)
 
     def lacking(found: Sequence[SecretArray]) -> SecretArray | None:
         return equal(found[n], 0) if may_lack else None
@@ -356,10 +374,17 @@ def _linear(w: Wanted, sums: _Sums, *, keyed: bool) -> Made:
     return moment(name, args, sums.rows, sums.of, n)
 
 
-def _sum(w: Wanted, sums: _Sums, n: int, lacking: Callable[[Sequence[SecretArray]], SecretArray | None]) -> Made:
+def _sum(w: Wanted, sums: _Sums, n: int | None, lacking: Callable[[Sequence[SecretArray]], SecretArray | None]) -> Made:
     v = summable(w.args[0])
     total = sums.of(on.bit(v.words[0]))
-    return lambda found: from_sums(w.aggregate.name, w.aggregate.type, v, found[total], found[n], lacking(found))
+
+    def made(found: Sequence[SecretArray]) -> Vector:
+        # A sum that is never NULL needs no count.
+        return from_sums(
+            w.aggregate.name, w.aggregate.type, v, found[total], found[total if n is None else n], lacking(found)
+        )
+
+    return made
 
 
 def summable(v: Vector) -> Vector:

@@ -18,6 +18,7 @@ from typing import Final
 
 from tacit.frontends.arithmetic import equal, logical_and, logical_not, logical_or, multiply
 from tacit.frontends.array import Owner, SecretArray
+from tacit.frontends.graph import Record
 from tacit.frontends.groups import running_any
 from tacit.frontends.reductions import all as all_of
 from tacit.frontends.reductions import any as any_of
@@ -27,7 +28,7 @@ from tacit.frontends.sql.algebra import Column
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.rows import Flag
 from tacit.frontends.sql.vectors import null_if_absent, same
-from tacit.plan import INT64, Interval
+from tacit.plan import INT64
 
 Residual = Callable[[Frame], SecretArray] | None
 """Of a table of pairs, those for which what a join asks besides equal keys is true."""
@@ -78,28 +79,31 @@ def with_unique(
     heads = on.both(unique.present, on.not_null(a for a, _ in pairs))
     fits = on.both(other.present, no_null)
     top, bottom = _halves(program, n, m)
-    flags = {"head": top(heads), "fits": bottom(fits), "upper": top(None)}
-    flags |= {"unique": top(unique.present)} if keep_unique else {}
-    flags |= {"other": bottom(other.present)} if keep_other else {}
+    flags = {"upper": top(None)}
+    flags |= {"head": top(heads)} if heads is not None else {}
+    flags |= {"fits": bottom(fits)} if fits is not None else {}
+    flags |= {"unique": top(unique.present)} if keep_unique and unique.present is not None else {}
+    flags |= {"other": bottom(other.present)} if keep_other and other.present is not None else {}
     order: list[on.SortWord] = []
     if heads is not None:
         # Within a run: its head, rows that may match it, and last what has no key that counts.
         last = multiply(on.bit(logical_not(heads)), 2)
         order.append((concat([last, 1 + on.bit(on.inverse(fits, m, program))]), False))
-    columns = {c: on.above(v, m) for c, v in unique.columns.items()}
-    columns |= {c: on.below(v, n) for c, v in other.columns.items()}
-    starts, columns, flags = _merged(pairs, order, columns, flags)
+    starts, columns, keys, flags = _merged(pairs, order, unique.columns, other.columns, flags)
+    lower = logical_not(flags["upper"])
+    flags = {"head": flags["upper"], "unique": flags["upper"], "fits": lower, "other": lower} | flags
 
     # Rows of the unique side that are no heads see themselves where they are kept.
     sources = logical_or(starts, flags["upper"]) if keep_unique and heads is not None else starts
-    brought, (head,) = on.forward(sources, {c: columns[c] for c in unique.columns}, flags["head"])
+    # A key needs not be brought to where it is equal.
+    brought, (head,) = on.forward(sources, {c: columns[c] for c in unique.columns if c not in keys}, flags["head"])
     columns |= brought
     matched = logical_and(head, flags["fits"])
     rows, present, compact = n + m, matched if not keep_other else flags["other"], False
     if not keep_unique and KEEP_ROWS * n > m:
         rows = min(n, m) if one_to_one and not keep_other else m
-        columns, (matched,), present = on.kept(present, rows, columns, matched)
-        compact = True
+        columns, others, present = on.kept(present, rows, columns, *([matched] if keep_other else []))
+        matched, compact = others[0] if keep_other else present, True
     met = alone = None
     if residual is not None:
         matched = logical_and(matched, residual(Frame(rows, columns)))
@@ -110,13 +114,14 @@ def with_unique(
         alone = logical_and(flags["unique"], logical_not(met))
         present = logical_or(present, alone)
         for c in other.columns:
-            columns[c] = replace(columns[c], null=on.either(columns[c].null, flags["upper"]))
+            columns[c] = null_if_absent(columns[c], lower) if c in keys else _missing(columns[c], lower)
     if keep_other:
         there = logical_or(matched, flags["upper"]) if keep_unique else matched
         # What is brought to a row with a key is its partner, or zeros.
         zeros = residual is None and no_null is None
         for c in unique.columns:
-            columns[c] = _missing(columns[c], there) if zeros else null_if_absent(columns[c], there)
+            clean = zeros and c not in keys
+            columns[c] = _missing(columns[c], there) if clean else null_if_absent(columns[c], there)
     ordered = {c: columns[c] for c in (*unique.columns, *other.columns)}
     return Joined(Frame(rows, ordered, present, compact=compact), matched, met, alone)
 
@@ -145,16 +150,40 @@ def _halves(program: Owner, n: int, m: int) -> tuple[Callable[[Flag], SecretArra
 def _merged(
     pairs: Pairs,
     order: Sequence[on.SortWord],
-    columns: Mapping[Column, Vector],
+    upper: Mapping[Column, Vector],
+    lower: Mapping[Column, Vector],
     flags: Mapping[str, SecretArray],
-) -> tuple[SecretArray, dict[Column, Vector], dict[str, SecretArray]]:
-    """Rows on top of each other in the order of their keys, then of `order`: (where runs of equal keys start, columns,
-    flags). Rows that are equal in all of it keep their order, so the upper table's come first.
+) -> tuple[SecretArray, dict[Column, Vector], frozenset[Column], dict[str, SecretArray]]:
+    """Rows on top of each other in the order of their keys, then of `order`; equal rows keep theirs, so that those of
+    the upper table come first: (where runs of equal keys start, columns, which of them are keys, flags).
+
+    A column that is a key has the other table's key in that one's rows, any other column zeros.
     """
-    words = on.joined([(w, False) for a, b in pairs for w in on.stacked(a, b).words])
-    moved, others = on.in_order([*words, *order], columns, *flags.values(), *(w for w, _ in words))
-    starts = on.starts_of(others[len(flags) :])
-    return starts, moved, dict(zip(flags, others, strict=False))
+    n, m = (len(v.words[0]) for v in pairs[0])
+    keys = {k: on.stacked(a, b) for k, (a, b) in enumerate(pairs)}
+    given: dict[Column | int, Vector] = dict(keys.items())
+    alike: dict[Column, int] = {}
+    for side, columns in enumerate((upper, lower)):
+        places = {_nodes(pair[side]): k for k, pair in enumerate(pairs)}
+        for c, v in columns.items():
+            if _nodes(v) in places:
+                alike[c] = places[_nodes(v)]
+            else:
+                given[c] = on.below(v, n) if side else on.above(v, m)
+    words = [(w, False) for v in keys.values() for w in v.words]
+    moved, others = on.in_order([*words, *order], given, *flags.values())
+    starts = on.starts_of([w for k in keys for w in moved[k].words])
+    out = {}
+    for c, v in (*upper.items(), *lower.items()):
+        out[c] = moved[c] if c not in alike else moved[alike[c]]
+        if v.null is None:
+            # Where this one's row is meant, the key that is equal is not NULL either.
+            out[c] = replace(out[c], null=None)
+    return starts, out, frozenset(alike), dict(zip(flags, others, strict=True))
+
+
+def _nodes(v: Vector) -> tuple[Record, ...]:
+    return tuple(a.node for a in v.arrays)
 
 
 # --- whether there is a partner -------------------------------------------------------------------------------------
@@ -173,13 +202,10 @@ def partners(left: Frame, right: Frame, pairs: Pairs, keep: Callable[[SecretArra
     program = pairs[0][0].words[0].program
     n, m = right.rows, left.rows
     top, bottom = _halves(program, n, m)
-    flags = {
-        "right": top(on.both(right.present, on.not_null(b for _, b in pairs))),
-        "left": bottom(on.both(left.present, on.not_null(a for a, _ in pairs))),
-        "present": bottom(left.present),
-    }
-    columns = {c: on.below(v, n) for c, v in left.columns.items()}
-    starts, columns, flags = _merged([(b, a) for a, b in pairs], [], columns, flags)
+    no_null = on.not_null(a for a, _ in pairs)
+    flags = {"right": top(on.both(right.present, on.not_null(b for _, b in pairs))), "present": bottom(left.present)}
+    flags["left"] = flags["present"] if no_null is None else bottom(on.both(left.present, no_null))
+    starts, columns, _, flags = _merged([(b, a) for a, b in pairs], [], {}, left.columns, flags)
     found = logical_and(running_any(starts, flags["right"]), flags["left"])
     return _settled(left, right, columns, found, flags["present"], keep)
 
@@ -201,16 +227,15 @@ def other_partners(
         "left": bottom(on.both(left.present, on.not_null([*(x for x, _ in pairs), a]))),
         "present": bottom(left.present),
     }
-    own, values = Column("own", a.type, False, Interval(0, 0)), Column("values", b.type, False, Interval(0, 0))
     both = on.stacked(b, a)
-    columns = {c: on.below(v, n) for c, v in left.columns.items()} | {values: replace(both, null=None)}
+    flags |= {f"word {k}": w for k, w in enumerate(both.words)}
     order = [(logical_not(flags["right"]), False), *((w, False) for w in both.words)]
-    starts, columns, flags = _merged([(y, x) for x, y in pairs], order, columns, flags)
-    all_values = columns.pop(values)
-    least, _ = on.forward(starts, {own: all_values})
-    most, _ = on.forward(flags["right"], {own: all_values})
+    starts, columns, _, flags = _merged([(y, x) for x, y in pairs], order, {}, left.columns, flags)
+    value = replace(both, words=tuple(flags[f"word {k}"] for k in range(len(both.words))), null=None)
+    least = on.forward(starts, {0: value})[0][0]
+    most = on.forward(flags["right"], {0: value})[0][0]
     seen = logical_and(running_any(starts, flags["right"]), flags["left"])
-    alike = logical_and(same(least[own], all_values), same(most[own], all_values))
+    alike = logical_and(same(least, value), same(most, value))
     found = logical_and(seen, logical_not(alike))
     return _settled(left, right, columns, found, flags["present"], keep)
 
@@ -227,8 +252,8 @@ def _settled(
     kept = on.known(present if keep is None else keep(found, present), len(present), present.program)
     if KEEP_ROWS * right.rows <= left.rows:
         return Joined(Frame(len(present), columns, kept), found)
-    columns, (found,), kept = on.kept(kept, left.rows, columns, found)
-    return Joined(Frame(left.rows, columns, kept, compact=True), found)
+    columns, others, kept = on.kept(kept, left.rows, columns, *([found] if keep is None else []))
+    return Joined(Frame(left.rows, columns, kept, compact=True), others[0] if keep is None else kept)
 
 
 def _equal_pairs(left: Frame, right: Frame, pairs: Pairs) -> SecretArray:

@@ -26,7 +26,6 @@ from tacit.frontends.sql import order, vectors, window
 from tacit.frontends.sql import rows as on
 from tacit.frontends.sql.algebra import (
     Aggregate,
-    At,
     Call,
     Column,
     Constant,
@@ -58,9 +57,10 @@ from tacit.frontends.sql.algebra import (
 )
 from tacit.frontends.sql.bounds import bare, is_unique, partners, rows_of
 from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.functions import place
 from tacit.frontends.sql.scalar import evaluate, holds
 from tacit.frontends.sql.types import BOOLEAN
-from tacit.plan import Interval
+from tacit.plan import OUT_OF_RANGE, Interval
 
 PAIRS: Final = 1 << 22
 """Elements, rows times words, that a table of all pairs may have."""
@@ -137,8 +137,13 @@ class _Lowering:
         try:
             frame = self._frame(relation)
         except PlanError as error:
+            if error.code not in OUT_OF_RANGE:
+                raise
             raise _overflow(relation, error) from error
         frame = on.at_least_one(frame, self.program)
+        bound = max(1, rows_of(relation))
+        if bound < frame.rows and (frame.compact or joins.KEEP_ROWS * bound <= frame.rows):
+            frame = on.compact(frame, bound)
         _refuse_beyond(ELEMENTS, frame.rows, _words(frame), relation)
         self.frames[id(relation)] = frame
         self.traces[id(relation)] = order.trace(relation, (self.traces[id(s)] for s in sources(relation)))
@@ -373,9 +378,16 @@ class _Lowering:
         if relation.keys and not keys:
             # Constants alone: one group, if there are any rows.
             keys = {next(iter(fixed)): fixed.popitem()[1]}
+<<<<<<< HEAD
         frame, sizes = groups.group(source, keys, wanted, self.program, rows_of(relation))
         least = max(self.min_group, _least_group(relation))
         if least > 1 and relation.keys:
+=======
+        least = max(self.min_group, _least_group(relation)) if relation.keys else 1
+        frame, sizes = groups.group(source, keys, wanted, self.program, counted=least > 1)
+        self.strategy = "" if not keys else "sorted" if frame.compact else "one place for each combination of keys"
+        if least > 1 and sizes is not None:
+>>>>>>> sql
             large = greater_equal(sizes, least)
             small = logical_and(on.known(frame.present, frame.rows, self.program), logical_not(large))
             self.hidden.append(sum_of(small))
@@ -502,14 +514,10 @@ def _scanned(relation: Relation) -> Iterable[Scan]:
     return [relation] if isinstance(relation, Scan) else []
 
 
-def _place(at: At) -> str:
-    return f" at line {at[0]}, column {at[1]}" if at else ""
-
-
 def _refuse_beyond(limit: int, rows: int, words: int, relation: Relation) -> None:
     if rows * words <= limit:
         return
-    what = f"the join{_place(relation.at)}" if isinstance(relation, Join) else "an intermediate table"
+    what = f"the join{place(relation.at)}" if isinstance(relation, Join) else "an intermediate table"
     raise SqlError(
         "SQL-010",
         f"{what} would have {rows} rows of {words} words, {rows * words * 8 / 2**30:.1f} GiB at each party",
@@ -519,4 +527,11 @@ def _refuse_beyond(limit: int, rows: int, words: int, relation: Relation) -> Non
 
 
 def _overflow(relation: Relation, error: PlanError) -> SqlError:
-    raise error
+    """What the plan's own check of ranges says of a relation; its bounds are public."""
+    at = next((a.at for _, a in relation.aggregates if a.at), None) if isinstance(relation, Group) else None
+    return SqlError(
+        "SQL-008",
+        f"{type(relation).__name__.lower()}{place(at)} may leave the range of secret numbers: {error.what}",
+        expected=error.expected,
+        next="declare narrower ranges, filter or aggregate first, or cast to fewer digits",
+    )

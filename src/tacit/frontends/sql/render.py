@@ -429,7 +429,12 @@ class _Renderer:
     def _f_div(self, expr: Call, args: list[Node]) -> Node:
         double = SqlType("double")
         divisor = exp.func("NULLIF", args[1], exp.Literal.number(0))
-        return exp.Div(this=self.cast(args[0], double), expression=self.cast(divisor, double), typed=True, safe=True)
+        return exp.Div(
+            this=self.cast(args[0], double),
+            expression=self.cast(divisor, double),
+            typed=True,
+            safe=self.dialect == "duckdb",
+        )
 
     def _f_idiv(self, expr: Call, args: list[Node]) -> Node:
         divisor = exp.func("NULLIF", args[1], exp.Literal.number(0))
@@ -586,6 +591,8 @@ class _Renderer:
         if name == "count_star":
             return exp.Count(this=exp.Star())
         args = [self.expr(a, columns) for a in call.args]
+        # Any value will do; engines name that function differently.
+        name = "min" if name == "any_value" else name
         if self.dialect == "postgres":
             if name in ("median", "quantile_cont", "quantile_disc"):
                 fraction = call.options[0] if call.options else 0.5
@@ -596,8 +603,6 @@ class _Renderer:
                 args = [self.collated(a) for a in args]
             if name in ("min", "max") and call.args[0].type.kind == "bool":
                 name = "bool_and" if name == "min" else "bool_or"
-            if name == "any_value":
-                name = "min"
             if name == "sum" and call.args[0].type.kind == "bool":
                 args = [self.cast(args[0], SqlType("int", 32))]
         elif name in ("quantile_cont", "quantile_disc"):

@@ -124,7 +124,7 @@ def _quotient(
     whole = known(d)
     if whole is not None:
         place = shown(n)
-        return lambda raws: [_ratio(raws[place], np.full(out.rows, whole), unit)]
+        return lambda raws: [_ratio(raws[place], np.full(out.rows, max(whole, 1)), unit)]
     count, least, factor = _count(d)
     if count.node in plain:
         top, bottom = shown(n), shown(count)

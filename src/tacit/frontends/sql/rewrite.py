@@ -95,11 +95,12 @@ def _split_averages(item: Relation) -> Relation:
         item = replace(merged, source=item.source.source)
     if not isinstance(item, Group) or not any(_is_exact_average(a) for _, a in item.aggregates):
         return item
-    rows = rows_of(item.source)
+    rows, keys = rows_of(item.source), item.keys
     parts: dict[Aggregate, Column] = {}
 
     def part(name: str, a: Aggregate) -> Column:
-        made = _counted(functions.aggregate(name, a.args, rows, distinct=a.distinct, where=a.where, at=a.at))
+        made = functions.aggregate(name, a.args, rows, keyed=bool(keys), distinct=a.distinct, where=a.where, at=a.at)
+        made = _counted(made)
         return parts.setdefault(made, _column(name, made))
 
     kept: list[tuple[Column, Aggregate]] = []
@@ -232,7 +233,7 @@ class _Filters:
         stack: list[Relation] = [item]
         while stack:
             top = stack.pop()
-            free = id(top) not in self._shared
+            free = top is item or id(top) not in self._shared
             if free and isinstance(top, Join) and top.kind == "inner":
                 parts.extend(conjuncts(None if top.condition is None else _factored(top.condition)))
                 stack.extend((top.right, top.left))
@@ -471,7 +472,7 @@ def _aggregate_side(item: Group, join: Join, pairs: tuple[tuple[Expr, Expr], ...
             arg, where = functions.apply("case", (null, zero, Ref(number))), a.where
         else:
             arg, where = Ref(number), a.where
-        made = functions.aggregate(name, (arg,), groups, where=where, at=a.at)
+        made = functions.aggregate(name, (arg,), groups, keyed=bool(group_keys), where=where, at=a.at)
         total = Column(column.name, made.type, made.nullable, made.domain)
         outer.append((total, made))
         value: Expr = Ref(total)

@@ -141,9 +141,10 @@ def kept(
         valid.append(last)
         return done
 
+    given = [*others, *(a for v in columns.values() for a in v.arrays)]
     # The flags themselves are moved where nothing else is.
-    vectors, rest = moved(by, columns, *others, flags)
-    return vectors, rest[:-1], valid[0]
+    vectors, rest = moved(by, columns, *others, *([flags] if all(map(_uniform, given)) else []))
+    return vectors, rest[: len(others)], valid[0]
 
 
 def forward(

@@ -147,15 +147,15 @@ def fixed(v: Vector) -> Vector:
     if v.type.kind == "double" and v.denominator is None:
         return v
     x, d, unit = v.words[0], v.denominator, 10**v.type.scale
+    # Rows that are not meant may have any divisor, also a public zero.
     n = 1 if d is None else known(d)
     whole = known(x)
     if n is not None and whole is not None:
-        value = public(x.program, round(Fraction(whole, n * unit) * UNIT), FIXED, x.shape[0])
+        value = public(x.program, round(Fraction(whole, max(n, 1) * unit) * UNIT), FIXED, x.shape[0])
     elif n is not None:
-        value = times(astype(x, INT64), Fraction(1, n * unit))
+        value = times(astype(x, INT64), Fraction(1, max(n, 1) * unit))
     else:
         assert d is not None
-        # Rows that are not meant may have any divisor.
         d = d if d.node.type.interval.lo >= 1 else maximum(d, 1)
         if max(magnitude(x), magnitude(d)) * UNIT < FIXED.range.hi:
             value = divide(x, d)

@@ -18,8 +18,9 @@ from tacit.frontends.reductions import any as any_of
 from tacit.frontends.shaping import concat, getitem, stack
 from tacit.frontends.sql import rows as on
 from tacit.frontends.sql import vectors
-from tacit.frontends.sql.algebra import At, Column, WindowCall
+from tacit.frontends.sql.algebra import Column, WindowCall
 from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.functions import place
 from tacit.frontends.sql.group import from_sums, summable
 from tacit.frontends.sql.types import BIGINT
 from tacit.plan import INT64
@@ -75,7 +76,7 @@ class _Rows:
             return self._extreme(call, args[0])
         raise SqlError(
             "SQL-006",
-            f"{call.name.upper()} as a window function{_place(call.at)} cannot be computed on secret rows",
+            f"{call.name.upper()} as a window function{place(call.at)} cannot be computed on secret rows",
             expected="row_number, rank, dense_rank, lag, lead, first_value, last_value, count, sum, avg, min or max",
         )
 
@@ -138,7 +139,7 @@ class _Rows:
         if len(v.words) > 1 or v.denominator is not None:
             raise SqlError(
                 "SQL-006",
-                f"{call.name.upper()} of text as a window function{_place(call.at)} cannot be computed on secret rows",
+                f"{call.name.upper()} of text as a window function{place(call.at)} cannot be computed on secret rows",
                 expected=f"{call.name} of numbers, dates or bools",
                 next=f"take {call.name} with GROUP BY and join",
             )
@@ -166,7 +167,3 @@ def _shifted(a: SecretArray, steps: int, fill: bool) -> SecretArray:
 def _ways(steps: int) -> range:
     """How far back the rows are at which a partition may start between a row and the one so many rows before."""
     return range(steps) if steps > 0 else range(0, steps, -1)
-
-
-def _place(at: At) -> str:
-    return f" at line {at[0]}, column {at[1]}" if at else ""

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What parties send each other in a query depends on public facts alone: sizes and order of all messages are the same
+for different rows, for each operator and each of its strategies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import tacit as tc
+from tacit.engine import drive
+from tacit.session import memory
+from tacit.session.session import Session
+
+KINDS = ("drawn at random", "all alike", "nothing in common")
+CITIES = ["Bern", "Oslo", "Rome", "Wien"]
+
+Message = tuple[int, int, int, int]
+"""(exchange, sender, receiver, bytes)."""
+
+
+def people(kind: str, rng: np.random.Generator) -> pa.Table:
+    """30 people of party 0, told apart by `id`."""
+    n = 30
+    ids = rng.permutation(60)[:n] if kind != "nothing in common" else np.arange(30, 60)
+    city = [str(c) for c in rng.choice(CITIES, n)] if kind != "all alike" else ["Bern"] * n
+    age = rng.integers(0, 100, n) if kind != "all alike" else np.full(n, 44)
+    return pa.table(
+        {
+            "id": pa.array(ids, pa.int64()),
+            "city": pa.array([None, *city[1:]]),
+            "age": pa.array([None, *map(int, age[1:])], pa.int32()),
+            "member": pa.array([bool(v) for v in (rng.random(n) < 0.5 if kind != "all alike" else np.ones(n))]),
+        }
+    )
+
+
+def visits(kind: str, rng: np.random.Generator, n: int) -> pa.Table:
+    """Visits at a party: `who` is a person or none."""
+    who = {"drawn at random": rng.integers(0, 60, n), "all alike": np.full(n, 7), "nothing in common": np.arange(n)}
+    cost = rng.integers(-2000, 2000, n) if kind != "all alike" else np.full(n, 1250)
+    notes = [f"note {v}" for v in (rng.integers(0, 9, n) if kind != "all alike" else np.zeros(n, int))]
+    days = rng.integers(0, 700, n) if kind != "all alike" else np.zeros(n, int)
+    return pa.table(
+        {
+            "who": pa.array([None, *map(int, who[kind][1:])], pa.int64()),
+            "cost": pa.array([None, *map(int, cost[1:])], pa.int64()),
+            "note": pa.array([None, *notes[1:]]),
+            "day": pa.array([None, *(date(2020, 1, 1) + timedelta(int(d)) for d in days[1:])], pa.date32()),
+            "score": pa.array([None, *(cost[1:] / 7)], pa.float64()),
+        }
+    )
+
+
+def cards(kind: str, rng: np.random.Generator) -> pa.Table:
+    """Cards of party 1, padded to 40: `id` tells them apart."""
+    n = {"drawn at random": 25, "all alike": 40, "nothing in common": 2}[kind]
+    ids = rng.permutation(60)[:n]
+    return pa.table({"id": pa.array(ids, pa.int64()), "points": pa.array([None, *range(1, n)], pa.int64())})
+
+
+def few(kind: str, rng: np.random.Generator) -> pa.Table:
+    """Three rows of party 2."""
+    return pa.table({"k": pa.array([None, *rng.integers(0, 40, 2)], pa.int64()), "least": pa.array([0, 20, 50])})
+
+
+def registered(kind: str) -> Session:
+    """A session with the tables of a kind: the same public facts for each."""
+    rng = np.random.default_rng(5)
+    s = tc.local(3, transport="memory")
+    ids, amounts = (0, 63), (-2048, 2047)
+    s.table("people", people(kind, rng), party=0, unique="id", ranges={"id": ids, "age": (0, 120)})
+    ranges = {"who": ids, "cost": amounts, "score": amounts, "day": (date(2020, 1, 1), date(2022, 1, 1))}
+    s.table("visits", {1: visits(kind, rng, 26), 2: visits(kind, rng, 18)}, ranges=ranges)
+    s.table("cards", cards(kind, rng), party=1, unique="id", rows=40, ranges={"id": ids, "points": (0, 63)})
+    s.table("few", few(kind, rng), party=2, ranges={"k": ids, "least": (0, 63)})
+    return s
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Iterator[list[Session]]:
+    made = [registered(kind) for kind in KINDS]
+    yield made
+    for s in made:
+        s.close()
+
+
+# name: (query, the strategies of its joint operators)
+CASES: dict[str, tuple[str, set[str]]] = {
+    "filter at home": ("SELECT id, age FROM people WHERE age > 40", set()),
+    "filter": (
+        "SELECT cost FROM visits v JOIN people p ON v.who = p.id WHERE cost > age", {"sorted, right side unique"}
+    ),
+    "arithmetic": (
+        "SELECT p.id, cost * age + 1, cost // (age + 1), cost / 7, score * 2.5, abs(cost), least(cost, age),"
+        " CASE WHEN cost > age THEN 'more' WHEN cost = age THEN NULL ELSE 'less' END, coalesce(cost, age)"
+        " FROM visits v JOIN people p ON v.who = p.id",
+        {"sorted, right side unique"},
+    ),
+    "text and dates": (
+        "SELECT p.id, note LIKE 'n%3', city = 'Oslo', note < city, year(day), day + age"
+        " FROM visits v JOIN people p ON v.who = p.id",
+        {"sorted, right side unique"},
+    ),
+    "inner join, right unique": ("SELECT * FROM visits v JOIN people p ON v.who = p.id", {"sorted, right side unique"}),
+    "inner join, left unique": ("SELECT * FROM people p JOIN visits v ON v.who = p.id", {"sorted, left side unique"}),
+    "inner join, both unique": ("SELECT * FROM people JOIN cards USING (id)", {"sorted, left side unique"}),
+    "join on another condition too": (
+        "SELECT * FROM visits v JOIN people p ON v.who = p.id AND cost > age", {"sorted, right side unique"}
+    ),
+    "left join, right unique": (
+        "SELECT * FROM visits v LEFT JOIN people p ON v.who = p.id", {"sorted, right side unique"}
+    ),
+    "left join, left unique": (
+        "SELECT * FROM people p LEFT JOIN visits v ON v.who = p.id", {"sorted, left side unique"}
+    ),
+    "full join": ("SELECT * FROM people p FULL JOIN visits v ON v.who = p.id", {"sorted, left side unique"}),
+    "many to many": ("SELECT k, cost FROM visits JOIN few ON who = k", {"all pairs"}),
+    "left join, many to many": ("SELECT k, cost FROM visits LEFT JOIN few ON who = k", {"all pairs"}),
+    "full join, many to many": ("SELECT k, cost FROM visits FULL JOIN few ON who = k", {"all pairs"}),
+    "cross join": ("SELECT age, least FROM people, few WHERE age > least", {"all pairs"}),
+    "semi join": ("SELECT id FROM people WHERE id IN (SELECT who FROM visits)", {"sorted"}),
+    "semi join with few": ("SELECT id FROM people WHERE EXISTS (FROM few WHERE k = id)", {"sorted"}),
+    "anti join": ("SELECT id FROM people WHERE NOT EXISTS (FROM visits WHERE who = id)", {"sorted"}),
+    "not in": ("SELECT who FROM visits WHERE who NOT IN (SELECT id FROM people WHERE age > 30)", {"sorted"}),
+    "mark join": ("SELECT id, id IN (SELECT who FROM visits WHERE cost > 0) FROM people", {"sorted"}),
+    "mark join knowing NULL": ("SELECT id, age NOT IN (SELECT who FROM visits) FROM people", {"sorted"}),
+    "exists with another": (
+        "SELECT id FROM people p WHERE EXISTS (FROM visits v WHERE v.who = p.id AND v.cost <> p.age)",
+        {"sorted, least and largest of what differs"},
+    ),
+    "exists with more": (
+        "SELECT id FROM people p WHERE EXISTS (FROM visits v WHERE v.who = p.id AND v.cost > p.age)",
+        {"sorted, left side unique"},
+    ),
+    "exists with more, right unique": (
+        "SELECT who FROM visits v WHERE NOT EXISTS (FROM people p WHERE v.who = p.id AND v.cost > p.age)",
+        {"sorted, right side unique"},
+    ),
+    "exists without equality": (
+        "SELECT id FROM people WHERE EXISTS (FROM few WHERE least > age)", {"all pairs"}
+    ),
+    "scalar subquery": (
+        "SELECT id FROM people WHERE age < (SELECT max(cost) FROM visits)", {"all pairs"}
+    ),
+    "correlated subquery": (
+        "SELECT id, (SELECT sum(cost) FROM visits WHERE who = id) FROM people", {"sorted, right side unique"}
+    ),
+    "aggregates": (
+        "SELECT count(*), count(cost), sum(cost), avg(cost), min(cost), max(score), var_samp(cost), bool_or(cost > 0)"
+        " FROM visits",
+        set(),
+    ),
+    "aggregates in order": ("SELECT count(DISTINCT who), median(cost), quantile_disc(cost, 0.2) FROM visits", set()),
+    "regression": ("SELECT corr(who, month(day)), regr_slope(who, month(day)) FROM visits", set()),
+    "groups by sorting": ("SELECT who, count(*), sum(cost), avg(cost) FROM visits GROUP BY who", set()),
+    "groups by code": (
+        "SELECT member, count(*), sum(cost) FROM visits v JOIN people p ON v.who = p.id GROUP BY member",
+        {"sorted, right side unique"},
+    ),
+    "groups by text": ("SELECT note, min(cost), max(day), count(DISTINCT who) FROM visits GROUP BY note", set()),
+    "rollup and having": (
+        "SELECT note, who, sum(cost) FROM visits GROUP BY ROLLUP (note, who) HAVING count(*) > 1", set()
+    ),
+    "window": (
+        "SELECT who, row_number() OVER w, rank() OVER w, lag(cost) OVER w, sum(cost) OVER w"
+        " FROM visits WINDOW w AS (PARTITION BY who ORDER BY cost, day, note, score)",
+        set(),
+    ),
+    "window over all": ("SELECT cost, sum(cost) OVER (PARTITION BY note), count(*) OVER () FROM visits", set()),
+    "distinct": ("SELECT DISTINCT note, cost FROM visits", set()),
+    "union": ("SELECT id FROM people UNION SELECT who FROM visits", set()),
+    "union all": ("SELECT id FROM people UNION ALL SELECT who FROM visits", set()),
+    "intersect": ("SELECT id FROM people INTERSECT SELECT who FROM visits", set()),
+    "except all": ("SELECT who FROM visits EXCEPT ALL SELECT id FROM people", set()),
+    "order and limit": ("SELECT note, cost FROM visits ORDER BY cost DESC NULLS FIRST, note LIMIT 5 OFFSET 2", set()),
+    "limit": ("SELECT note FROM visits LIMIT 5", set()),
+}  # fmt: skip
+
+
+def transcript(
+    session: Session, text: str, monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> tuple[tc.session.query.Answer, set[str], list[Message]]:
+    """The answer to a query, the strategies of its operators, and every message of its run."""
+    messages: list[Message] = []
+
+    def recorded(programs: Any, traffic: drive.Traffic) -> Any:
+        results = drive.lockstep(programs, traffic, record=True)
+        messages.extend((turn, sender, receiver, len(data)) for turn, sender, receiver, data in traffic.messages)
+        return results
+
+    monkeypatch.setattr(memory, "lockstep", recorded)
+    frame = session.sql(text, **options)
+    answer = frame.reveal()
+    return answer, {step.strategy for step in frame._lowered.steps} - {""}, messages
+
+
+def compare(sessions: list[Session], text: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> set[str]:
+    """Check that the plan and all messages are the same for each kind of data; the strategies of the query."""
+    (first, strategies, messages), *others = (transcript(s, text, monkeypatch, **options) for s in sessions)
+    assert messages and sum(size for *_, size in messages) == first.cost.bytes_total
+    for answer, _, theirs in others:
+        assert answer.digest == first.digest
+        assert theirs == messages
+    # The data did differ, and so did what was computed of them.
+    assert any(not answer.table.equals(first.table) for answer, *_ in others)
+    return strategies
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_messages_depend_on_public_facts_alone(
+    name: str, sessions: list[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, strategies = CASES[name]
+    assert compare(sessions, text, monkeypatch) == strategies
+
+
+def test_messages_do_not_depend_on_how_many_groups_are_hidden(
+    sessions: list[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "SELECT who, sum(cost) FROM visits GROUP BY who"
+    compare(sessions, text, monkeypatch, min_group=3)
+    assert len({s.sql(text, min_group=3).reveal().hidden_groups for s in sessions}) > 1
