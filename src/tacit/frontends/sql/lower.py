@@ -378,16 +378,10 @@ class _Lowering:
         if relation.keys and not keys:
             # Constants alone: one group, if there are any rows.
             keys = {next(iter(fixed)): fixed.popitem()[1]}
-<<<<<<< HEAD
-        frame, sizes = groups.group(source, keys, wanted, self.program, rows_of(relation))
-        least = max(self.min_group, _least_group(relation))
-        if least > 1 and relation.keys:
-=======
         least = max(self.min_group, _least_group(relation)) if relation.keys else 1
-        frame, sizes = groups.group(source, keys, wanted, self.program, counted=least > 1)
+        frame, sizes = groups.group(source, keys, wanted, self.program, most=rows_of(relation), counted=least > 1)
         self.strategy = "" if not keys else "sorted" if frame.compact else "one place for each combination of keys"
         if least > 1 and sizes is not None:
->>>>>>> sql
             large = greater_equal(sizes, least)
             small = logical_and(on.known(frame.present, frame.rows, self.program), logical_not(large))
             self.hidden.append(sum_of(small))
@@ -412,7 +406,7 @@ class _Lowering:
     def _distinct(self, source: Frame, most: int) -> Frame:
         if not source.columns:
             raise AssertionError("a relation has columns")
-        return groups.group(source, source.columns, [], self.program, most)[0]
+        return groups.group(source, source.columns, [], self.program, most=most)[0]
 
     def _set(self, relation: SetOperation, left: Frame, right: Frame) -> Frame:
         left, right = (
