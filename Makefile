@@ -57,6 +57,7 @@ $(BENCH)/%/.ready:
 docs: $(VENV)/.ready  ## regenerate the generated pages of docs/
 	$(BIN)/python -m tacit.cli.reference docs
 	$(BIN)/python benchmarks/compare/page.py
+	PYTHONPATH=tests $(BIN)/python -m sql.pages docs/sql
 
 clean:  ## remove what was built
 	rm -rf $(VENV) $(BENCH) target

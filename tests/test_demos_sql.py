@@ -65,7 +65,7 @@ class RevealLog:
         self.shown: dict[str, list[tuple[int, int | None, tuple[int, ...]]]] = defaultdict(list)
         self.opened: dict[str, set[int]] = defaultdict(set)
         self.owners: dict[str, set[int]] = defaultdict(set)
-        opened, give, give_bits = Rep3._opened, Rep3.input, Rep3.input_bits
+        opened, less, give, give_bits = Rep3._opened, Rep3.open_less, Rep3.input, Rep3.input_bits
 
         async def revealed(box: Rep3, x: Any, to: int | None = None) -> Any:
             plan, node = self.here(box)
@@ -75,6 +75,11 @@ class RevealLog:
                 self.opened[plan].add(node.id)
             return await opened(box, x, to)
 
+        async def opened_less(box: Rep3, x: Any, left: Any, right: Any) -> Any:
+            plan, node = self.here(box)
+            self.opened[plan].add(node.id)
+            return await less(box, x, left, right)
+
         async def given(box: Rep3, owner: int, values: Any, shape: tuple[int, ...]) -> Any:
             self.owners[self.here(box)[0]].add(owner)
             return await give(box, owner, values, shape)
@@ -83,7 +88,9 @@ class RevealLog:
             self.owners[self.here(box)[0]].add(owner)
             return await give_bits(box, owner, values, shape, width)
 
+        # All that opens a value ends in one of these two.
         patch.setattr(Rep3, "_opened", revealed)
+        patch.setattr(Rep3, "open_less", opened_less)
         patch.setattr(Rep3, "input", given)
         patch.setattr(Rep3, "input_bits", given_bits)
 

@@ -4,7 +4,8 @@ Which blocks of Python in README.md and docs/ run, and how, follows from what th
 
 * `tc.local(` or `import tacit` without `tc.connect(`: a complete program, run as it is in a process of its own;
 * `tc.connect(`: needs parties on other hosts, so it is only compiled (examples/remote_room.py runs the same);
-* anything else: an excerpt, run with `np`, `tc` and an open session `s`, whose parties are in memory.
+* anything else: an excerpt, run with `np`, `tc` and an open session `s`, whose parties are in memory; of a page in
+  docs/sql it is the session that the first program of docs/sql/index.md leaves open.
 
 Blocks that must not run at all are no Python blocks: `text`. Blocks of one page are independent of each other, but find
 the files that the page shows: blocks of csv, sql or toml after a paragraph that names a file last.
@@ -33,8 +34,8 @@ from tacit.room import Client, Party, Room, write
 from tacit.session.identity import create_identity
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-SHOWN = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+SHOWN = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
 LINES_MAX = 60
 RUN_S = 60
@@ -97,7 +98,8 @@ def test_python_on_the_pages_runs(page: Path, block: str, tmp_path: Path) -> Non
         return
     write_files(page, tmp_path)
     complete = "tc.local(" in block or "import tacit" in block
-    run(["-c", block if complete else EXCERPT + block], tmp_path)
+    before = blocks(page.parent / "index.md", "python")[0] if page.parent.name == "sql" else EXCERPT
+    run(["-c", block if complete else before + block], tmp_path)
 
 
 def test_the_readme_has_a_program() -> None:
@@ -141,10 +143,17 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def test_every_page_can_be_reached_from_the_index() -> None:
-    linked = {link.partition("#")[0] for link in LINK.findall((ROOT / "docs" / "index.md").read_text())}
-    assert {page.name for page in ROOT.glob("docs/*.md")} - linked == {"index.md"}
+def test_every_page_can_be_reached_from_the_index_of_its_folder() -> None:
+    for index in ROOT.glob("docs/**/index.md"):
+        linked = {link.partition("#")[0] for link in LINK.findall(index.read_text())}
+        assert {page.name for page in index.parent.glob("*.md")} - linked == {"index.md"}
+        assert index.parent.name == "docs" or f"{index.parent.name}/index.md" in linked_from_above(index)
     assert "docs/index.md" in LINK.findall((ROOT / "README.md").read_text())
+
+
+def linked_from_above(index: Path) -> set[str]:
+    """What the index of the folder above links to."""
+    return set(LINK.findall((index.parent.parent / "index.md").read_text()))
 
 
 def test_files_named_in_the_text_exist() -> None:

@@ -150,7 +150,7 @@ CASES: dict[str, tuple[str, set[str]]] = {
         "SELECT id FROM people WHERE age < (SELECT max(cost) FROM visits)", {"all pairs"}
     ),
     "correlated subquery": (
-        "SELECT id, (SELECT sum(cost) FROM visits WHERE who = id) FROM people", {"sorted, right side unique"}
+        "SELECT id, (SELECT sum(cost) FROM visits WHERE who = id) FROM people", {"sorted", "sorted, right side unique"}
     ),
     "aggregates": (
         "SELECT count(*), count(cost), sum(cost), avg(cost), min(cost), max(score), var_samp(cost), bool_or(cost > 0)"
@@ -159,14 +159,14 @@ CASES: dict[str, tuple[str, set[str]]] = {
     ),
     "aggregates in order": ("SELECT count(DISTINCT who), median(cost), quantile_disc(cost, 0.2) FROM visits", set()),
     "regression": ("SELECT corr(who, month(day)), regr_slope(who, month(day)) FROM visits", set()),
-    "groups by sorting": ("SELECT who, count(*), sum(cost), avg(cost) FROM visits GROUP BY who", set()),
+    "groups by sorting": ("SELECT who, count(*), sum(cost), avg(cost) FROM visits GROUP BY who", {"sorted"}),
     "groups by code": (
         "SELECT member, count(*), sum(cost) FROM visits v JOIN people p ON v.who = p.id GROUP BY member",
-        {"sorted, right side unique"},
+        {"sorted, right side unique", "one place for each combination of keys"},
     ),
-    "groups by text": ("SELECT note, min(cost), max(day), count(DISTINCT who) FROM visits GROUP BY note", set()),
+    "groups by text": ("SELECT note, min(cost), max(day), count(DISTINCT who) FROM visits GROUP BY note", {"sorted"}),
     "rollup and having": (
-        "SELECT note, who, sum(cost) FROM visits GROUP BY ROLLUP (note, who) HAVING count(*) > 1", set()
+        "SELECT note, who, sum(cost) FROM visits GROUP BY ROLLUP (note, who) HAVING count(*) > 1", {"sorted"}
     ),
     "window": (
         "SELECT who, row_number() OVER w, rank() OVER w, lag(cost) OVER w, sum(cost) OVER w"

@@ -11,17 +11,17 @@ from typing import Any, Final
 import numpy as np
 
 from tacit.engine.estimate import CostReport, PricedPlan, bytes_by_node
-from tacit.errors import PlanError, SqlError
+from tacit.errors import PlanError
 from tacit.frontends.array import SecretArray
 from tacit.frontends.graph import Record
 from tacit.frontends.program import Program
 from tacit.frontends.sql.bind import bind
 from tacit.frontends.sql.explain import tree
 from tacit.frontends.sql.homes import place
-from tacit.frontends.sql.lower import lower
+from tacit.frontends.sql.lower import lower, overflow
 from tacit.frontends.sql.result import disclosed
 from tacit.frontends.sql.rewrite import rewrite
-from tacit.plan import Disclosure
+from tacit.plan import OUT_OF_RANGE, Disclosure
 from tacit.protocols.shares import U64Array
 from tacit.session.relations import Relations
 
@@ -78,15 +78,10 @@ class SecretFrame:
             self._lowered = lower(self._query, program, relations.leaf, min_group=min_group)
             self._result = disclosed(self._lowered.frame, self._query)
         except PlanError as error:
-            if error.code != "PLAN-009":
+            if error.code not in OUT_OF_RANGE:
                 raise
             # What lowering puts between two steps, such as a sum of squares, may need more room than their results.
-            raise SqlError(
-                "SQL-008",
-                f"a value on the way to the result may overflow: {error.what}",
-                expected=error.expected,
-                next="declare narrower ranges=, filter first, or cast to fewer digits",
-            ) from None
+            raise overflow("a value on the way to the result", error) from None
 
     @property
     def names(self) -> tuple[str, ...]:

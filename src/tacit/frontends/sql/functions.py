@@ -98,17 +98,22 @@ def as_decimal(kind: SqlType) -> SqlType:
     return decimal(20 if kind.size == 64 and not kind.signed else _DIGITS[kind.size], 0)
 
 
-def common(a: Expr, b: Expr) -> SqlType | None:
-    """The type in which two operands can be compared or stand for each other; None if there is none.
+def common(a: Expr, b: Expr, *, compared: bool = False) -> SqlType | None:
+    """The type in which two operands can be `compared` or stand for each other; None if there is none.
 
-    A constant integer takes the other's type if it fits, a constant text any type.
+    A number that is written out takes the other's type if it fits, a constant text any type.
     """
     for x, y in ((a, b), (b, a)):
         if not isinstance(x, Constant) or isinstance(y, Constant):
             continue
-        if x.type.kind == "text" or (x.type.kind == y.type.kind == "int" and x.domain in _span(y.type)):
+        if x.type.kind == "text" or (_is_written(x) and y.type.kind == "int" and x.domain in _span(y.type)):
             return y.type
-    return common_type(a.type, b.type)
+    return common_type(a.type, b.type, compared=compared)
+
+
+def _is_written(x: Constant) -> bool:
+    """Whether an integer has the type that its digits have, and not one that a function gave it."""
+    return x.type.kind == "int" and (x.type.size <= INTEGER.size or x.domain not in _span(INTEGER))
 
 
 def _span(kind: SqlType) -> Interval:
@@ -116,8 +121,10 @@ def _span(kind: SqlType) -> Interval:
     return Interval(-(1 << bits) if kind.signed else 0, (1 << bits) - 1)
 
 
-def common_type(a: SqlType, b: SqlType) -> SqlType | None:
-    """The type to which both can be cast without loss, as DuckDB chooses it; None if there is none."""
+def common_type(a: SqlType, b: SqlType, *, compared: bool = False) -> SqlType | None:
+    """The type to which DuckDB casts both; None if there is none. Nothing is lost by that but digits after the point
+    of decimals with more than 38 of them, and those only where values are not just `compared`.
+    """
     if a == b or b.kind == "null":
         return a
     if a.kind == "null":
@@ -134,7 +141,8 @@ def common_type(a: SqlType, b: SqlType) -> SqlType | None:
     if kinds <= {"int", "decimal"}:
         x, y = as_decimal(a), as_decimal(b)
         scale = max(x.scale, y.scale)
-        return decimal(max(x.size - x.scale, y.size - y.scale) + scale, scale)
+        whole = max(x.size - x.scale, y.size - y.scale)
+        return decimal(whole + scale, scale if compared else min(scale, DECIMAL_MAX - whole))
     if kinds <= {"int", "decimal", "double"}:
         return DOUBLE
     if kinds == {"date", "timestamp"}:
@@ -152,7 +160,7 @@ def _sum_type(a: SqlType, b: SqlType) -> SqlType:
         return kind
     x, y = as_decimal(a), as_decimal(b)
     scale = max(x.scale, y.scale)
-    return _fit(max(x.size - x.scale, y.size - y.scale) + scale + 1, scale, x, y)
+    return decimal(max(x.size - x.scale, y.size - y.scale) + scale + 1, scale)
 
 
 def _product_type(a: SqlType, b: SqlType) -> SqlType:
@@ -165,14 +173,9 @@ def _product_type(a: SqlType, b: SqlType) -> SqlType:
     x, y = as_decimal(a), as_decimal(b)
     if x.scale + y.scale > DECIMAL_MAX:
         raise SqlError("SQL-005", f"a product of {a} and {b} has more than {DECIMAL_MAX} digits after the point")
-    return _fit(x.size + y.size, x.scale + y.scale, x, y)
-
-
-def _fit(width: int, scale: int, x: SqlType, y: SqlType) -> SqlType:
-    """DuckDB keeps a result in 64 bits, 18 digits, if its operands are."""
-    if width > 18 and x.size <= 18 and y.size <= 18 and scale <= 18:
-        width = 18
-    return decimal(width, scale)
+    width, scale = x.size + y.size, x.scale + y.scale
+    # DuckDB keeps a product in 64 bits, 18 digits, if its operands are.
+    return decimal(18 if width > 18 and max(x.size, y.size, scale) <= 18 else width, scale)
 
 
 # --- bounds ---------------------------------------------------------------------------------------------------------
@@ -266,7 +269,8 @@ def apply(name: str, args: Sequence[Expr], *options: Any, at: At = None) -> Call
     """`call` with operands cast as DuckDB casts them."""
     args = tuple(args)
     if name in COMPARISONS or name == "in":
-        args = alike(tuple(map(_bare, alike(args, name, at))), name, at)
+        args = alike(args, name, at, compared=True)
+        args = alike(tuple(map(_bare, args)), name, at, compared=True)
     elif name in ("least", "greatest", "coalesce"):
         args = alike(args, name, at)
     elif name == "case":
@@ -304,14 +308,14 @@ def _bare(expr: Expr) -> Expr:
     return expr
 
 
-def alike(args: _Args, what: str, at: At) -> _Args:
-    """The operands cast to one type. Raises `SqlError` SQL-005 if there is none."""
-    kind = reduce(lambda k, a: _both(k, a, args, what, at), args[1:], args[0])
+def alike(args: _Args, what: str, at: At, *, compared: bool = False) -> _Args:
+    """The operands cast to one type, see `common`. Raises `SqlError` SQL-005 if there is none."""
+    kind = reduce(lambda k, a: _both(k, a, args, what, at, compared), args[1:], args[0])
     return tuple(cast(a, kind.type, at) for a in args)
 
 
-def _both(a: Expr, b: Expr, args: _Args, what: str, at: At) -> Expr:
-    kind = common(a, b)
+def _both(a: Expr, b: Expr, args: _Args, what: str, at: At, compared: bool) -> Expr:
+    kind = common(a, b, compared=compared)
     if kind is None:
         raise mismatch(what.upper(), args, at)
     # What stands for the operands so far: a constant only if all of them are, since constants adapt.

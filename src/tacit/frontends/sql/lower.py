@@ -8,7 +8,7 @@ compare, which do not depend on the data; nothing else is opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Final
@@ -59,6 +59,7 @@ from tacit.frontends.sql.bounds import bare, is_unique, partners, rows_of
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.functions import place
 from tacit.frontends.sql.scalar import evaluate, holds
+from tacit.frontends.sql.small_groups import judged
 from tacit.frontends.sql.types import BOOLEAN
 from tacit.plan import OUT_OF_RANGE, Interval
 
@@ -109,7 +110,7 @@ def lower(query: Query, program: Owner, leaf: Callable[[Home], Frame], *, min_gr
     top = query.relation
     while isinstance(top, (Limit, Project)):
         top = top.source
-    lowering = _Lowering(program, leaf, min_group, top, query.relation.columns)
+    lowering = _Lowering(program, leaf, judged(query.relation, min_group), top, query.relation.columns)
     for relation in relations(query.relation):
         lowering.compute(relation)
     frame = lowering.result(query.relation)
@@ -121,7 +122,7 @@ def lower(query: Query, program: Owner, leaf: Callable[[Home], Frame], *, min_gr
 class _Lowering:
     program: Owner
     leaf: Callable[[Home], Frame]
-    min_group: int
+    least: Mapping[int, int]
     top: Relation
     shown: tuple[Column, ...]
     frames: dict[int, Frame] = field(default_factory=dict)
@@ -139,7 +140,8 @@ class _Lowering:
         except PlanError as error:
             if error.code not in OUT_OF_RANGE:
                 raise
-            raise _overflow(relation, error) from error
+            at = next((a.at for _, a in relation.aggregates if a.at), None) if isinstance(relation, Group) else None
+            raise overflow(f"{type(relation).__name__.lower()}{place(at)}", error) from error
         frame = on.at_least_one(frame, self.program)
         bound = max(1, rows_of(relation))
         if bound < frame.rows and (frame.compact or joins.KEEP_ROWS * bound <= frame.rows):
@@ -378,7 +380,7 @@ class _Lowering:
         if relation.keys and not keys:
             # Constants alone: one group, if there are any rows.
             keys = {next(iter(fixed)): fixed.popitem()[1]}
-        least = max(self.min_group, _least_group(relation)) if relation.keys else 1
+        least = self.least.get(id(relation), 1)
         frame, sizes = groups.group(source, keys, wanted, self.program, most=rows_of(relation), counted=least > 1)
         self.strategy = "" if not keys else "sorted" if frame.compact else "one place for each combination of keys"
         if least > 1 and sizes is not None:
@@ -494,20 +496,6 @@ def _words(frame: Frame) -> int:
     return sum(len(v.arrays) for v in frame.columns.values()) + 1
 
 
-def _least_group(relation: Relation) -> int:
-    """The largest `min_group` of the tables that a relation is made from."""
-    tables = [r.table.min_group for home in relations(relation) for r in _scanned(home)]
-    return max(tables, default=1)
-
-
-def _scanned(relation: Relation) -> Iterable[Scan]:
-    if isinstance(relation, Home):
-        return [r for r in relations(relation.relation) if isinstance(r, Scan)]
-    if isinstance(relation, Stack):
-        return [s for home in relation.homes for s in _scanned(home)]
-    return [relation] if isinstance(relation, Scan) else []
-
-
 def _refuse_beyond(limit: int, rows: int, words: int, relation: Relation) -> None:
     if rows * words <= limit:
         return
@@ -520,12 +508,11 @@ def _refuse_beyond(limit: int, rows: int, words: int, relation: Relation) -> Non
     )
 
 
-def _overflow(relation: Relation, error: PlanError) -> SqlError:
-    """What the plan's own check of ranges says of a relation; its bounds are public."""
-    at = next((a.at for _, a in relation.aggregates if a.at), None) if isinstance(relation, Group) else None
+def overflow(what: str, error: PlanError) -> SqlError:
+    """What the plan's own check of ranges says of a part of a query; its bounds are public."""
     return SqlError(
         "SQL-008",
-        f"{type(relation).__name__.lower()}{place(at)} may leave the range of secret numbers: {error.what}",
+        f"{what} may leave the range of secret numbers: {error.what}",
         expected=error.expected,
         next="declare narrower ranges, filter or aggregate first, or cast to fewer digits",
     )

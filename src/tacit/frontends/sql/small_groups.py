@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rule on small groups: rows of a table leave only in aggregates of at least so many of them.
+
+It is the first aggregation above a table's rows that is judged, by how many rows it has: what is computed from groups
+that are large enough may be disclosed. So that each row counts once, joins below must not repeat it. The rule is about
+groups that are small by chance; it does not recognise an expression that singles a row out on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tacit.errors import SqlError
+from tacit.frontends.sql.algebra import Group, Home, Join, Relation, Scan, Stack, relations, sources
+from tacit.frontends.sql.bounds import partners
+
+Exposed = Mapping[str, tuple[int, bool]]
+"""Tables whose rows a relation has: the fewest that a group of them may have, and whether each is there only once."""
+
+
+def judged(root: Relation, min_group: int) -> dict[int, int]:
+    """For each aggregation, by identity, how many rows a group must have: those that need more than one.
+
+    Raises `SqlError` SQL-014 where rows of a table with such a rule would be disclosed one by one, or may count several
+    times in a group.
+    """
+    least: dict[int, int] = {}
+    exposed: dict[int, Exposed] = {}
+    for item in relations(root):
+        exposed[id(item)] = found = _exposed(item, [exposed[id(s)] for s in sources(item)], min_group)
+        if isinstance(item, Group) and found:
+            for name, (fewest, once) in found.items():
+                if not once:
+                    raise SqlError(
+                        "SQL-014",
+                        f"a row of {name!r} may count several times in a group, and groups of fewer than {fewest} of "
+                        "them stay hidden",
+                        expected="joins below the aggregation that repeat no row of that table",
+                        next="declare unique= keys of the tables it is joined with, or aggregate it before the join",
+                    )
+            least[id(item)] = max(fewest for fewest, _ in found.values())
+            exposed[id(item)] = {}
+    for name, (fewest, _) in exposed[id(root)].items():
+        raise SqlError(
+            "SQL-014",
+            f"the query discloses rows of {name!r} one by one",
+            expected=f"aggregates of at least {fewest} rows",
+            next="aggregate them with GROUP BY, COUNT or SUM",
+        )
+    return least
+
+
+def _exposed(item: Relation, inner: list[Exposed], min_group: int) -> Exposed:
+    if isinstance(item, Scan):
+        fewest = max(item.table.min_group, min_group)
+        return {item.table.name: (fewest, True)} if fewest > 1 else {}
+    if isinstance(item, (Home, Stack)):
+        # Homes aggregate nothing that has such a rule.
+        return _exposed_inside(item.relation, min_group)
+    if not isinstance(item, Join):
+        return _merged(inner)
+    left, right = inner
+    if item.kind == "anti":
+        return left
+    once_left, once_right = partners(item)
+    right = {name: (fewest, once and once_right) for name, (fewest, once) in right.items()}
+    if item.kind not in ("semi", "mark"):
+        left = {name: (fewest, once and once_left) for name, (fewest, once) in left.items()}
+    return _merged([left, right])
+
+
+def _exposed_inside(relation: Relation, min_group: int) -> Exposed:
+    exposed: dict[int, Exposed] = {}
+    for item in relations(relation):
+        exposed[id(item)] = _exposed(item, [exposed[id(s)] for s in sources(item)], min_group)
+    return exposed[id(relation)]
+
+
+def _merged(parts: list[Exposed]) -> Exposed:
+    out: dict[str, tuple[int, bool]] = {}
+    for part in parts:
+        for name, (fewest, once) in part.items():
+            before = out.get(name, (fewest, True))
+            out[name] = (max(before[0], fewest), before[1] and once)
+    return out
