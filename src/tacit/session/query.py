@@ -73,7 +73,7 @@ class SecretFrame:
     def __init__(self, program: Program[U64Array | None], relations: Relations, text: str, min_group: int = 1) -> None:
         self.text = text
         self._program = program
-        self._query = place(rewrite(bind(text, relations.catalogue)), min_group)
+        self._query = place(rewrite(bind(text, relations.catalogue), min_group), min_group)
         try:
             self._lowered = lower(self._query, program, relations.leaf, min_group=min_group)
             self._result = disclosed(self._lowered.frame, self._query)

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import reduce
 from math import prod
+from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 from tacit.frontends.sql.algebra import (
     Call,
     Column,
+    Constant,
     Distinct,
     Expr,
     Filter,
@@ -32,16 +35,22 @@ from tacit.frontends.sql.algebra import (
     relations,
     sources,
 )
+from tacit.frontends.sql.functions import year
 from tacit.frontends.sql.types import TEXT_WORD, SqlType
+from tacit.plan import Interval
 
 Keys = frozenset[frozenset[Column]]
 """Sets of columns of which no two rows agree, NULLs aside; the empty set says that there is at most one row."""
+
+Choice: TypeAlias = Interval | frozenset[str]
+Choices: TypeAlias = Mapping[Column, Choice]
 
 _ONE: Keys = frozenset([frozenset()])
 _MOST_KEYS = 16
 
 _rows: WeakKeyDictionary[Relation, int] = WeakKeyDictionary()
 _keys: WeakKeyDictionary[Relation, Keys] = WeakKeyDictionary()
+_choices: WeakKeyDictionary[Relation, Choices] = WeakKeyDictionary()
 _parties: WeakKeyDictionary[Relation, frozenset[int]] = WeakKeyDictionary()
 
 
@@ -83,9 +92,9 @@ def _count(relation: Relation) -> int:
         case Group(keys=()):
             return 1
         case Group():
-            return min(rows_of(relation.source), _values([e for _, e in relation.keys]))
+            return min(rows_of(relation.source), _combinations(relation.source, [e for _, e in relation.keys]))
         case Distinct():
-            return min(rows_of(relation.source), _values([Ref(c) for c in relation.columns]))
+            return min(rows_of(relation.source), _combinations(relation.source, [Ref(c) for c in relation.columns]))
         case Limit(size=int(size)):
             return min(size, rows_of(relation.source))
         case SetOperation(kind="union"):
@@ -98,12 +107,107 @@ def _count(relation: Relation) -> int:
             return rows_of(relation.source)
 
 
-def _values(keys: list[Expr]) -> int:
-    """How many combinations of values there can be; of text longer than a word nobody counts on."""
-    return prod(
-        (256 ** min(k.domain.hi, TEXT_WORD) if k.type.kind == "text" else k.domain.hi - k.domain.lo + 1) + k.nullable
-        for k in keys
-    )
+def _combinations(source: Relation, keys: list[Expr]) -> int:
+    """How many combinations of keys there can be: of what comes from one leaf no more than this has rows."""
+    same, leaves = equivalents(source), sorted(leaves_of(source), key=rows_of)
+    parts: dict[int, list[Expr]] = {}
+    for k in keys:
+        columns = [{c, *same.get(c, ())} for c in references(k)]
+        inside = (n for n, leaf in enumerate(leaves) if all(c & set(leaf.columns) for c in columns))
+        parts.setdefault(next(inside, -1), []).append(k)
+    values = {n: prod(_values(k, choices_of(source)) for k in p) for n, p in parts.items()}
+    return prod(v if n < 0 else min(v, rows_of(leaves[n])) for n, v in values.items())
+
+
+def _values(key: Expr, choices: Choices) -> int:
+    """How many values there can be; of text longer than a word nobody counts on."""
+    left = _choice(key, choices)
+    if isinstance(left, frozenset):
+        return len(left)
+    if key.type.kind == "text":
+        return 256 ** min(key.domain.hi, TEXT_WORD) + key.nullable
+    return left.hi - left.lo + 1 + key.nullable
+
+
+def choices_of(relation: Relation) -> Choices:
+    """Of some columns the values that filters and inner joins leave: text as a set, and all else as an interval."""
+    if relation in _choices:
+        return _choices[relation]
+    found: dict[Column, Choice] = {}
+    match relation:
+        case Filter() | Join(kind="inner"):
+            for source in sources(relation):
+                found.update(choices_of(source))
+            condition = relation.predicate if isinstance(relation, Filter) else relation.condition
+            for part in conjuncts(condition):
+                for column, choice in _told(part, found).items():
+                    found[column] = choice
+        case Project():
+            inner = choices_of(relation.source)
+            found = {c: _choice(e, inner) for c, e in relation.items if not isinstance(e, Constant)}
+        case Home() | Stack():
+            found.update(choices_of(relation.relation))
+        case Join(kind="left" | "semi" | "anti" | "mark" | "single"):
+            found.update(choices_of(relation.left))
+        case Window() | Sort() | Limit() | Distinct():
+            found.update(choices_of(relation.source))
+        case _:
+            pass
+    _choices[relation] = found
+    return found
+
+
+def _choice(expr: Expr, choices: Choices) -> Choice:
+    """The values that an expression can have."""
+    if isinstance(expr, Ref):
+        return choices.get(expr.column, expr.domain)
+    if isinstance(expr, Call) and expr.name == "date_part" and expr.options[0] == "year":
+        days = _choice(expr.args[0], choices)
+        if expr.args[0].type.kind == "date" and isinstance(days, Interval):
+            return Interval(year(days.lo), year(days.hi))
+    return expr.domain
+
+
+def _told(predicate: Expr, before: Choices) -> dict[Column, Choice]:
+    """What a predicate leaves of its columns' values where it is true."""
+    if not isinstance(predicate, Call):
+        return {}
+    if predicate.name == "or":
+        ways = [_told(way, before) for way in predicate.args]
+        shared = ways[0].keys() & set.intersection(*(set(w) for w in ways))
+        return {c: reduce(_either, (w[c] for w in ways)) for c in shared}
+    if predicate.name == "and":
+        out: dict[Column, Choice] = {}
+        for part in predicate.args:
+            out.update(_told(part, {**before, **out}))
+        return out
+    x, *rest = predicate.args or (predicate,)
+    name = predicate.name
+    if len(rest) == 1 and isinstance(x, Constant):
+        x, rest, name = rest[0], [x], _TURNED.get(name, "")
+    if not isinstance(x, Ref) or any(not isinstance(c, Constant) or c.type.kind != x.type.kind for c in rest):
+        return {}
+    values = [c.raw for c in rest if isinstance(c, Constant)]
+    if name in ("eq", "in") and all(isinstance(v, str) for v in values):
+        return {x.column: frozenset(v for v in values if isinstance(v, str))}
+    had, raws = _choice(x, before), [v for v in values if isinstance(v, int)]
+    if len(raws) != len(values) or not raws or not isinstance(had, Interval):
+        return {}
+    lo = min(raws) if name in ("eq", "in", "ge", "gt") else had.lo
+    hi = max(raws) if name in ("eq", "in", "le", "lt") else had.hi
+    lo, hi = max(had.lo, lo), min(had.hi, hi)
+    # What cannot be at all is left to the filter.
+    return {x.column: Interval(lo, hi)} if lo <= hi and all(c.type == x.type for c in rest) else {}
+
+
+_TURNED: Final = {"eq": "eq", "lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
+
+
+def _either(a: Choice, b: Choice) -> Choice:
+    if isinstance(a, Interval) and isinstance(b, Interval):
+        return a | b
+    assert isinstance(a, frozenset) and isinstance(b, frozenset)
+    return a | b
 
 
 def _flat(relation: Relation) -> tuple[list[Relation], list[Expr]]:

@@ -34,7 +34,7 @@ from tacit.frontends.arithmetic import (
     where,
 )
 from tacit.frontends.array import Owner, SecretArray
-from tacit.frontends.groups import one_hot, run_ends, run_starts, run_sums, running_sum
+from tacit.frontends.groups import one_hot, run_ends, run_starts, running_sum
 from tacit.frontends.operands import astype, public
 from tacit.frontends.reductions import all as all_of
 from tacit.frontends.reductions import max as max_of
@@ -67,23 +67,35 @@ class Wanted:
     @property
     def ordered(self) -> bool:
         """Whether the rows of each group have to be in the order of its operand."""
-        return self.aggregate.name in ORDERED or self.aggregate.distinct
+        return (self.aggregate.name in ORDERED and not self.anywhere) or self.aggregate.distinct
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether it is what stands in any row of the group."""
+        return self.aggregate.name == "any_value" and self.args[0].null is None
 
 
 def group(
-    frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner, *, counted: bool = False
+    frame: Frame,
+    keys: Mapping[Column, Vector],
+    wanted: Sequence[Wanted],
+    program: Owner,
+    *,
+    most: int | None = None,
+    counted: bool = False,
 ) -> tuple[Frame, SecretArray | None]:
     """(one row for each combination of keys, the number of rows in each if it is asked for).
 
     `frame` says how many rows there are and which are meant. Without keys there is one row. With keys at most as many
-    as the keys have combinations.
+    as the keys have combinations, and as `most` says.
     """
     if not keys:
         return _all(frame, wanted, program)
     codes = _codes(keys, program)
-    if codes is not None and not any(w.ordered for w in wanted):
+    if codes is not None and not any(w.ordered or w.anywhere for w in wanted):
         return _coded(frame, keys, wanted, codes, program)
-    return _sorted(frame, keys, wanted, program, counted)
+    size = frame.rows if most is None else min(most, frame.rows)
+    return _sorted(frame, keys, wanted, program, size, counted)
 
 
 # --- without keys ---------------------------------------------------------------------------------------------------
@@ -99,7 +111,7 @@ def _all(frame: Frame, wanted: Sequence[Wanted], program: Owner) -> tuple[Frame,
     made: dict[Column, Made] = {}
     columns: dict[Column, Vector] = {}
     for w in wanted:
-        if w.ordered:
+        if w.ordered or w.anywhere:
             columns[w.column] = _only(w) if _is_plain(w) else _ordered([], {}, [w], 1, program)[0][w.column]
         else:
             made[w.column] = _linear(w, sums, keyed=False)
@@ -196,10 +208,9 @@ def _coded(
 
 
 def _sorted(
-    frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner, counted: bool
+    frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner, size: int, counted: bool
 ) -> tuple[Frame, SecretArray | None]:
     """One row for each group, in the order of keys, then rows that are not meant."""
-    size = frame.rows
     if all(len(v.words) == 1 and v.denominator is None and not v.words[0].dtype.is_fixed for v in keys.values()):
         size = min(size, prod(_width(v) for v in keys.values()))
     words: list[on.SortWord] = [] if frame.present is None else [(logical_not(frame.present), False)]
@@ -245,17 +256,19 @@ def _ordered(
     count = sums.of(sums.ones) if counted else None
     columns: dict[Column, Vector] = {}
     made: dict[Column, Made] = {}
+    first = {c: moved[c] for c in keys}
     for w in wanted:
         own = replace(w, args=tuple(moved[w.column, k] for k in range(len(w.args))))
         if w.aggregate.distinct:
             own = _where(own, runs.different)
-        if w.aggregate.name in ORDERED:
+        if w.anywhere:
+            first[w.column] = own.args[0]
+        elif w.aggregate.name in ORDERED:
             columns[w.column] = _picked(own, runs)
         else:
             made[w.column] = _linear(own, sums, keyed=True)
-    found = runs.sums(sums.arrays)
+    heads, rest, valid, found = runs.reduced(first, sums.arrays, *others[len(words) + len(values) :])
     columns |= {c: m(found) for c, m in made.items()}
-    heads, rest, valid = on.kept(runs.starts, size, {c: moved[c] for c in keys}, *others[len(words) + len(values) :])
     return heads | columns, rest[0] if rest else valid, None if count is None else found[count]
 
 
@@ -280,12 +293,14 @@ class _Runs:
             return on.ends_of(self.starts)
         return run_ends(*self._words, *more)
 
-    def sums(self, arrays: Sequence[SecretArray]) -> list[SecretArray]:
-        """The sum of each array over each run."""
-        if not self._words or not arrays:
-            return [reshape(sum_of(x), (1,)) for x in arrays]
-        done = run_sums(self.starts, *arrays, size=self.size)
-        return list(done) if isinstance(done, tuple) else [done]
+    def reduced(
+        self, first: Mapping[Column, Vector], sums: Sequence[SecretArray], *others: SecretArray
+    ) -> tuple[dict[Column, Vector], list[SecretArray], SecretArray, list[SecretArray]]:
+        """(the first row of columns and of other arrays in each run, which results are meant, the sums of arrays)."""
+        if not self._words:
+            columns, rest, valid = on.kept(self.starts, self.size, first, *others)
+            return columns, rest, valid, [reshape(sum_of(x), (1,)) for x in sums]
+        return on.reduced(self.starts, self.size, first, sums, *others)
 
     def places(self, here: Flag) -> tuple[SecretArray, SecretArray]:
         """(the number of each row in its run, from 0; how many rows of the run are `here`, which come first)."""

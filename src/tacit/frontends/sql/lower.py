@@ -181,7 +181,7 @@ class _Lowering:
         if isinstance(relation, Group):
             return self._group(relation, made[0])
         if isinstance(relation, Distinct):
-            return self._distinct(made[0])
+            return self._distinct(made[0], rows_of(relation))
         if isinstance(relation, SetOperation):
             return self._set(relation, made[0], made[1])
         if isinstance(relation, Sort):
@@ -381,7 +381,7 @@ class _Lowering:
             # Constants alone: one group, if there are any rows.
             keys = {next(iter(fixed)): fixed.popitem()[1]}
         least = self.least.get(id(relation), 1)
-        frame, sizes = groups.group(source, keys, wanted, self.program, counted=least > 1)
+        frame, sizes = groups.group(source, keys, wanted, self.program, most=rows_of(relation), counted=least > 1)
         self.strategy = "" if not keys else "sorted" if frame.compact else "one place for each combination of keys"
         if least > 1 and sizes is not None:
             large = greater_equal(sizes, least)
@@ -405,10 +405,10 @@ class _Lowering:
             )
         return groups.Wanted(column, aggregate, args)
 
-    def _distinct(self, source: Frame) -> Frame:
+    def _distinct(self, source: Frame, most: int) -> Frame:
         if not source.columns:
             raise AssertionError("a relation has columns")
-        return groups.group(source, source.columns, [], self.program)[0]
+        return groups.group(source, source.columns, [], self.program, most=most)[0]
 
     def _set(self, relation: SetOperation, left: Frame, right: Frame) -> Frame:
         left, right = (
@@ -418,7 +418,7 @@ class _Lowering:
         if relation.kind != "union":
             return order.matched(relation, left, right, self.program)
         both = order.union(left, right, relation.columns, self.program)
-        return both if relation.all else self._distinct(both)
+        return both if relation.all else self._distinct(both, rows_of(relation))
 
     # --- order ------------------------------------------------------------------------------------------------
 

@@ -47,16 +47,21 @@ from tacit.frontends.sql.algebra import (
     with_expressions,
     with_sources,
 )
-from tacit.frontends.sql.bounds import bare, decided, equivalents, keys_of, parties_of, partners, rows_of
+from tacit.frontends.sql.bounds import bare, decided, equivalents, keys_of, leaves_of, parties_of, partners, rows_of
 from tacit.frontends.sql.types import BIGINT, BOOLEAN, words_of
 from tacit.plan import Interval
 
 
-def rewrite(query: Query) -> Query:
-    """The query rewritten; its result's columns are the same ones."""
+def rewrite(query: Query, min_group: int = 1) -> Query:
+    """The query rewritten; its result's columns are the same ones. `min_group` above 1, here or of a table, judges
+    groups of rows, so that these are not made in two steps.
+    """
     relation = _each(query.relation, _split_averages)
     relation = _Filters(relation).run()
-    relation = _each(relation, _aggregate_first)
+    tables = [r.table for r in relations(relation) if isinstance(r, Scan)]
+    if max([min_group, *(t.min_group for t in tables)]) == 1:
+        relation = _each(relation, _aggregate_first)
+        relation = _each(relation, _numbers_first)
     relation = _each(relation, _fewer_keys)
     relation = _Hoist(relation).run()
     return replace(query, relation=_prune(relation))
@@ -530,28 +535,48 @@ def _fewer_keys(item: Relation) -> Relation:
 
 
 def _fetched_late(
-    item: Group, keys: tuple[tuple[Column, Expr], ...], dropped: Mapping[Column, Expr]
+    item: Group, keys: tuple[tuple[Column, Expr], ...], dropped: Mapping[Column, Expr], least: int = LATE_WORDS
 ) -> Relation | None:
-    """The group by `keys` alone, joined with the relations that they find the others in, where that moves less."""
+    """The group by `keys` alone, joined with the relations that they find the others in, where these have at least so
+    many words.
+    """
     known = frozenset(e.column for _, e in keys if isinstance(e, Ref))
     homes = decided(item.source, known)
     same = equivalents(item.source)
     # What equals a column that is found may stand for it.
     wide = {
-        e.column: next((t for t in (e.column, *same.get(e.column, ())) if t in _columns(homes[e.column])), None)
+        e.column: next((t for t in (e.column, *same.get(e.column, ())) if t in _columns(homes.get(e.column))), None)
         for e in dropped.values()
         if isinstance(e, Ref)
     }
-    if sum(words_of(c.type, c.domain) for c in wide) < LATE_WORDS or len(known) < len(keys):
+    if sum(words_of(c.type, c.domain) for c in wide) < least:
         return None
-    # The rows that are wanted, and those on the way to them.
+    fresh = {e.column: Column(c.name, c.type, c.nullable, c.domain) for c, e in keys if isinstance(e, Ref)}
+    found = _way_to([c for c in wide.values() if c is not None], fresh, homes, same)
+    if found is None or None in wide.values():
+        return None
+    leaves, equal = found
+    inner = tuple((fresh[e.column] if isinstance(e, Ref) else c, e) for c, e in keys)
+    joined = _Order([Group(item.source, inner, item.aggregates), *map(_copied, leaves)], (), _classes(equal)).run()
+    stands = {**fresh, **{c: t for c, t in wide.items() if t is not None}}
+    out = [(c, Ref(stands[e.column] if isinstance(e, Ref) else c)) for c, e in item.keys]
+    return Project(joined, (*out, *_passing(c for c, _ in item.aggregates)))
+
+
+def _way_to(
+    wanted: Iterable[Column],
+    fresh: Mapping[Column, Column],
+    homes: Mapping[Column, Relation | None],
+    same: Mapping[Column, frozenset[Column]],
+) -> tuple[list[Relation], list[Expr]] | None:
+    """The relations that some columns are in and those on the way to them from columns that are known (and stand for
+    others as `fresh` says), with the equalities that lead there. None where there is no way over base relations.
+    """
     leaves: list[Relation] = []
     equal: list[Expr] = []
-    fresh = {e.column: Column(c.name, c.type, c.nullable, c.domain) for c, e in keys if isinstance(e, Ref)}
-    todo = list(wide.values())
+    todo = list(wanted)
     while todo:
-        column = todo.pop()
-        leaf = None if column is None else homes[column]
+        leaf = homes.get(todo.pop())
         if leaf is None or not _is_base(leaf):
             return None
         if any(leaf is x for x in leaves):
@@ -568,11 +593,67 @@ def _fetched_late(
                 return None
             equal.append(_equal(via, c))
             todo.extend([via] if start is None else [])
-    group = Group(item.source, tuple((fresh[e.column], e) for _, e in keys if isinstance(e, Ref)), item.aggregates)
-    joined = _Order([group, *map(_copied, leaves)], (), _classes(equal)).run()
-    stands = {**fresh, **{c: t for c, t in wide.items() if t is not None}}
-    out = [(c, Ref(stands[e.column])) for c, e in item.keys if isinstance(e, Ref)]
-    return Project(joined, (*out, *_passing(c for c, _ in item.aggregates)))
+    return leaves, equal
+
+
+# --- numbers that stand for text --------------------------------------------------------------------------------------
+
+FEWER_ROWS: Final = 4
+"""By how many times a relation has fewer rows than what it was joined to, so that it pays to aggregate twice."""
+
+
+def _numbers_first(item: Relation) -> Relation:
+    """A group by text that a number tells apart: by the number first, then the few groups that remain by the text."""
+    if not isinstance(item, Group) or any(a.distinct or a.name not in _MERGED for _, a in item.aggregates):
+        return item
+    numbers = {c: _number_of(item.source, e.column) for c, e in item.keys if isinstance(e, Ref)}
+    if not any(numbers.values()):
+        return item
+    again = {c: Column(c.name, c.type, c.nullable, c.domain) for c in item.columns}
+    rest = {c: e for c, e in item.keys if numbers.get(c) is None}
+    keys = [(again[c], e) for c, e in rest.items()]
+    keys += [(Column(n.name, n.type, n.nullable, n.domain), Ref(n)) for n in dict.fromkeys(numbers.values()) if n]
+    partial = tuple((again[c], a) for c, a in item.aggregates)
+    dropped = {again[c]: e for c, e in item.keys if c not in rest}
+    first = Group(item.source, (*keys, *dropped.items()), partial)
+    fetched = _fetched_late(first, tuple(keys), dropped, least=1)
+    if fetched is None or FEWER_ROWS * rows_of(fetched) > rows_of(item.source):
+        return item
+    totals: list[tuple[Column, Aggregate]] = []
+    items: list[tuple[Column, Expr]] = list(_passing(c for c, _ in item.keys))
+    for column, a in item.aggregates:
+        part = again[column]
+        if part.domain.magnitude * rows_of(fetched) >= _SUM_MAX:
+            return item
+        made = functions.aggregate(_MERGED[a.name], (Ref(part),), rows_of(fetched), at=a.at)
+        total = _column(column.name, made)
+        totals.append((total, made))
+        value: Expr = Ref(total)
+        if a.name in ("count", "count_star"):
+            value = functions.apply("coalesce", (value, Constant(0, BIGINT)))
+        items.append((column, _typed(value, column)))
+    return Project(Group(fetched, tuple((c, Ref(again[c])) for c, _ in item.keys), tuple(totals)), tuple(items))
+
+
+_MERGED: Final = {"sum": "sum", "count": "sum", "count_star": "sum", "min": "min", "max": "max"}
+"""How aggregates of parts of a group become that of the group."""
+_SUM_MAX: Final = 2**62
+
+
+def _number_of(source: Relation, column: Column) -> Column | None:
+    """A number that tells apart the rows of the relation that a text comes from, where the source has it."""
+    if words_of(column.type, column.domain) < 2:
+        return None
+    leaf = next((x for x in leaves_of(source) if column in x.columns), None)
+    if leaf is None or leaf is source or not _is_base(leaf):
+        return None
+    same = equivalents(source)
+    for key in sorted(keys_of(leaf), key=lambda k: sorted(c.id for c in k)):
+        for c in key if len(key) == 1 else ():
+            for twin in (c, *sorted(same.get(c, ()), key=lambda t: t.id)):
+                if twin.type.kind == "int" and not twin.nullable and twin in source.columns:
+                    return twin
+    return None
 
 
 def _columns(item: Relation | None) -> tuple[Column, ...]:

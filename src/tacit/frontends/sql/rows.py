@@ -16,7 +16,7 @@ import numpy as np
 from tacit.frontends.arithmetic import add, logical_and, logical_not, logical_or, multiply, subtract
 from tacit.frontends.array import Owner, SecretArray
 from tacit.frontends.graph import Record
-from tacit.frontends.groups import compress, fill_forward, run_starts
+from tacit.frontends.groups import aggregate, compress, fill_forward, run_starts
 from tacit.frontends.operands import numbers, public
 from tacit.frontends.ordering import sort_by
 from tacit.frontends.shaping import broadcast_to, concat, flip, getitem, reshape
@@ -145,6 +145,26 @@ def kept(
     # The flags themselves are moved where nothing else is.
     vectors, rest = moved(by, columns, *others, *([flags] if all(map(_uniform, given)) else []))
     return vectors, rest[: len(others)], valid[0]
+
+
+def reduced(
+    starts: SecretArray, size: int, columns: Mapping[Key, Vector], sums: Sequence[SecretArray], *others: SecretArray
+) -> tuple[dict[Key, Vector], list[SecretArray], SecretArray, list[SecretArray]]:
+    """A row for each run, in order and then zeros, `size` in all: (the first of columns and of other arrays, which are
+    meant, the sums of arrays).
+    """
+    made: list[tuple[SecretArray, tuple[SecretArray, ...]]] = []
+
+    def by(rows: list[SecretArray]) -> Sequence[SecretArray]:
+        heads, found, valid = aggregate(starts, rows, sums, size=size)
+        made.append((valid, found))
+        return heads
+
+    # The flags themselves are moved where nothing else is.
+    alone = all(_uniform(a) for a in (*others, *(a for v in columns.values() for a in v.arrays)))
+    vectors, rest = moved(by, columns, *others, *((starts,) if alone else ()))
+    ((valid, found),) = made
+    return vectors, rest[: len(others)], valid, list(found)
 
 
 def forward(
