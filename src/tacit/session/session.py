@@ -286,6 +286,11 @@ class Session:
         """
         return self._relations.add(name, source, party, unique, rows, ranges or {}, types or {}, min_group)
 
+    @property
+    def tables(self) -> Mapping[str, SqlTable]:
+        """The registered tables by name."""
+        return self._relations.tables
+
     def sql(self, text: str, *, min_group: int = 1) -> SecretFrame:
         """A query over registered tables in DuckDB's dialect, bound and planned; `reveal` runs it.
 
