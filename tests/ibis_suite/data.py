@@ -16,7 +16,7 @@ from ibis.backends.conftest import TEST_TABLES
 from ibis.backends.tests.data import topk, win
 
 _DAYS = pd.date_range("2009-01-01", "2010-12-31", freq="D")
-_PLAYERS = 120
+_PLAYERS = 150
 _BATTED = ("G", "AB", "R", "H", "X2B", "X3B", "HR", "RBI", "SB", "CS", "BB", "SO", "IBB", "HBP", "SH", "SF", "GIDP")
 
 
@@ -67,7 +67,7 @@ def batting(rng: np.random.Generator) -> pd.DataFrame:
     """Seasons of players: (playerID, yearID, stint) is a key, later columns have NULLs."""
     rows = []
     for player in range(_PLAYERS):
-        first = int(rng.integers(1990, 2012))
+        first = int(rng.integers(1871, 2012))
         for year in range(first, min(2016, first + int(rng.integers(1, 9)))):
             for stint in range(1, 2 + int(rng.random() < 0.1)):
                 rows.append((f"player{player:03}01", year, stint))
@@ -82,14 +82,15 @@ def batting(rng: np.random.Generator) -> pd.DataFrame:
     return frame
 
 
-def awards_players(rng: np.random.Generator, rows: int = 300) -> pd.DataFrame:
-    """Awards to the same players."""
+def awards_players(rng: np.random.Generator, rows: int = 2200) -> pd.DataFrame:
+    """Awards to the same players, in seven years before 1900."""
+    years = [1877, 1878, 1884, 1886, 1887, 1888, 1894, *range(1900, 2016)]
     awards = ["Gold Glove", "Lou Gehrig Memorial Award", "Most Valuable Player", "Silver Slugger", "Triple Crown"]
     frame = pd.DataFrame(
         {
             "playerID": [f"player{k:03}01" for k in rng.integers(0, _PLAYERS, rows)],
             "awardID": rng.choice(awards, rows),
-            "yearID": rng.integers(1990, 2016, rows),
+            "yearID": rng.choice(years, rows),
             "lgID": rng.choice(["AL", "NL", "ML"], rows),
             "tie": rng.choice(["Y", ""], rows, p=[0.1, 0.9]),
             "notes": rng.choice(["1B", "2B", "OF", "P", ""], rows),

@@ -239,7 +239,9 @@ def _schema(columns: Any) -> sch.Schema:
     """Ibis's types for columns named with a type in DuckDB's dialect, and NOT NULL where that is known."""
     return sch.Schema(
         {
-            name: compiler.type_mapper.from_string(kind.removesuffix(" NOT NULL"), nullable=not kind.endswith("NOT NULL"))
+            name: compiler.type_mapper.from_string(
+                kind.removesuffix(" NOT NULL"), nullable=not kind.endswith("NOT NULL")
+            )
             for name, kind in columns
         }
     )
