@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ibis's own backend tests against this backend: a pytest plugin, `pytest --pyargs ibis.backends.tests -p ibis_suite.plugin`.
+"""Ibis's own backend tests against this backend, a pytest plugin: `pytest --pyargs ibis.backends.tests -p ibis_suite.plugin`.
 
 The tests run as Ibis ships them. Every table's rows are split between three parties, so that all but work on single
 rows is joint; the protocol is `plain`, in memory. A test that ends in Ibis's own refusal of an operation is skipped
@@ -19,10 +19,10 @@ import pyarrow as pa
 import pytest
 from ibis.backends.tests.base import BackendTest
 from ibis.common.exceptions import OperationNotDefinedError, UnsupportedBackendType, UnsupportedOperationError
-from ibis_suite.data import tables
 
 import tacit
 import tacit.ibis
+from ibis_suite.data import tables
 from tacit.errors import TacitError
 
 _REFUSED = (OperationNotDefinedError, UnsupportedOperationError, UnsupportedBackendType)

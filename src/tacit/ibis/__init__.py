@@ -26,6 +26,7 @@ from sqlglot import exp
 
 import tacit
 from tacit.errors import SqlError
+from tacit.frontends.sql.types import from_arrow
 from tacit.session.query import Answer, SecretFrame
 from tacit.session.session import Session
 
@@ -88,19 +89,16 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):
         overwrite: bool = False,
     ) -> ir.Table:
         """Register rows that this client holds (pandas, Polars, Arrow, or an Ibis table in memory) as its own table."""
-        if isinstance(obj, ir.Table):
-            if not isinstance(obj.op(), ops.InMemoryTable):
-                raise _unsupported("create_table from an expression", "execute it, and register what it gives")
-            obj = obj.to_pyarrow()
         if obj is None:
             if schema is None:
                 raise ValueError("create_table needs rows or a schema")
             obj = ibis.schema(schema).to_pyarrow().empty_table()
-        elif schema is not None:
-            obj = ibis.memtable(obj, schema=schema).op().data.to_pyarrow(ibis.schema(schema))
+        op = (obj if isinstance(obj, ir.Table) else ibis.memtable(obj, schema=schema)).op()
+        if not isinstance(op, ops.InMemoryTable):
+            raise _unsupported("create_table from an expression", "execute it, and register what it gives")
         if name in self.session.tables and not overwrite:
             raise ValueError(f"there is a table {name} already; pass overwrite=True to replace it")
-        self.session.table(name, obj)
+        self._register(name, op)
         return self.table(name)
 
     def drop_table(self, name: str, /, *, database: tuple[str, str] | str | None = None, force: bool = False) -> None:
@@ -131,7 +129,14 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):
 
     def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
         if op.name not in self.session.tables:
-            self.session.table(op.name, op.data.to_pyarrow(op.schema))
+            self._register(op.name, op)
+
+    def _register(self, name: str, op: ops.InMemoryTable) -> None:
+        rows = op.data.to_pyarrow(op.schema)
+        for field in rows.schema:
+            if from_arrow(field.type) is None:
+                raise _unsupported(f"column {field.name!r} of type {field.type}", "leave it out")
+        self.session.table(name, rows)
 
     def _make_memtable_finalizer(self, name: str) -> None:
         # A session keeps its tables.
