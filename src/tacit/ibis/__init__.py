@@ -8,8 +8,9 @@ table that Ibis holds in memory becomes a table of this client, which nobody els
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import ibis
@@ -23,6 +24,7 @@ from ibis.common.exceptions import TableNotFound, UnsupportedOperationError
 from ibis.formats.pandas import PandasData
 from ibis.formats.pyarrow import PyArrowData
 from sqlglot import exp
+from sqlglot.dialects import DuckDB
 
 import tacit
 from tacit.errors import SqlError
@@ -31,6 +33,10 @@ from tacit.session.query import Answer, SecretFrame
 from tacit.session.session import Session
 
 _UNSUPPORTED: Final = "SQL-006"
+
+
+class Tacit(DuckDB):
+    """The dialect under this backend's name: DuckDB's."""
 
 
 class Backend(SQLBackend, NoUrl, NoExampleLoader):
@@ -52,27 +58,42 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):
         rows that a disclosed group may have, see `Session.sql`. The session stays its owner's: `disconnect` leaves it
         open.
         """
-        self.session = session
+        self.con = session
         self.to = to
         self.min_group = min_group
 
     def disconnect(self) -> None:
         """Nothing to end: the session is not ours."""
 
+    @classmethod
+    def from_connection(cls, session: Session, /, **kwargs: Any) -> Backend:
+        """As `connect`."""
+        backend = cls()
+        backend.do_connect(session, **kwargs)
+        return backend
+
     @property
     def version(self) -> str:
         """The version of tacit."""
         return tacit.__version__
 
+    def list_catalogs(self, *, like: str | None = None) -> list[str]:
+        """Not supported: tables have names of one part."""
+        raise _unsupported("a catalog", "a session's tables have names of one part")
+
+    def list_databases(self, *, like: str | None = None, catalog: str | None = None) -> list[str]:
+        """Not supported: tables have names of one part."""
+        raise _unsupported("a database", "a session's tables have names of one part")
+
     # --- tables ----------------------------------------------------------------------------------------------------
 
     def list_tables(self, *, like: str | None = None, database: tuple[str, str] | str | None = None) -> list[str]:
         """The names of the session's tables, those of them that match a regular expression `like`."""
-        return self._filter_with_like(list(self.session.tables), like)
+        return self._filter_with_like(list(self.con.tables), like)
 
     def get_schema(self, name: str, *, catalog: str | None = None, database: str | None = None) -> sch.Schema:
         """Names and types of a table's columns. Raises Ibis's TableNotFound."""
-        table = self.session.tables.get(name)
+        table = self.con.tables.get(name)
         if table is None or catalog is not None or database is not None:
             raise TableNotFound(name)
         return _schema(table.schema.items())
@@ -96,14 +117,17 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):
         op = (obj if isinstance(obj, ir.Table) else ibis.memtable(obj, schema=schema)).op()
         if not isinstance(op, ops.InMemoryTable):
             raise _unsupported("create_table from an expression", "execute it, and register what it gives")
-        if name in self.session.tables and not overwrite:
+        if name in self.con.tables and not overwrite:
             raise ValueError(f"there is a table {name} already; pass overwrite=True to replace it")
         self._register(name, op)
         return self.table(name)
 
     def drop_table(self, name: str, /, *, database: tuple[str, str] | str | None = None, force: bool = False) -> None:
-        """Not supported: a session keeps its tables."""
-        raise _unsupported("drop_table", "open a new session")
+        """Let the session forget a table; its rows stay where they are."""
+        if name in self.con.tables:
+            self.con.forget(name)
+        elif not force:
+            raise TableNotFound(name)
 
     def create_view(
         self, name: str, /, obj: ir.Table, *, database: str | None = None, overwrite: bool = False
@@ -128,7 +152,7 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):
         raise _unsupported("truncate_table", "let the owner change its table, and register it again")
 
     def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
-        if op.name not in self.session.tables:
+        if op.name not in self.con.tables:
             self._register(op.name, op)
 
     def _register(self, name: str, op: ops.InMemoryTable) -> None:
@@ -136,11 +160,10 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):
         for field in rows.schema:
             if from_arrow(field.type) is None:
                 raise _unsupported(f"column {field.name!r} of type {field.type}", "leave it out")
-        self.session.table(name, rows)
+        self.con.table(name, rows)
 
-    def _make_memtable_finalizer(self, name: str) -> None:
-        # A session keeps its tables.
-        return None
+    def _make_memtable_finalizer(self, name: str) -> Callable[[], None]:
+        return partial(self.drop_table, name, force=True)
 
     def _register_udfs(self, expr: ir.Expr) -> None:
         for node in expr.op().find(ops.ScalarUDF):
@@ -216,7 +239,7 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):
 
     def _frame(self, query: str) -> SecretFrame:
         with _refusals():
-            return self.session.sql(query, min_group=self.min_group)
+            return self.con.sql(query, min_group=self.min_group)
 
     @contextmanager
     def _safe_raw_sql(self, query: str | exp.Expr, *args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -240,13 +263,8 @@ def _unsupported(what: str, instead: str) -> UnsupportedOperationError:
     return UnsupportedOperationError(f"{what} is not supported over secret tables; {instead}")
 
 
-def _schema(columns: Any) -> sch.Schema:
-    """Ibis's types for columns named with a type in DuckDB's dialect, and NOT NULL where that is known."""
+def _schema(columns: Iterable[tuple[str, str]]) -> sch.Schema:
+    """Ibis's types for columns named with a type in DuckDB's dialect."""
     return sch.Schema(
-        {
-            name: compiler.type_mapper.from_string(
-                kind.removesuffix(" NOT NULL"), nullable=not kind.endswith("NOT NULL")
-            )
-            for name, kind in columns
-        }
+        {name: compiler.type_mapper.from_string(kind.removesuffix(" NOT NULL")) for name, kind in columns}
     )

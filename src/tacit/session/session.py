@@ -292,6 +292,10 @@ class Session:
         """The registered tables by name."""
         return self._relations.tables
 
+    def forget(self, name: str) -> None:
+        """Take a table off this session; its rows stay where they are. Raises SqlError SQL-002."""
+        self._relations.remove(name)
+
     def sql(self, text: str, *, min_group: int = 1) -> SecretFrame:
         """A query over registered tables in DuckDB's dialect, bound and planned; `reveal` runs it.
 
