@@ -158,11 +158,9 @@ class Relations:
         return self.tables[name]
 
     def remove(self, name: str) -> None:
-        """Forget a table. Raises SqlError SQL-002."""
-        if name not in self.tables:
-            raise SqlError("SQL-002", f"there is no table {name[:60]!r}", expected="a registered table")
-        del self.tables[name]
-        self.catalogue.tables.pop(name.lower(), None)
+        """Forget a table."""
+        if self.tables.pop(name, None) is not None:
+            self.catalogue.tables.pop(name.lower(), None)
 
     def _is_party(self, key: Any) -> bool:
         return type(key) is int or key in self._program.parties

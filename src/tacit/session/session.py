@@ -293,7 +293,7 @@ class Session:
         return self._relations.tables
 
     def forget(self, name: str) -> None:
-        """Take a table off this session; its rows stay where they are. Raises SqlError SQL-002."""
+        """Take a table off this session; its rows stay where they are. Nothing, if there is none of that name."""
         self._relations.remove(name)
 
     def sql(self, text: str, *, min_group: int = 1) -> SecretFrame:
