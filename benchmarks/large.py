@@ -32,7 +32,7 @@ TASKS: dict[str, Task] = {
     "sort_wide": (61, 3 * WORDS, *SORT),
 }
 ROWS = [("mul", 10**7), ("lt", 10**7), ("sort", 10**6), ("mul", 10**8), ("lt", 10**8)]
-ROWS += [("sort", 10**7), ("sort_wide", 10**7)]
+ROWS += [("sort_wide", 10**6), ("sort", 10**7), ("sort_wide", 10**7)]
 
 
 def peak(pid: int) -> int:

@@ -166,10 +166,22 @@ async def comparison(box: BlackBox, words: Words) -> Before:
 async def readied(box: BlackBox, words: Words) -> Before:
     """The same for rows that are compared so often that digits of their words are worth making."""
     n = words.columns[0].shape[0]
-    parts = (replace(words, columns=tuple(c[a:b] for c in words.columns)) for a, b in box.network.spans(n))
-    digits = Digits.concat(await pipelined((digits_of(box, part) for part in parts), box.network.in_flight))
+    spans = replace(box.network, most=min(box.network.most, READY_PIECE)).spans(n)
+    if len(spans) < 2:
+        return _Readied(box, await digits_of(box, words))
+    whole: list[NDArray[np.uint64]] = []
 
-    return _Readied(box, digits)
+    async def fill(a: int, b: int) -> int:
+        # Written where they belong at once: digits are the largest thing that a sort holds.
+        made = await digits_of(box, replace(words, columns=tuple(c[a:b] for c in words.columns)))
+        if not whole:
+            whole.extend(np.empty((n, *part.shape[1:]), part.dtype) for part in made.parts)
+        for all_rows, part in zip(whole, made.parts, strict=True):
+            all_rows[a:b] = part
+        return made.count
+
+    counts = await pipelined((fill(a, b) for a, b in spans), box.network.in_flight)
+    return _Readied(box, Digits(counts[0], *whole))
 
 
 class _Readied:
@@ -182,9 +194,17 @@ class _Readied:
     async def __call__(self, left: Positions, right: Positions) -> Outcomes:
         return await self._box.open_less(self._digits, left, right)
 
-    def arranged(self, rows: Positions) -> Before:
-        """The same of rows in this order."""
-        return _Readied(self._box, self._digits[rows])
+    def arranged(self, rows: Positions) -> _Readied:
+        """The same of these rows, in this order; all of them are put in order in place."""
+        if rows.size < len(self._digits.parts[0]):
+            return _Readied(self._box, self._digits[rows])
+        # One part after the other, so that no two copies of all are held.
+        count, parts = self._digits.count, list(self._digits.parts)
+        self._digits = Digits(0)
+        for k in range(len(parts)):
+            parts[k] = parts[k].take(rows, axis=0)
+        self._digits = Digits(count, *parts)
+        return self
 
 
 def in_pieces(before: Before, network: Network) -> Before:
@@ -240,6 +260,8 @@ _READYING: Final = (10, 3.3)
 """... which takes that, once for each row."""
 _BITS: Final = 80
 """Bits that courses are weighed with."""
+READY_PIECE: Final = 2**16
+"""Digits are made of so many rows at a time: on the way they take twice the memory that they take in the end."""
 READY_MAX: Final = 2**21
 """Of so many rows the digits would take more memory than all else: 80 bytes a row at each party."""
 
