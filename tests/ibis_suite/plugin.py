@@ -120,7 +120,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
         why = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
         why = why or getattr(report, "wasxfail", "") or (fault(error) if error is not None else "")
         outcome = "expected failure" if hasattr(report, "wasxfail") else report.outcome
-        _OUTCOMES.append({"test": item.nodeid, "outcome": outcome, "reason": why.removeprefix("Skipped: ")})
+        _OUTCOMES.append({"test": f"{item.path.name}::{item.name}", "outcome": outcome, "reason": why.removeprefix("Skipped: ")})
     return report
 
 
