@@ -9,6 +9,7 @@ fail. With `-m duckdb` the same tests run on the same tables in Ibis's DuckDB ba
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -34,6 +35,7 @@ _CLASSES = {
     "SQL-010": "a join of all pairs is too large",
     "SQL-015": "a party's part of the query is too long",
 }
+_CLEAR: list[Any] = []
 _OUTCOMES: list[dict[str, str]] = []
 
 
@@ -72,6 +74,7 @@ class Clear(Secret):
         for name, table in tables().items():
             connection.con.register(f"rows of {name}", table)
             connection.con.execute(f'CREATE TABLE {name} AS FROM "rows of {name}"')
+        _CLEAR.append(connection.con)
         return connection
 
 
@@ -109,6 +112,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("Ibis expects DuckDB not to support it")
 
 
+def pytest_runtest_teardown() -> None:
+    for connection in _CLEAR:
+        # What a failed test has left unread would fail all others.
+        with contextlib.suppress(Exception):
+            connection.fetchall()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
     report = yield
@@ -120,7 +130,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
         why = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
         why = why or getattr(report, "wasxfail", "") or (fault(error) if error is not None else "")
         outcome = "expected failure" if hasattr(report, "wasxfail") else report.outcome
-        _OUTCOMES.append({"test": item.nodeid, "outcome": outcome, "reason": why.removeprefix("Skipped: ")})
+        _OUTCOMES.append(
+            {"test": f"{item.path.name}::{item.name}", "outcome": outcome, "reason": why.removeprefix("Skipped: ")}
+        )
     return report
 
 

@@ -289,3 +289,5 @@ select (select count(*) from u where u.a < t.a), (select sum(k) from u where u.a
 select count(*) from t where exists (select count(*) from u where u.a = t.a)
 select (select t.a + max(u.k) from u where u.a = t.a) from t
 select a from t where a > (select avg(k) from u where k < t.b and s = t.s) order by 1
+SELECT strip_accents(s || 'é') AS x, regexp_replace(s, '[xy]', '<\0>', 'g') AS y, regexp_replace(s, '', 'z') AS z FROM t
+SELECT try_strptime(s, '%Y') AS x, try_strptime('31.12.2020', '%d.%m.%Y')::DATE AS y FROM t

@@ -256,3 +256,17 @@ def test_constants_are_folded_and_dates_stay_dates(small: tuple[duckdb.DuckDBPyC
     value = bound.relation.items[0][1] if isinstance(bound.relation, Project) else None
     assert isinstance(value, Call) and isinstance(value.args[0], Call)
     assert value.args[0].args == (Constant(2, decimal(2, 1)),)
+
+
+def test_bounds_of_text_hold_for_every_character() -> None:
+    characters = [chr(k) for k in range(1, 0x20000) if not 0xD800 <= k < 0xE000]
+    tables = Catalogue()
+    tables.add(Table("t", (Field("c", TEXT, False, Interval(0, 2)),), (Part(0, "t", 1),)))
+    connection = connect()
+    connection.execute("CREATE TABLE t(c VARCHAR)")
+    connection.execute("INSERT INTO t SELECT unnest(?)", [[c for c in characters if len(c.encode()) == 2]])
+
+    for expression in ("lower(c)", "upper(c)", "strip_accents(c)", "regexp_replace(c, '.', '<\\0>', 'g')"):
+        (column,) = bind(f"SELECT {expression} FROM t", tables).relation.columns
+        ((longest,),) = connection.execute(f"SELECT max(strlen({expression})) FROM t").fetchall()
+        assert longest <= column.domain.hi

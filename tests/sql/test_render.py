@@ -59,7 +59,7 @@ def agree(both: tuple[duckdb.DuckDBPyConnection, Catalogue, psycopg.Connection[A
     try:
         text = render(relation, "postgres", names)
     except SqlError as error:
-        assert error.code == "SQL-006" and any(w in query for w in ("regexp", "similar", "~"))
+        assert error.code == "SQL-006" and any(w in query for w in ("regexp", "similar", "~", "strptime"))
         return
     expected = connection.cursor().sql(query).fetchall()
     assert comparable(server.execute(text.encode()).fetchall()) == comparable(expected), text
@@ -71,7 +71,7 @@ def test_parties_accept_what_is_rendered_and_write_it_alike(dialect: str) -> Non
     connection.execute(TABLES)
     tables = catalogue(connection, {"u": [("k",)]})
     for query in QUERIES:
-        if dialect == "postgres" and "regexp" in query:
+        if dialect == "postgres" and any(w in query for w in ("regexp", "strptime")):
             continue
         text = render(bind(query, tables).relation, dialect, {t: t for t in tables.tables})
         again = written(understood(text, dialect, list(tables.tables)), dialect)

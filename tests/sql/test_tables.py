@@ -559,3 +559,16 @@ def test_party_processes_read_files_databases_and_what_the_client_hands_over(
         assert contents(session, mine) == [(1,), (2,)]
         with pytest.raises(SqlError, match=r"SQL-011.*1 combinations"):
             session.table("u", PEOPLE, party=1, unique="ok")
+
+
+def test_a_table_is_forgotten_under_any_spelling_of_its_name() -> None:
+    with tc.local(3, "plain", transport="memory") as session:
+        session.table("Stays", {"days": [1, 2]}, party=0)
+        session.table("stays", {"days": [3]}, party=0)
+        assert list(session.tables) == ["stays"]
+
+        session.forget("STAYS")
+
+        assert not session.tables
+        with pytest.raises(SqlError, match="SQL-002"):
+            session.sql("SELECT days FROM stays")

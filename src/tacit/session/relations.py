@@ -99,7 +99,7 @@ class Relations:
         self, program: Program[U64Array | None], owners: Owners, check_operator: Callable[[int], None]
     ) -> None:
         self.catalogue: Final = Catalogue()
-        self.tables: Final[dict[str, SqlTable]] = {}
+        self._tables: dict[str, SqlTable] = {}
         self._program = program
         self._owners = owners
         self._check_operator = check_operator
@@ -154,13 +154,19 @@ class Relations:
         )
         self.catalogue.add(table)
         left_out = dict.fromkeys(o for _, a in answers.values() for o in a.others)
-        self.tables[name] = SqlTable(table, tuple(left_out), self._program.parties)
-        return self.tables[name]
+        made = SqlTable(table, tuple(left_out), self._program.parties)
+        self._tables[name.lower()] = made
+        return made
+
+    @property
+    def tables(self) -> dict[str, SqlTable]:
+        """The registered tables by name, as they were named."""
+        return {t.name: t for t in self._tables.values()}
 
     def remove(self, name: str) -> None:
         """Forget a table."""
-        if self.tables.pop(name, None) is not None:
-            self.catalogue.tables.pop(name.lower(), None)
+        self._tables.pop(name.lower(), None)
+        self.catalogue.tables.pop(name.lower(), None)
 
     def _is_party(self, key: Any) -> bool:
         return type(key) is int or key in self._program.parties

@@ -691,9 +691,9 @@ _RULES: Final[dict[str, Callable[[_Args, tuple[Any, ...]], _Typed]]] = {
     "concat": _text_to(TEXT, lambda args, _: reduce(lambda x, y: x + y, (a.domain for a in args))),
     "substring": _text_to(TEXT, _substring), "left": _text_to(TEXT, _side), "right": _text_to(TEXT, _side),
     **dict.fromkeys(("trim", "ltrim", "rtrim", "split_part"), _text_to(TEXT, _shorter)),
-    # Some letters take one more byte in the other case.
-    **dict.fromkeys(("upper", "lower"), _text_to(TEXT, lambda args, _: Interval(0, 2 * args[0].domain.hi))),
-    # A few signs take one more byte without their accents; their owner is told that they are too long.
+    # Some letters of two bytes, such as ɐ and Ⱥ, take three in the other case.
+    **dict.fromkeys(("upper", "lower"), _text_to(TEXT, lambda args, _: Interval(0, 3 * args[0].domain.hi // 2))),
+    # Seven signs take four bytes instead of three without their accents; their owner is told that they are too long.
     **dict.fromkeys(("reverse", "strip_accents"), _text_to(TEXT, _shorter)),
     "replace": _text_to(TEXT, _replaced), "regexp_replace": _text_to(TEXT, _pattern_replaced),
     "try_strptime": _moment_of,

@@ -214,8 +214,12 @@ class _Lowering:
         return vectors.constant(value.raw, value.type, rows, self.program)
 
     def _value(self, expr: Expr, frame: Frame) -> Vector:
-        # A table need not have columns.
-        return self._constant(expr, frame.rows) if isinstance(expr, Constant) else evaluate(expr, frame)
+        # A table need not have columns; expressions need an array to know their program from.
+        if isinstance(expr, Constant):
+            return self._constant(expr, frame.rows)
+        if not frame.columns and frame.present is None:
+            frame = replace(frame, present=on.filled(self.program, frame.rows, True))
+        return evaluate(expr, frame)
 
     def _holds(self, predicate: Expr, frame: Frame) -> SecretArray:
         if isinstance(predicate, Constant):
