@@ -675,6 +675,10 @@ def _copied(item: Relation) -> Relation:
 # --- expressions at home ----------------------------------------------------------------------------------------------
 
 
+PARTS_MAX: Final = 64
+"""Up to so many parts of a conjunction are put together by who can compute them."""
+
+
 class _Hoist:
     """Computes expressions where one party has all that they read, before it is shared."""
 
@@ -710,12 +714,28 @@ class _Hoist:
                     if found is not None:
                         sides[k], placed[expr] = found
                         return Ref(placed[expr])
-            args = tuple(change(a) for a in expr.args)
-            return expr if all(a is b for a, b in zip(args, expr.args, strict=True)) else replace(expr, args=args)
+            args = tuple(change(a) for a in self._together(expr, sides))
+            return expr if args == expr.args else replace(expr, args=args)
 
         lowered = with_sources(with_expressions(item, change), sides)
         # Who reads all columns of a relation, as DISTINCT does, must not meet new ones.
         return _narrowed(lowered, set(item.columns), item.columns)
+
+    def _together(self, expr: Call, sides: Sequence[Relation]) -> tuple[Expr, ...]:
+        """The parts of a conjunction or disjunction, those that one party can compute as one."""
+        if expr.name not in ("and", "or") or len(expr.args) > PARTS_MAX:
+            return expr.args
+        found: list[Expr] = []
+        for arg in expr.args:
+            for k, other in enumerate(found):
+                parts = other.args if isinstance(other, Call) and other.name == expr.name else (other,)
+                both = replace(expr, args=(*parts, arg), nullable=any(p.nullable for p in (*parts, arg)))
+                if any(True for _ in references(arg)) and any(self._place(side, both) for side in sides):
+                    found[k] = both
+                    break
+            else:
+                found.append(arg)
+        return tuple(found)
 
     @staticmethod
     def _worth(expr: Call) -> bool:
