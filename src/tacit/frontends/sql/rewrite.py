@@ -54,13 +54,13 @@ from tacit.plan import Interval
 
 def rewrite(query: Query, min_group: int = 1) -> Query:
     """The query rewritten; its result's columns are the same ones. `min_group` above 1, here or of a table, judges
-    groups of rows, so that these are not made in two steps.
+    the groups that the query asks for, so that these are not made in two steps.
     """
     relation = _each(query.relation, _split_averages)
     relation = _Filters(relation).run()
+    relation = _each(relation, _aggregate_first)
     tables = [r.table for r in relations(relation) if isinstance(r, Scan)]
     if max([min_group, *(t.min_group for t in tables)]) == 1:
-        relation = _each(relation, _aggregate_first)
         relation = _each(relation, _numbers_first)
     relation = _each(relation, _fewer_keys)
     relation = _Hoist(relation).run()
