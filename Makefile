@@ -6,7 +6,7 @@ BENCH := .venv-bench
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-large bench-engines docs clean
+.PHONY: help demo test check format bench bench-large bench-engines docs ibis-suite clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -58,6 +58,9 @@ docs: $(VENV)/.ready  ## regenerate the generated pages of docs/
 	$(BIN)/python -m tacit.cli.reference docs
 	$(BIN)/python benchmarks/compare/page.py
 	PYTHONPATH=tests $(BIN)/python -m sql.pages docs/sql
+
+ibis-suite: $(VENV)/.ready  ## Ibis's own backend tests against the Ibis backend; counts to docs/ibis.md, 30 minutes
+	PYTHONPATH=tests $(BIN)/python -m ibis_suite.report docs/ibis.md
 
 clean:  ## remove what was built
 	rm -rf $(VENV) $(BENCH) target

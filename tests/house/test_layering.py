@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "node": {*RUNTIME, "session"},
     "": {*RUNTIME, "session"},
     "demos": {*RUNTIME, "session", ""},
+    "ibis": {*RUNTIME, "session", ""},
     "bench": {*RUNTIME, "session", "node", "demos", ""},
     "cli": {*RUNTIME, "session", "node", "demos", "bench", ""},
 }

@@ -46,7 +46,10 @@ EXPRESSIONS = [
     "upper(s)", "lower(s)", "reverse(s)", "replace(s, 'a', 'xy')", "lpad(s, 5, '*')", "rpad(s, 5, '*')",
     "repeat(s, 2)", "split_part(s, ' ', 2)", "length(s)", "strpos(s, 'a')", "ascii(s)", "md5(s)",
 ]  # fmt: skip
-DUCKDB_ONLY = ["regexp_matches(s, 'A.*L')"]
+DUCKDB_ONLY = [
+    "regexp_matches(s, 'A.*L')", "regexp_replace(s, '[aeiou]', '-', 'g')",
+    "strip_accents(s)", "try_strptime(s, '%Y-%m-%d')",
+]  # fmt: skip
 DOUBLES = ["fee / n", "sqrt(abs(n))", "exp(n / 10)", "ln(id)"]
 QUERIES = [
     "SELECT ok, count(*), count(n), sum(n), sum(fee), min(s), max(s), min(fee), count(DISTINCT s) FROM t GROUP BY ok",

@@ -46,6 +46,11 @@ def test_a_query_may_ask_for_more_and_no_table_for_less(session: tc.Session) -> 
     )
 
 
+def test_what_a_query_asks_for_counts_the_rows_that_it_groups(session: tc.Session) -> None:
+    text = "SELECT region, count(*) AS n FROM towns, visits GROUP BY region ORDER BY region"
+    assert rows(session, text, min_group=7) == ([{"region": "north", "n": 12}], 1)
+
+
 def test_an_aggregate_of_everything_is_a_group_too(session: tc.Session) -> None:
     assert rows(session, "SELECT sum(age) AS s FROM people WHERE age < 33") == ([{"s": 93}], 0)
     assert rows(session, "SELECT sum(age) AS s FROM people WHERE age > 45") == ([], 1)

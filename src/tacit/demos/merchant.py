@@ -25,7 +25,8 @@ from tacit.demos.settings import Settings
 from tacit.demos.stages import Stages
 
 SHOP, BANK, NOTARY = PARTIES = ("shop", "bank", "notary")
-PURCHASES: Final = Held("purchases", "purchases.parquet", (SHOP,), (("person", "category"),))
+MIN_GROUP: Final = 20
+PURCHASES: Final = Held("purchases", "purchases.parquet", (SHOP,), (("person", "category"),), MIN_GROUP)
 CUSTOMERS: Final = Held("customers", "customers.parquet", (BANK,), ("person",))
 
 PEOPLE: Final = 6_000
@@ -36,7 +37,6 @@ SEGMENTS: Final = ("student", "family", "professional", "retired", "private bank
 SEGMENT_SHARES: Final = (0.2, 0.32, 0.3, 0.165, 0.015)
 REGIONS: Final = ("coast", "hills", "plain")
 BANDS: Final = ("below 30k", "30k to 60k", "above 60k")
-MIN_GROUP: Final = 20
 
 QUERIES: Final = (
     Query(
@@ -57,7 +57,6 @@ SELECT segment, category, count(*) AS people, sum(spent) AS spent, round(avg(spe
 FROM purchases JOIN customers USING (person)
 GROUP BY segment, category
 ORDER BY segment, category""",
-        MIN_GROUP,
     ),
     Query(
         "Who travels",
@@ -69,7 +68,6 @@ FROM purchases JOIN customers USING (person)
 WHERE category = 'travel'
 GROUP BY region, income
 ORDER BY region, income""",
-        MIN_GROUP,
     ),
 )
 

@@ -19,24 +19,27 @@ from tacit.plan import Plan
 class Query:
     """A query of a demo. `why` says what it is for, `result` in a few words what its rows tell.
 
-    With `min_group` above 1 smaller groups of the query, which then groups once and ends with ORDER BY, are left out.
+    Where a table has a `min_group`, it groups once and may end with ORDER BY.
     """
 
     title: str
     why: str
     result: str
     text: str
-    min_group: int = 1
 
 
 @dataclass(frozen=True)
 class Held:
-    """A table of a demo: `file` is its name in the directory of each of its `owners`, who hold different rows."""
+    """A table of a demo: `file` is its name in the directory of each of its `owners`, who hold different rows.
+
+    Groups of fewer than `min_group` of its rows are left out of results.
+    """
 
     name: str
     file: str
     owners: tuple[str, ...]
     unique: tuple[str | tuple[str, ...], ...] = ()
+    min_group: int = 1
 
 
 def asked(
@@ -48,11 +51,15 @@ def asked(
         session = opened(settings, tuple(homes), list(homes.values()))
     with session:
         with stages.stage(f"registering {', '.join(t.name for t in tables)}"):
-            registered = [session.table(t.name, dict.fromkeys(t.owners, t.file), unique=t.unique) for t in tables]
+            registered = [
+                session.table(t.name, dict.fromkeys(t.owners, t.file), unique=t.unique, min_group=t.min_group)
+                for t in tables
+            ]
+        min_group = max(t.min_group for t in tables)
         questions = []
         for query in queries:
             with stages.stage(f"asking together: {query.title}"):
-                questions.append(answered(session, settings, query, pool))
+                questions.append(answered(session, settings, query, pool, min_group))
     return tuple(questions), together(questions, registered), pool
 
 
@@ -71,21 +78,22 @@ class Pool:
         """The rows of a query, in order."""
         return tuple(self._database.sql(text).fetchall())
 
-    def answer(self, query: Query) -> tuple[Rows, int | None]:
+    def answer(self, query: Query, min_group: int) -> tuple[Rows, int | None]:
         """The rows that may be shown, and how many groups may not; None without such a rule."""
         rows = self.rows(query.text)
-        if query.min_group == 1:
+        if min_group == 1:
             return rows, None
-        shown = self.rows(query.text.replace("\nORDER BY", f"\nHAVING count(*) >= {query.min_group}\nORDER BY"))
+        groups, mark, order = query.text.partition("\nORDER BY")
+        shown = self.rows(f"{groups}\nHAVING count(*) >= {min_group}{mark}{order}")
         return shown, len(rows) - len(shown)
 
 
-def answered(session: tc.Session, settings: Settings, query: Query, pool: Pool) -> Question:
-    """The query run jointly, and on the pooled tables."""
-    frame = session.sql(query.text, min_group=query.min_group)
+def answered(session: tc.Session, settings: Settings, query: Query, pool: Pool, min_group: int) -> Question:
+    """The query run jointly, and on the pooled tables; `min_group` is the largest of its tables."""
+    frame = session.sql(query.text)
     plan = frame.plan(purpose=query.title)
     answer = frame.reveal(purpose=query.title)
-    pooled, pooled_hidden = pool.answer(query)
+    pooled, pooled_hidden = pool.answer(query, min_group)
     return Question(
         title=query.title,
         why=query.why,
@@ -93,14 +101,14 @@ def answered(session: tc.Session, settings: Settings, query: Query, pool: Pool) 
         columns=frame.names,
         joint=tuple(zip(*(column.to_pylist() for column in answer.table.columns), strict=True)),
         pooled=pooled,
-        facts=facts(session, settings, plan, learned(plan, query)),
-        min_group=query.min_group,
+        facts=facts(session, settings, plan, learned(plan, query, min_group)),
+        min_group=min_group,
         hidden=answer.hidden_groups,
         pooled_hidden=pooled_hidden,
     )
 
 
-def learned(plan: Plan, query: Query) -> Iterator[str]:
+def learned(plan: Plan, query: Query, min_group: int) -> Iterator[str]:
     """The disclosures of a query's plan in a few words, all of them."""
     rows: dict[str, set[int]] = {}
     opened, shown, told = False, 0, set()
@@ -123,8 +131,8 @@ def learned(plan: Plan, query: Query) -> Iterator[str]:
     audience = " and ".join(sorted(told))
     number = f" (at most {shown:,} rows, and how many)" if shown > 1 else ""
     yield f"{query.result}{number}, to {audience}"
-    if query.min_group > 1:
-        yield f"how many groups have fewer than {query.min_group} rows, to {audience}"
+    if min_group > 1:
+        yield f"how many groups have fewer than {min_group} rows, to {audience}"
 
 
 def together(questions: Sequence[Question], tables: Sequence[Any]) -> Facts:

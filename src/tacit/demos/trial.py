@@ -24,11 +24,11 @@ from tacit.demos.settings import Settings
 from tacit.demos.stages import Stages
 
 HOSPITALS: Final = ("coast_hospital", "hill_hospital", "town_hospital")
-PATIENTS: Final = Held("patients", "patients.parquet", HOSPITALS)
+MIN_GROUP: Final = 11
+PATIENTS: Final = Held("patients", "patients.parquet", HOSPITALS, min_group=MIN_GROUP)
 ROWS: Final = (1_900, 2_600, 1_500)
 DISEASES: Final = ("Fabry", "Gaucher", "Niemann-Pick", "Pompe", "Wilson", "other")
 SHARES: Final = (0.02, 0.012, 0.003, 0.008, 0.015, 0.942)
-MIN_GROUP: Final = 11
 
 QUERIES: Final = (
     Query(
@@ -41,7 +41,6 @@ FROM patients
 WHERE disease <> 'other' AND arm IS NULL AND age BETWEEN 18 AND 70 AND kidney >= 45
 GROUP BY disease
 ORDER BY disease""",
-        MIN_GROUP,
     ),
     Query(
         "What the treatment does",
@@ -55,7 +54,6 @@ FROM patients
 WHERE arm IS NOT NULL
 GROUP BY disease, arm
 ORDER BY disease, arm""",
-        MIN_GROUP,
     ),
     Query(
         "Who has side effects",
@@ -68,7 +66,6 @@ FROM patients
 WHERE arm IS NOT NULL
 GROUP BY arm, sex, years
 ORDER BY arm, sex, years""",
-        MIN_GROUP,
     ),
 )
 
@@ -108,7 +105,7 @@ def run(settings: Settings, stages: Stages) -> Outcome:
             pq.write_table(patients, home / PATIENTS.file)
         questions, facts, _ = asked(settings, stages, homes, [PATIENTS], QUERIES)
         own = [Pool({PATIENTS.name: [home / PATIENTS.file]}) for home in homes.values()]
-        alone = [sum(len(pool.answer(query)[0]) for query in QUERIES) for pool in own]
+        alone = [sum(len(pool.answer(query, MIN_GROUP)[0]) for query in QUERIES) for pool in own]
     return Outcome(
         name="trial",
         title="Rare diseases in three hospitals",

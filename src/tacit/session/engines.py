@@ -57,11 +57,11 @@ _BY_NAME: Final = frozenset(
     re.findall(
         r"\w+",
         "strlen octet_length fdiv strip_accents nfc_normalize epoch_us btrim div trunc round floor date_part "
-        "date_trunc date_diff make_date to_char to_microseconds strpos",
+        "date_trunc date_diff make_date to_char to_microseconds strpos try_strptime",
     )
 )
 """Functions that sqlglot knows only by their name."""
-_LINEAR: Final = frozenset({"RegexpLike", "RegexpFullMatch"})
+_LINEAR: Final = frozenset({"RegexpLike", "RegexpFullMatch", "RegexpReplace"})
 """Patterns that DuckDB matches in linear time, and Postgres does not."""
 _TYPES: Final = frozenset(
     re.findall(

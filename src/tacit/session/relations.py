@@ -99,6 +99,7 @@ class Relations:
         self, program: Program[U64Array | None], owners: Owners, check_operator: Callable[[int], None]
     ) -> None:
         self.catalogue: Final = Catalogue()
+        self.tables: Final[dict[str, SqlTable]] = {}
         self._program = program
         self._owners = owners
         self._check_operator = check_operator
@@ -153,7 +154,13 @@ class Relations:
         )
         self.catalogue.add(table)
         left_out = dict.fromkeys(o for _, a in answers.values() for o in a.others)
-        return SqlTable(table, tuple(left_out), self._program.parties)
+        self.tables[name] = SqlTable(table, tuple(left_out), self._program.parties)
+        return self.tables[name]
+
+    def remove(self, name: str) -> None:
+        """Forget a table."""
+        if self.tables.pop(name, None) is not None:
+            self.catalogue.tables.pop(name.lower(), None)
 
     def _is_party(self, key: Any) -> bool:
         return type(key) is int or key in self._program.parties

@@ -33,6 +33,7 @@ from tacit.session.sources import Question, TableFacts
 from tacit.session.values import encode, infer_dtype, interval_of
 
 if TYPE_CHECKING:
+    from tacit.session.matching import Keys, Matching, Steps
     from tacit.session.query import SecretFrame
 
 Directories = Mapping[int | str, str | os.PathLike[str]] | Sequence[str | os.PathLike[str]]
@@ -286,6 +287,15 @@ class Session:
         """
         return self._relations.add(name, source, party, unique, rows, ranges or {}, types or {}, min_group)
 
+    @property
+    def tables(self) -> Mapping[str, SqlTable]:
+        """The registered tables by name."""
+        return self._relations.tables
+
+    def forget(self, name: str) -> None:
+        """Take a table off this session; its rows stay where they are. Nothing, if there is none of that name."""
+        self._relations.remove(name)
+
     def sql(self, text: str, *, min_group: int = 1) -> SecretFrame:
         """A query over registered tables in DuckDB's dialect, bound and planned; `reveal` runs it.
 
@@ -297,6 +307,22 @@ class Session:
         from tacit.session.query import SecretFrame
 
         return SecretFrame(self._program, self._relations, text, min_group)
+
+    def psi(self, *tables: str, on: Keys, normalise: Steps | None = None) -> Matching:
+        """Match two or three registered tables by key (private set intersection): of the result, `size()`, `sum(table,
+        column)` and `rows(table)` are queries, and `reveal` discloses only what that query shows.
+
+        `on` are the columns of the key, `["email", "born"]`, or for each table its own, `{"bank": "mail", "shop":
+        "email"}`. `normalise` names what owners do to a column first, in order: `trim`, `lower`, `accents` (none are
+        kept), `spaces` (one at a time), `letters` (and digits only), `digits` (only), and at last a date's format, as
+        in `{"email": ("trim", "lower"), "bank.born": "%d/%m/%Y"}`; text that is no such date, or of which nothing is
+        left, matches nothing. Keys are compared exactly: there are no false matches.
+
+        Raises InputError INPUT-027 for tables or keys that do not go together, and what `sql` raises.
+        """
+        from tacit.session.matching import match
+
+        return match(tables, on, normalise or {}, self.sql)
 
     def constant(self, array: ArrayLike, dtype: DType | str | type | None = None) -> SecretArray:
         """A public array, written into the plan for all to read. Raises InputError INPUT-101 to -103."""

@@ -125,7 +125,7 @@ def _values(key: Expr, choices: Choices) -> int:
     if isinstance(left, frozenset):
         return len(left)
     if key.type.kind == "text":
-        return 256 ** min(key.domain.hi, TEXT_WORD) + key.nullable
+        return int(256 ** min(key.domain.hi, TEXT_WORD)) + key.nullable
     return left.hi - left.lo + 1 + key.nullable
 
 

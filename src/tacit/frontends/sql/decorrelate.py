@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from tacit.errors import SqlError
 from tacit.frontends.sql.algebra import (
@@ -125,6 +126,10 @@ def expressions(relation: Relation) -> Iterator[Expr]:
                 yield from (*w.args, *w.partition, *(k.expr for k in w.order))
         case Sort():
             yield from (k.expr for k in relation.keys)
+
+
+UNSUPPORTED: Final = "SQL-006"
+"""The code of every error that something is not supported."""
 
 
 def unsupported(what: str, at: At, nearest: str) -> SqlError:

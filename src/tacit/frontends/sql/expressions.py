@@ -726,6 +726,14 @@ class Binder:
     def _similarto(self, node: exp.SimilarTo) -> Expr:
         return self._pair("regexp_full_match", node)
 
+    def _regexpreplace(self, node: exp.RegexpReplace) -> Expr:
+        given = [node.args.get(k) for k in ("expression", "replacement", "modifiers")]
+        pattern, replacement, modifiers = (
+            str(self.constant(n, "a part of REGEXP_REPLACE")) if n is not None else "" for n in given
+        )
+        options = [pattern, replacement, *([modifiers] if modifiers else [])]
+        return self.call("regexp_replace", (self.bind(node.this),), *options, at=place_of(node))
+
     def _pair(self, name: str, node: exp.Expr) -> Expr:
         return self.call(name, (self.bind(node.this), self.bind(node.args["expression"])), at=place_of(node))
 
@@ -802,6 +810,11 @@ class Binder:
             return self._part(name, node.expressions[0], node)
         if name == "regexp_full_match" and len(node.expressions) == 2:
             return self.call(name, [self.bind(n) for n in node.expressions], at=at)
+        if name == "strip_accents" and len(node.expressions) == 1:
+            return self.call(name, (self.bind(node.expressions[0]),), at=at)
+        if name == "try_strptime" and len(node.expressions) == 2:
+            pattern = str(self.constant(node.expressions[1], "a format"))
+            return self.call(name, (self.bind(node.expressions[0]),), pattern, at=at)
         raise self.unknown(node)
 
     # --- subqueries ---

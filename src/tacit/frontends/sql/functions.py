@@ -580,6 +580,17 @@ def _replaced(args: _Args, options: tuple[Any, ...]) -> Interval:
     return Interval(0, args[0].domain.hi * max(1, args[2].domain.hi))
 
 
+def _pattern_replaced(args: _Args, options: tuple[Any, ...]) -> Interval:
+    # Each character, and the end, may become the replacement; a backslash in it may bring back all that was matched.
+    size, text = args[0].domain.hi, options[1]
+    return Interval(0, size * (1 + text.count("\\")) + (size + 1) * len(text.encode()))
+
+
+def _moment_of(args: _Args, options: tuple[Any, ...]) -> _Typed:
+    _need(args[0].type.kind in ("text", "null"))
+    return TIMESTAMP, True, range_of(TIMESTAMP)
+
+
 def _date_part(args: _Args, options: tuple[Any, ...]) -> _Typed:
     a, part = args[0], options[0]
     _need(a.type.kind in ("date", "timestamp"))
@@ -682,7 +693,10 @@ _RULES: Final[dict[str, Callable[[_Args, tuple[Any, ...]], _Typed]]] = {
     **dict.fromkeys(("trim", "ltrim", "rtrim", "split_part"), _text_to(TEXT, _shorter)),
     # Some letters take one more byte in the other case.
     **dict.fromkeys(("upper", "lower"), _text_to(TEXT, lambda args, _: Interval(0, 2 * args[0].domain.hi))),
-    "reverse": _text_to(TEXT, _shorter), "replace": _text_to(TEXT, _replaced),
+    # A few signs take one more byte without their accents; their owner is told that they are too long.
+    **dict.fromkeys(("reverse", "strip_accents"), _text_to(TEXT, _shorter)),
+    "replace": _text_to(TEXT, _replaced), "regexp_replace": _text_to(TEXT, _pattern_replaced),
+    "try_strptime": _moment_of,
     "lpad": _text_to(TEXT, _pad), "rpad": _text_to(TEXT, _pad),
     "repeat": _text_to(TEXT, lambda args, options: Interval(0, args[0].domain.hi * max(0, options[0]))),
     "length": _text_to(BIGINT, _shorter), "strpos": _text_to(BIGINT, _shorter),

@@ -60,7 +60,7 @@ _BINARY: Final[dict[str, type[exp.Expr]]] = {"add": exp.Add, "sub": exp.Sub, "mu
 _PLAIN: Final = frozenset({
     "abs", "sign", "floor", "ceil", "trunc", "sqrt", "exp", "ln", "least", "greatest", "coalesce", "upper", "lower",
     "trim", "ltrim", "rtrim", "length", "replace", "reverse", "starts_with", "contains", "ends_with", "strpos",
-    "split_part", "regexp_matches", "regexp_full_match", "make_date", "ascii", "md5",
+    "split_part", "regexp_matches", "regexp_full_match", "make_date", "ascii", "md5", "strip_accents",
 })  # fmt: skip
 
 
@@ -404,10 +404,9 @@ class _Renderer:
             if name == "ends_with":
                 return exp.EQ(this=exp.func("right", args[0], exp.func("length", args[1])), expression=_wrap(args[1]))
             if name in ("regexp_matches", "regexp_full_match"):
-                raise SqlError(
-                    "SQL-006", f"{name.upper()} is not the same in PostgreSQL", expected="LIKE or ILIKE",
-                    next="write the pattern with LIKE, or load the table into DuckDB",
-                )  # fmt: skip
+                raise _not_in_postgres(name, "LIKE or ILIKE", "write the pattern with LIKE")
+            if name == "strip_accents":
+                raise _not_in_postgres(name, "text without accents", "let the owner define a view")
             if name in ("least", "greatest") and expr.type.kind == "text":
                 args = [self.collated(a) for a in args]
         made = exp.Anonymous(this=name, expressions=args)
@@ -529,6 +528,16 @@ class _Renderer:
         span = exp.paren(exp.Sub(this=start(b), expression=start(a)))
         return self.cast(exp.Div(this=span, expression=exp.Literal.number(size), typed=True, safe=True), expr.type)
 
+    def _f_regexp_replace(self, expr: Call, args: list[Node]) -> Node:
+        if self.dialect == "postgres":
+            raise _not_in_postgres(expr.name, "REPLACE", "let the owner define a view")
+        return exp.Anonymous(this=expr.name, expressions=[args[0], *map(exp.Literal.string, expr.options)])
+
+    def _f_try_strptime(self, expr: Call, args: list[Node]) -> Node:
+        if self.dialect == "postgres":
+            raise _not_in_postgres(expr.name, "a column of dates", "let the owner define a view")
+        return exp.Anonymous(this=expr.name, expressions=[args[0], exp.Literal.string(expr.options[0])])
+
     def _f_strftime(self, expr: Call, args: list[Node]) -> Node:
         if self.dialect == "postgres":
             codes = {
@@ -646,3 +655,10 @@ def _moment(raw: int, kind: SqlType) -> str:
     if kind.kind == "date":
         return (_EPOCH + timedelta(days=raw)).isoformat()
     return (datetime(1970, 1, 1) + timedelta(microseconds=raw)).isoformat(sep=" ")
+
+
+def _not_in_postgres(name: str, expected: str, instead: str) -> SqlError:
+    return SqlError(
+        "SQL-006", f"{name.upper()} is not the same in PostgreSQL", expected=expected,
+        next=f"{instead}, or load the table into DuckDB",
+    )  # fmt: skip

@@ -829,7 +829,7 @@ def _kept(item: Relation, wanted: set[Column]) -> Relation:
         pairs = pairs or [(item.names[0], item.columns[0])]
         return replace(item, names=tuple(n for n, _ in pairs), columns=tuple(c for _, c in pairs))
     if isinstance(item, Values):
-        places = [k for k, c in enumerate(item.columns) if c in wanted] or [0]
+        places = [k for k, c in enumerate(item.columns) if c in wanted] or [0][: len(item.columns)]
         rows = tuple(tuple(row[k] for k in places) for row in item.rows)
         return replace(item, columns=tuple(item.columns[k] for k in places), rows=rows)
     if isinstance(item, Project):

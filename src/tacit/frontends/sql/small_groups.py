@@ -2,20 +2,21 @@
 """The rule on small groups: rows of a table leave only in aggregates of at least so many of them.
 
 It is the first aggregation above a table's rows that is judged, by how many rows it has: what is computed from groups
-that are large enough may be disclosed. So that each row counts once, joins below must not repeat it. The rule is about
-groups that are small by chance; it does not recognise an expression that singles a row out on purpose.
+that are large enough may be disclosed. What a query asks for counts the rows that it groups; what a table asks for
+counts the table's rows, so joins below must not repeat one. The rule is about groups that are small by chance; it does
+not recognise an expression that singles a row out on purpose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from tacit.errors import SqlError
 from tacit.frontends.sql.algebra import Group, Home, Join, Relation, Scan, Stack, relations, sources
 from tacit.frontends.sql.bounds import partners
 
 Exposed = Mapping[str, tuple[int, bool]]
-"""Tables whose rows a relation has: the fewest that a group of them may have, and whether each is there only once."""
+"""Tables whose rows a relation has: the fewest that a group of them may have, and whether it counts each only once."""
 
 
 def judged(root: Relation, min_group: int) -> dict[int, int]:
@@ -63,10 +64,20 @@ def _exposed(item: Relation, inner: list[Exposed], min_group: int) -> Exposed:
     if item.kind == "anti":
         return left
     once_left, once_right = partners(item)
-    right = {name: (fewest, once and once_right) for name, (fewest, once) in right.items()}
+    strict = {r.table.name for r in _scans(item) if r.table.min_group > 1}
+    right = {name: (fewest, once and (once_right or name not in strict)) for name, (fewest, once) in right.items()}
     if item.kind not in ("semi", "mark"):
-        left = {name: (fewest, once and once_left) for name, (fewest, once) in left.items()}
+        left = {name: (fewest, once and (once_left or name not in strict)) for name, (fewest, once) in left.items()}
     return _merged([left, right])
+
+
+def _scans(relation: Relation) -> Iterator[Scan]:
+    """The tables that a relation is made from."""
+    for item in relations(relation):
+        if isinstance(item, Scan):
+            yield item
+        elif isinstance(item, (Home, Stack)):
+            yield from _scans(item.relation)
 
 
 def _exposed_inside(relation: Relation, min_group: int) -> Exposed:

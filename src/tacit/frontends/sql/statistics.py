@@ -79,7 +79,10 @@ class _Moments:
         xs = [_from(v, m) for v, m in zip(args, self.middles, strict=True)]
         self.scales = [v.type.scale for v in args]
         self.totals = [ask(x) for x in xs]
-        self.products = {(i, j): ask(multiply(xs[i], xs[j])) for i, j in _PRODUCTS[name]}
+        products = {(i, j): multiply(xs[i], xs[j]) for i, j in _PRODUCTS[name]}
+        self.products = {ij: ask(x) for ij, x in products.items()}
+        summed = [*zip(self.totals, xs, strict=True), *((self.products[ij], x) for ij, x in products.items())]
+        self.within = {k: x.node.type.interval for k, x in summed}
 
     def count(self, found: Sequence[SecretArray], less: int = 0) -> SecretArray:
         """The number of rows, less some, but at least one."""
@@ -89,10 +92,15 @@ class _Moments:
         """As fixed point."""
         total, count = found[self.totals[i]], self.count(found)
         if not self.exact:
-            return divide(total, count)
+            return self._average(found, self.totals[i])
         if self.middles[i]:
             total = add(total, multiply(found[self.n], self.middles[i]))
         return vectors.fixed(vectors.quotient(total, count, self.scales[i], None)).words[0]
+
+    def _average(self, found: Sequence[SecretArray], k: int) -> SecretArray:
+        # Within the range of what it is the mean of, zero for NULL included.
+        lo, hi = min(self.within[k].lo, 0), max(self.within[k].hi, 0)
+        return divide(found[k], self.count(found)).clip(lo / vectors.UNIT, hi / vectors.UNIT)
 
     def slope(self, found: Sequence[SecretArray]) -> Vector:
         """The covariance over the variance of x."""
@@ -124,7 +132,7 @@ class _Moments:
                 over, lambda: multiply(count, self.count(found, less=1))
             )()
             return vectors.quotient(numerator, divisor, self.scales[i] + self.scales[j], None)
-        value = subtract(divide(product, count), multiply(divide(x, count), divide(y, count)))
+        value = subtract(self._average(found, self.products[i, j]), multiply(self.mean(found, i), self.mean(found, j)))
         if over != "pop":
             value = multiply(value, found[self.n])
         return Vector(DOUBLE, (divide(value, self.count(found, less=1)) if over == "samp" else value,))
