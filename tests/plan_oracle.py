@@ -91,6 +91,8 @@ def evaluate(node: Node, values: Mapping[int, Any], nodes: tuple[Node, ...], bin
         heads = node.attrs["heads"]
         starts = np.concatenate([np.ones_like(flags[:1]), flags[1:]]) != 0
         return [compress(starts, x) for x in columns[:heads]] + [run_sums(starts, x) for x in columns[heads:]]
+    elif node.op == "shuffle_rows":
+        return [x[::-1] for x in args]
     elif node.op in SEVERAL:
         flags, *columns = args
         return [SEVERAL[node.op](flags != 0, x) for x in columns]

@@ -121,6 +121,26 @@ def test_small_public_domains_need_no_sort(o: Oracle) -> None:
     assert o.plan is not None and not openings(o.plan)
 
 
+@pytest.mark.parametrize("protocol", ["plain", "rep3"])
+def test_shuffled_rows_stay_together_and_nothing_is_opened(protocol: str) -> None:
+    n = 200
+    with tc.local(protocol=protocol, transport="memory") as s:
+        # What one party has alone is shared before it is shuffled.
+        x, y = s.input(np.arange(n), 0, range=(0, n)), s.input(np.arange(2 * n).reshape(n, 2), 0, range=(0, 2 * n))
+        odd = s.input(np.arange(n) % 2 == 1, 1)
+        mixed = tc.shuffle_rows(x, y, odd)
+        plan = s.plan_of(*mixed)
+        assert not openings(plan)
+        told = [d.what for d in plan.disclosures() if d.kind == "reveal"]
+        assert told[0].endswith("of party0 in a random order")
+        cost = s.cost(*mixed)
+        a, b, c = tc.reveal(*mixed)
+        assert (cost.rounds, cost.bytes_total) == (s.last.rounds, s.last.bytes_total)
+    assert sorted(a) == list(range(n)) and list(a) != list(range(n))
+    np.testing.assert_array_equal(b, np.stack([2 * a, 2 * a + 1], axis=1))
+    np.testing.assert_array_equal(c, a % 2 == 1)
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_no_rows_and_one_row(o: Oracle, n: int) -> None:
     xp = o.program.namespace

@@ -72,6 +72,7 @@ from tacit.frontends.groups import (
     running_min,
     running_sum,
     segment_sum,
+    shuffle_rows,
     unique_padded,
 )
 from tacit.frontends.loop import loop
@@ -229,6 +230,7 @@ __all__ = [
     "running_min",
     "running_sum",
     "segment_sum",
+    "shuffle_rows",
     "sigmoid",
     "sign",
     "softmax",

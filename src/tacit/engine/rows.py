@@ -44,6 +44,13 @@ def _moved_known(move: MovingKnown) -> Callable[[Call], Awaitable[list[Value]]]:
     return call
 
 
+async def _shuffle(c: Call) -> list[Value]:
+    places = range(len(c.types))
+    columns = await gather(*(_columns(c, k) for k in places))
+    rows = await c.box.shuffle(Arith.concat(columns, axis=1))
+    return await _apart(c, dict(_split(rows, [(k, x.shape[1]) for k, x in zip(places, columns, strict=True)])))
+
+
 async def _aggregate(c: Call) -> list[Value]:
     heads = c.attrs["heads"] + 1
     flags, first, second = await gather(c.numbers(0), _sides(c, range(1, heads)), _sides(c, range(heads, len(c.types))))
@@ -85,7 +92,7 @@ async def _apart(c: Call, parts: Mapping[int, Arith]) -> list[Value]:
         x = rows.map(np.ascontiguousarray).reshape((rows.shape[0], *t.shape[1:]))
         return await c.box.a2b(x, 1) if t.dtype == BOOL else x
 
-    return list(await gather(*(part(k) for k in range(1, len(c.types)))))
+    return list(await gather(*(part(k) for k in sorted(parts))))
 
 
 async def _columns(c: Call, k: int) -> Arith:
@@ -100,6 +107,7 @@ def _flat(x: U64Array) -> U64Array:
 
 SEVERAL: Final[Mapping[str, Callable[[Call], Awaitable[list[Value]]]]] = {
     "compress": _moved_known(compact.compress),
+    "shuffle_rows": _shuffle,
     "expand": _moved(compact.expand),
     "fill_forward": _moved(compact.fill_forward),
     "run_sums": _moved_known(groups.run_sums),

@@ -14,10 +14,11 @@ from typing import Any
 from tacit.errors import InputError
 from tacit.frontends.arithmetic import matmul
 from tacit.frontends.array import SecretArray
+from tacit.frontends.graph import record
 from tacit.frontends.operands import Operand, apply, apply_several, arrays, astype, numbers, public
 from tacit.frontends.reductions import sort, sum
 from tacit.frontends.shaping import broadcast_to, getitem, matrix_transpose, refuse_secret, reshape
-from tacit.plan import BOOL
+from tacit.plan import BOOL, Secret
 
 
 def compress(flags: Operand, /, *rows: Operand, size: int | None = None) -> tuple[SecretArray, ...]:
@@ -42,6 +43,18 @@ def expand(flags: Operand, /, *rows: Operand) -> Any:
     """
     given = arrays(flags, *rows)
     return _one(apply_several("expand", astype(given[0], BOOL), *given[1:]))
+
+
+def shuffle_rows(*rows: Operand) -> Any:
+    """The rows of each array in a random order that no party knows, the same for all of them. Opens nothing.
+
+    One array gives one, several give a tuple. What is private is shared first. 2 rounds, and 2 more with bools; of all
+    parties together 32 bytes for each word of a row.
+    """
+    given = [
+        SecretArray(a.program, record("share", a.node)) if a.node.type.home != Secret() else a for a in arrays(*rows)
+    ]
+    return _one(apply_several("shuffle_rows", *given))
 
 
 def fill_forward(flags: Operand, /, *rows: Operand) -> Any:

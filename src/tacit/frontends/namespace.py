@@ -187,7 +187,7 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     **_table(
         groups,
         "aggregate bincount compress expand fill_forward one_hot run_ends run_lengths run_starts run_sums running_all"
-        " running_any running_max running_min running_sum segment_sum unique_padded",
+        " running_any running_max running_min running_sum segment_sum shuffle_rows unique_padded",
     ),
     **_table(
         shaping,
@@ -233,6 +233,7 @@ EXTRA: Final = (
     "running_min",
     "running_sum",
     "segment_sum",
+    "shuffle_rows",
     "sigmoid",
     "softmax",
     "sort_by",

@@ -154,9 +154,11 @@ def has_several(node: Node) -> bool:
 
 def made_from(nodes: Sequence[Node], node: Node) -> tuple[int, ...]:
     """The operands that a value comes from: of rows that are moved, the flags and these rows."""
-    if node.op != "result" or nodes[node.inputs[0]].op not in MOVES:
+    if node.op != "result" or nodes[node.inputs[0]].op not in MOVES | {"shuffle_rows"}:
         return node.inputs
     operands = nodes[node.inputs[0]].inputs
+    if nodes[node.inputs[0]].op == "shuffle_rows":
+        return (operands[node.attrs["index"]],)
     return operands[0], operands[1 + node.attrs["index"]]
 
 
@@ -685,6 +687,15 @@ def _compress(types: Types, _: Attrs) -> list[Result]:
     return [(x.dtype, x.shape, x.interval | _ZERO) for x in columns]
 
 
+def _shuffle_rows(types: Types, _: Attrs) -> list[Result]:
+    if not types:
+        raise PlanError("PLAN-008", "`shuffle_rows` got no rows", expected="one or more arrays of rows")
+    if len({t.shape[:1] for t in types}) > 1 or not types[0].shape:
+        shapes = ", ".join(str(list(t.shape)) for t in types)
+        raise _shape_error("shuffle_rows", f"got shapes {shapes}", "arrays with equally many rows")
+    return [(x.dtype, x.shape, x.interval) for x in types]
+
+
 def _expand(types: Types, _: Attrs) -> list[Result]:
     n, columns = _rows("expand", types, fewer=True)
     return [(x.dtype, (n, *x.shape[1:]), x.interval | _ZERO) for x in columns]
@@ -1142,6 +1153,14 @@ _SPECS: Final = (
         "The rows of each array where the flag holds, in order, then zeros.",
         "the rows of {1} where {0}, then zeros",
         _compress,
+        several=True,
+    ),
+    OpSpec(
+        "shuffle_rows",
+        None,
+        "The rows of all arrays in one random order, which no party knows where they are secret.",
+        "{0} in a random order",
+        _shuffle_rows,
         several=True,
     ),
     OpSpec(

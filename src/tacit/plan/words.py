@@ -354,7 +354,7 @@ class Reader:
             source, result = self._nodes[node.inputs[0]], node
             if source.op == "repeat":
                 return self._loop(result, depth)
-            if source.op not in MOVES:
+            if source.op not in MOVES and source.op != "shuffle_rows":
                 return self._one_of(result, depth)
             if source.op == "aggregate" and result.attrs["index"] < source.attrs["heads"]:
                 template = "compress"

@@ -38,7 +38,6 @@ from tacit.frontends.sql.algebra import (
     Limit,
     Project,
     Query,
-    Ref,
     Relation,
     Scan,
     SetOperation,
@@ -156,7 +155,7 @@ class _Lowering:
         frame = self.frames[id(relation)]
         frame = replace(frame, columns={c: frame.columns[c] for c in relation.columns})
         if not isinstance(self.top, Sort) and order.tells(self.traces[id(relation)], relation.columns):
-            return order.ordered(frame, self._words(map(SortKey, map(Ref, relation.columns)), frame))
+            frame = order.shuffled(frame)
         return on.compact(frame)
 
     def _serial(self) -> int:
@@ -433,13 +432,13 @@ class _Lowering:
             distinct = is_unique(relation, bare(k.expr for k in keys))
             if not distinct and order.tells(self.traces[id(relation.source)], shown):
                 # Rows that are equal in the keys would be in an order that the query does not show.
-                keys = (*keys, *map(SortKey, map(Ref, shown)))
+                source = order.shuffled(source)
         return order.ordered(source, self._words(keys, source))
 
     def _limit(self, relation: Limit, source: Frame) -> Frame:
         if not _is_sorted(relation.source) and order.tells(self.traces[id(relation.source)], self.shown):
             # Which rows there are must not tell more than what they are.
-            source = order.ordered(source, self._words(map(SortKey, map(Ref, relation.columns)), source))
+            source = order.shuffled(source)
         return order.limited(source, relation.size, relation.offset)
 
     def _words(self, keys: Iterable[SortKey], source: Frame) -> list[on.SortWord]:

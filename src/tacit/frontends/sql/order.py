@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tacit.frontends.arithmetic import greater, logical_and, logical_not
 from tacit.frontends.array import Owner
-from tacit.frontends.groups import run_starts, running_any, running_sum
+from tacit.frontends.groups import run_starts, running_any, running_sum, shuffle_rows
 from tacit.frontends.shaping import concat
 from tacit.frontends.sql import rows as on
 from tacit.frontends.sql import vectors
@@ -37,6 +37,13 @@ def ordered(frame: Frame, words: Sequence[on.SortWord]) -> Frame:
     first = [(logical_not(frame.present), False), *words]
     columns, (present,) = on.in_order(first, frame.columns, frame.present)
     return replace(frame, columns=columns, present=present, compact=True)
+
+
+def shuffled(frame: Frame) -> Frame:
+    """The same rows in a random order that nobody knows."""
+    flags = [] if frame.present is None else [frame.present]
+    columns, rest = on.moved(lambda rows: on.several(shuffle_rows(*rows)), frame.columns, *flags)
+    return replace(frame, columns=columns, present=rest[0] if rest else None, compact=frame.present is None)
 
 
 Trace = frozenset[frozenset[Column]]

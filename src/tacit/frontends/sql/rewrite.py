@@ -54,13 +54,13 @@ from tacit.plan import Interval
 
 def rewrite(query: Query, min_group: int = 1) -> Query:
     """The query rewritten; its result's columns are the same ones. `min_group` above 1, here or of a table, judges
-    groups of rows, so that these are not made in two steps.
+    the groups that the query asks for, so that these are not made in two steps.
     """
     relation = _each(query.relation, _split_averages)
     relation = _Filters(relation).run()
+    relation = _each(relation, _aggregate_first)
     tables = [r.table for r in relations(relation) if isinstance(r, Scan)]
     if max([min_group, *(t.min_group for t in tables)]) == 1:
-        relation = _each(relation, _aggregate_first)
         relation = _each(relation, _numbers_first)
     relation = _each(relation, _fewer_keys)
     relation = _Hoist(relation).run()
@@ -675,6 +675,10 @@ def _copied(item: Relation) -> Relation:
 # --- expressions at home ----------------------------------------------------------------------------------------------
 
 
+PARTS_MAX: Final = 64
+"""Up to so many parts of a conjunction are put together by who can compute them."""
+
+
 class _Hoist:
     """Computes expressions where one party has all that they read, before it is shared."""
 
@@ -710,12 +714,28 @@ class _Hoist:
                     if found is not None:
                         sides[k], placed[expr] = found
                         return Ref(placed[expr])
-            args = tuple(change(a) for a in expr.args)
-            return expr if all(a is b for a, b in zip(args, expr.args, strict=True)) else replace(expr, args=args)
+            args = tuple(change(a) for a in self._together(expr, sides))
+            return expr if args == expr.args else replace(expr, args=args)
 
         lowered = with_sources(with_expressions(item, change), sides)
         # Who reads all columns of a relation, as DISTINCT does, must not meet new ones.
         return _narrowed(lowered, set(item.columns), item.columns)
+
+    def _together(self, expr: Call, sides: Sequence[Relation]) -> tuple[Expr, ...]:
+        """The parts of a conjunction or disjunction, those that one party can compute as one."""
+        if expr.name not in ("and", "or") or len(expr.args) > PARTS_MAX:
+            return expr.args
+        found: list[Expr] = []
+        for arg in expr.args:
+            for k, other in enumerate(found):
+                parts = other.args if isinstance(other, Call) and other.name == expr.name else (other,)
+                both = replace(expr, args=(*parts, arg), nullable=any(p.nullable for p in (*parts, arg)))
+                if any(True for _ in references(arg)) and any(self._place(side, both) for side in sides):
+                    found[k] = both
+                    break
+            else:
+                found.append(arg)
+        return tuple(found)
 
     @staticmethod
     def _worth(expr: Call) -> bool:

@@ -125,7 +125,7 @@ def in_order(
 
     def by(rows: list[SecretArray]) -> Sequence[SecretArray]:
         turned = [descending for _, descending in keys]
-        return _several(sort_by([k for k, _ in keys], *rows, descending=turned, strategy="shuffle"))
+        return several(sort_by([k for k, _ in keys], *rows, descending=turned, strategy="shuffle"))
 
     return moved(by, columns, *others)
 
@@ -171,7 +171,7 @@ def forward(
     flags: SecretArray, columns: Mapping[Key, Vector], *others: SecretArray
 ) -> tuple[dict[Key, Vector], list[SecretArray]]:
     """Each row replaced by the latest one, itself included, where a flag holds; zeros before the first."""
-    return moved(lambda rows: _several(fill_forward(flags, *rows)), columns, *others)
+    return moved(lambda rows: several(fill_forward(flags, *rows)), columns, *others)
 
 
 def backward(
@@ -180,12 +180,13 @@ def backward(
     """Each row replaced by the next one, itself included, where a flag holds; zeros after the last."""
 
     def by(rows: list[SecretArray]) -> Sequence[SecretArray]:
-        return [flip(x) for x in _several(fill_forward(flip(flags), *map(flip, rows)))]
+        return [flip(x) for x in several(fill_forward(flip(flags), *map(flip, rows)))]
 
     return moved(by, columns, *others)
 
 
-def _several(arrays: SecretArray | tuple[SecretArray, ...]) -> tuple[SecretArray, ...]:
+def several(arrays: SecretArray | tuple[SecretArray, ...]) -> tuple[SecretArray, ...]:
+    """What gives one array for one and a tuple for several, as a tuple."""
     return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
