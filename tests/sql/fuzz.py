@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A differential fuzzer: random tables and random queries, answered by a session and by DuckDB over the pooled tables.
 
-`python -m tests.sql.fuzz --seeds 0:5000 --protocol plain` runs many cases and reduces those that fail. Whatever DuckDB
-refuses is drawn again, so a case is valid by construction. Queries say nothing that SQL leaves open: rows are compared
-as a multiset unless the query orders them by all of its columns, and window functions order by all that they see.
+`make fuzz-sql` runs many cases, and reduces those that fail. Whatever DuckDB refuses is drawn again, so a case is valid
+by construction. Queries say nothing that SQL leaves open: rows are compared as a multiset unless the query orders them
+by all of its columns, and window functions order by all that they see.
 """
 
 from __future__ import annotations
@@ -416,6 +416,8 @@ class _Maker:
     def window(self, scope: Columns) -> tuple[str, str]:
         """A window function and its kind."""
         usable = [(n, k) for n, k in scope if k != _REAL]
+        if not usable:
+            return "count(*) OVER ()", "int"
         partition = self.rng.sample(usable, min(len(usable), self.pick(0, 1, 1, 2)))
         # All columns: rows that tie are then alike, and any order of them gives the same.
         order = self.rng.sample(usable, len(usable))
