@@ -6,7 +6,7 @@ BENCH := .venv-bench
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-large bench-engines docs ibis-suite clean
+.PHONY: help demo test fuzz-sql check format bench bench-large bench-engines docs ibis-suite clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -22,6 +22,10 @@ demo: $(VENV)/.ready  ## three hospitals, one agreed result: build and run the m
 test: $(VENV)/.ready  ## all tests, Rust and Python
 	cargo test --workspace --locked --quiet
 	$(BIN)/python -m pytest -n 2
+
+fuzz-sql: $(VENV)/.ready  ## 5,000 random queries beside DuckDB in the clear, 300 on shares: minutes
+	PYTHONPATH=tests $(BIN)/python -m sql.fuzz --seeds 0:5000
+	PYTHONPATH=tests $(BIN)/python -m sql.fuzz --seeds 10000:10300 --protocol rep3
 
 check: $(VENV)/.ready  ## format, lint, types, clippy, layering
 	$(BIN)/ruff format --check src tests benchmarks examples

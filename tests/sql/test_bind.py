@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
@@ -12,6 +10,7 @@ import pytest
 
 from sql_oracle import catalogue, check, connect
 from sql_random import Queries
+from tacit.bench import tpch as benchmark
 from tacit.errors import SqlError
 from tacit.frontends.sql.algebra import Call, Constant, Filter, Group, Join, Project, Relation, sources
 from tacit.frontends.sql.bind import bind
@@ -35,11 +34,6 @@ CREATE TABLE u(a INT, k INT, v DECIMAL(8,3), s VARCHAR);
 INSERT INTO u VALUES (1, 1, 1.5, 'x'), (2, 2, 2.5, 'y'), (2, 3, NULL, 'z'), (NULL, 4, 4.0, 'x'), (4, 5, 0.125, NULL);
 CREATE TABLE e(a INT, b INT);
 """
-KEYS = {
-    "customer": [("c_custkey",)], "orders": [("o_orderkey",)], "part": [("p_partkey",)], "supplier": [("s_suppkey",)],
-    "nation": [("n_nationkey",)], "region": [("r_regionkey",)], "partsupp": [("ps_partkey", "ps_suppkey")],
-    "lineitem": [("l_orderkey", "l_linenumber")],
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +44,12 @@ def small() -> tuple[duckdb.DuckDBPyConnection, Catalogue]:
 
 
 @pytest.fixture(scope="module")
-def tpch(tmp_path_factory: pytest.TempPathFactory) -> tuple[duckdb.DuckDBPyConnection, Catalogue]:
-    folder = tmp_path_factory.mktemp("tpch")
-    generator = Path(sys.executable).parent / "tpchgen-cli"
-    subprocess.run([generator, "parquet", "-s", "0.01", "-o", folder], check=True, capture_output=True)
+def tpch() -> tuple[duckdb.DuckDBPyConnection, Catalogue]:
     connection = connect()
-    for name in KEYS:
-        connection.execute(f"CREATE TABLE {name} AS SELECT * FROM '{folder / name}.parquet'")
-    return connection, catalogue(connection, KEYS)
+    for name, rows in benchmark.generate(benchmark.SCALE).items():
+        connection.register("rows", rows)
+        connection.execute(f"CREATE TABLE {name} AS SELECT * FROM rows")
+    return connection, catalogue(connection, {name: [key] for name, key in benchmark.KEYS.items()})
 
 
 @pytest.mark.parametrize("query", QUERIES)
@@ -81,7 +73,7 @@ def test_random_queries_give_what_duckdb_gives(small: tuple[duckdb.DuckDBPyConne
 def test_the_queries_of_tpch_give_what_duckdb_gives(
     tpch: tuple[duckdb.DuckDBPyConnection, Catalogue], number: int
 ) -> None:
-    check(*tpch, (HERE / "tpch" / f"q{number:02}.sql").read_text())
+    check(*tpch, benchmark.text(number))
 
 
 REFUSED = [

@@ -9,10 +9,11 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
-from test_bind import KEYS, QUERIES, TABLES
+from test_bind import QUERIES, TABLES
 
 from sql_oracle import catalogue, connect, rows_in_order
 from sql_random import Queries
+from tacit.bench import tpch as benchmark
 from tacit.errors import SqlError
 from tacit.frontends.sql.bind import bind
 from tacit.frontends.sql.catalogue import Catalogue
@@ -83,7 +84,7 @@ def test_parties_accept_what_is_rendered_and_write_it_alike(dialect: str) -> Non
 def test_equal_queries_have_equal_texts() -> None:
     connection = connect()
     connection.execute(TABLES)
-    tables = catalogue(connection, KEYS)
+    tables = catalogue(connection, {name: [key] for name, key in benchmark.KEYS.items()})
     names = {t.name: t.name for t in tables.tables.values()}
     query = "select a, sum(b) from t where exists (select 1 from u where u.a = t.a) group by a"
     first, second = (render(bind(query, tables).relation, "duckdb", names) for _ in range(2))

@@ -10,13 +10,14 @@ plan and keys, and the one at the end that all went well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from statistics import median
 from types import TracebackType
 from typing import Any, Final, Literal, TypeAlias
 
 import tacit as tc
 from tacit import Session
+from tacit.bench import tpch
 from tacit.bench.primitives import PARTIES, Boxes, MemoryBoxes
 from tacit.bench.tasks import Primitive, Task
 from tacit.demos.outcome import tls_words
@@ -102,6 +103,15 @@ class Bench:
             return figures, None, error, right
 
         return once, (lambda: tls_words(boxes.tls))
+
+    def tpch(self, split: tpch.Split, scale: float = tpch.SCALE) -> Iterator[dict[str, Any]]:
+        """Run the queries of TPC-H once each; their rows for the JSON list. Raises what `tpch` does."""
+        tables = tpch.generate(scale)
+        with tc.local(protocol=self.protocol, network=self.network, transport=self._transport) as session:
+            tpch.register(session, tables, split)
+            for row in tpch.measure(session, tables):
+                whole = {"parties": PARTIES, "protocol": self.protocol, "network": self.network}
+                yield row | whole | {"split": split, "scale": scale, "tls": tls_words(_report(session).tls)}
 
     def _plan(self, task: Task, n: int, seed: int) -> tuple[Once, Callable[[], str]]:
         if self._session is None:

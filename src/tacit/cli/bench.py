@@ -20,6 +20,8 @@ from tacit.demos.outcome import size
 from tacit.errors import InputError
 
 N_MAX = 10**8
+TPCH = "tpch"
+"""Not one of `all`: it takes minutes."""
 
 
 class Network(StrEnum):
@@ -37,14 +39,24 @@ class Transport(StrEnum):
     MEMORY = "memory"
 
 
+class Split(StrEnum):
+    """How the tables of TPC-H are shared out: whole ones, or every third row of each."""
+
+    VERTICAL = "vertical"
+    HORIZONTAL = "horizontal"
+
+
 def bench(
-    task: Annotated[list[str] | None, typer.Option(help="A task, or `all`. May be given several times.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="A task, `all`, or `tpch`, which is not among them. May be repeated.")
+    ] = None,
     n: Annotated[
         int | None, typer.Option(min=1, max=N_MAX, help="Number of elements (matmul: side); default: each task's own.")
     ] = None,
     protocol: Annotated[str, typer.Option(help="The protocol.")] = "rep3",
     network: Annotated[Network, typer.Option(help="The network between the parties.")] = Network.LOOPBACK,
     transport: Annotated[Transport, typer.Option(help="One process per party, or all in one.")] = Transport.PROCESS,
+    split: Annotated[Split, typer.Option(help="Who holds the tables of `tpch`.")] = Split.VERTICAL,
     repeat: Annotated[int, typer.Option(min=1, max=1000, help="Runs of each task; the median counts.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the inputs.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the rows to this file.")] = None,
@@ -59,7 +71,8 @@ def bench(
     if list_tasks:
         console.print(_list())
         return
-    chosen = tasks.find(task or ["all"])
+    names = task or ["all"]
+    chosen = tasks.find([name for name in names if name != TPCH])
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise _unwritable(json_file)
     rows = []
@@ -70,6 +83,9 @@ def bench(
         for t in chosen:
             status.update(f"measuring {t.name}")
             rows.append(parties.measure(t, n or t.n, repeat, seed))
+        if TPCH in names:
+            status.update("measuring the queries of TPC-H")
+            rows += parties.tpch("vertical" if split is Split.VERTICAL else "horizontal")
     if json_file is not None:
         _write(rows, json_file)
     console.print(_table(rows))
@@ -92,6 +108,7 @@ def _list() -> Table:
     table.add_column("n", justify="right")
     for t in tasks.TASKS:
         table.add_row(t.name, escape(t.what), f"{t.n:,}")
+    table.add_row(TPCH, "the 22 queries of TPC-H at scale factor 0.01, once each, minutes", "86,805")
     return table
 
 

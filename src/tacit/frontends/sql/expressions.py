@@ -513,7 +513,8 @@ class Binder:
         if isinstance(made, Span):
             return -made
         if isinstance(made, Constant) and isinstance(made.raw, int) and made.type.is_numeric:
-            return integer(-made.raw) if made.type.kind == "int" else Constant(-made.raw, made.type)
+            written = made.type.kind == "int" and isinstance(node.this, exp.Literal)
+            return integer(-made.raw) if written else Constant(-made.raw, made.type)
         if not made.type.is_numeric and made.type != NULL:
             raise functions.mismatch("-", (made,), place_of(node))
         return self.call("neg", (made,), at=place_of(node))

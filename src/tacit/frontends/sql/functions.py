@@ -113,7 +113,9 @@ def common(a: Expr, b: Expr, *, compared: bool = False) -> SqlType | None:
 
 def _is_written(x: Constant) -> bool:
     """Whether an integer has the type that its digits have, and not one that a function gave it."""
-    return x.type.kind == "int" and (x.type.size <= INTEGER.size or x.domain not in _span(INTEGER))
+    return (
+        x.type.kind == "int" and x.raw is not None and (x.type.size <= INTEGER.size or x.domain not in _span(INTEGER))
+    )
 
 
 def _span(kind: SqlType) -> Interval:

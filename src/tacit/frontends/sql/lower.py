@@ -318,15 +318,19 @@ class _Lowering:
         self.strategy = "all pairs"
         frame = self._pairs(relation, left, right, None)
         shape = (left.rows, right.rows)
-        truth = self._constant(Constant(1, BOOLEAN), frame.rows)
-        value = truth if relation.condition is None else self._value(relation.condition, frame)
-        flags = on.both(frame.present, value.words[0], on.not_null([value]))
-        found = any_of(reshape(on.known(flags, frame.rows, self.program), shape), axis=1)
-        unknown = None
-        if relation.null_aware and value.null is not None:
-            unknown = any_of(
-                reshape(on.known(on.both(frame.present, value.null), frame.rows, self.program), shape), axis=1
-            )
+        parts = conjuncts(relation.condition)
+        asked = frame.present
+        tied = conjunction(parts[1:]) if relation.null_aware else None
+        if tied is not None:
+            # What ties the subquery to a row decides what IN looks at; only a comparison with that can be unknown.
+            asked, parts = on.both(asked, self._holds(tied, frame)), parts[:1]
+        value = self._value(conjunction(parts) or Constant(1, BOOLEAN), frame)
+
+        def anywhere(*flags: SecretArray | None) -> SecretArray:
+            return any_of(reshape(on.known(on.both(asked, *flags), frame.rows, self.program), shape), axis=1)
+
+        found = anywhere(value.words[0], on.not_null([value]))
+        unknown = anywhere(value.null) if relation.null_aware and value.null is not None else None
         return self._judged(relation, left, found, unknown)
 
     def _null_aware(self, relation: Join, left: Frame, right: Frame, pair: tuple[Vector, Vector]) -> Frame:

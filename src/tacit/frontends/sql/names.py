@@ -47,7 +47,7 @@ def label(node: exp.Expr) -> str:
         word = " AND " if isinstance(node, exp.And) else " OR "
         return f"({word.join(label(n) for n in node.flatten())})"
     if kind in _BINARY:
-        sign = "!~~" if isinstance(node, exp.Like) and node.args.get("negate") else _BINARY[kind]
+        sign = ("!" if isinstance(node, (exp.Like, exp.ILike)) and node.args.get("negate") else "") + _BINARY[kind]
         return f"({label(node.this)} {sign} {label(node.expression)})"
     if isinstance(node, exp.Neg):
         inner = label(node.this)

@@ -97,6 +97,10 @@ def _shared(relation: Relation) -> frozenset[Relation]:
     return frozenset(r for r, n in uses.items() if n > 1 and not isinstance(r, (Scan, Values)))
 
 
+_UNDEFINED: Final = frozenset(["corr", "regr_slope", "regr_intercept", "regr_r2"])
+"""Aggregates that DuckDB says are NaN where a divisor is zero: NULL, as elsewhere and as on secrets."""
+
+
 @dataclass
 class _Block:
     """A FROM clause with its joins and conditions, and what its columns are in it."""
@@ -592,6 +596,8 @@ class _Renderer:
             node = exp.Filter(this=node, expression=exp.Where(this=self.expr(call.where, columns)))
         if call.name in ("count", "count_star"):
             return node
+        if self.dialect == "duckdb" and call.name in _UNDEFINED:
+            node = exp.Nullif(this=node, expression=exp.cast(exp.Literal.string("NaN"), "DOUBLE"))
         return self.cast(node, call.type)
 
     def function(self, call: Aggregate | WindowCall, columns: Mapping[Column, Node]) -> Node:

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queries that were once answered wrongly or not at all, most of them found by the fuzzer and reduced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from sql.fuzz import Bench, Case, Held
+
+T = pa.table(
+    {
+        "k": pa.array([1, 2, 2, None, 5], pa.int32()),
+        "i": pa.array([3, None, -7, 0, 12], pa.int64()),
+        "s": pa.array([1, 0, None, -2, 3], pa.int16()),
+        "d": pa.array(
+            [Decimal("1.25"), None, Decimal("-3.00"), Decimal("0.05"), Decimal("7.40")], pa.decimal128(15, 2)
+        ),
+        "x": pa.array([0.5, None, -2.25, 0.0, 8.0], pa.float64()),
+        "g": pa.array(["a", "b", None, "a", ""], pa.string()),
+        "o": pa.array([True, False, None, True, True], pa.bool_()),
+        "y": pa.array([date(1996, 2, 29), None, date(1994, 1, 8), date(1996, 3, 1), date(1998, 12, 31)], pa.date32()),
+        "z": pa.array([datetime(1996, 2, 28, 19, 10), None, None, datetime(1997, 1, 1), datetime(1996, 2, 28)]),
+    }
+)
+U = pa.table(
+    {
+        "k": pa.array([2, 1, 5, 6], pa.int32()),
+        "e": pa.array([10, None, -1, 4], pa.int32()),
+        "h": pa.array(["b", "a", None, "zebra"], pa.string()),
+    }
+)
+TABLES = (
+    Held("t", T, (0, 1, 1, 2, 0)),
+    Held("u", U, (2, 2, 2, 2), ("k",)),
+    Held("one", T, (1, 1, 1, 1, 1)),
+    Held("none", T.slice(0, 0), (), (), 14),
+)
+
+QUERIES = {
+    "rollup over a join that its branches share": "SELECT count(*) FROM t CROSS JOIN u GROUP BY ROLLUP (h)",
+    "rollup over a join of a join": "WITH w AS (SELECT e FROM u, t) SELECT 2.5 AS c FROM w, t GROUP BY ROLLUP (g)",
+    "any_value at a home": "SELECT c FROM (SELECT 29 AS c FROM one GROUP BY k, g, 0.5)",
+    "bounds of sign": "SELECT sign(CASE WHEN FALSE THEN i END) AS c FROM t",
+    "average of no rows below a subquery": "SELECT k FROM t WHERE (SELECT avg(k) FROM none) > 1 OR k = 5",
+    "average of no rows as a condition": "SELECT count(k) OVER () AS c FROM one WHERE (SELECT avg(k) FROM none)",
+    "sum of a join with no rows": "SELECT sum(e), count(e) FROM u JOIN none ON u.k = none.k",
+    "slope whose bounds say nothing": "SELECT regr_slope(2.75, i) AS c FROM one GROUP BY CUBE (g)",
+    "quotients of rows that are not meant": "SELECT u.k FROM u SEMI JOIN (SELECT CAST(t.i AS DOUBLE) AS c FROM t, none "
+    "LIMIT 0) AS r ON e = r.c",
+    "a set of wide decimals": "SELECT sum(d * 0.5), 1 FROM t EXCEPT ALL SELECT 2.00, k FROM t",
+    "case of wide decimals": "SELECT CASE WHEN k > 1 THEN sum(d) ELSE 1.255 END AS c FROM t GROUP BY k",
+    "wide decimals compared": "SELECT sum(d) = 1.255, sum(d) > 1.245 FROM t GROUP BY k",
+    "sum of a product that is held to 18 digits": "SELECT d * d + 3, d * d - d, d + d + d FROM t",
+    "a folded constant keeps its type": "SELECT least(s, date_diff('day', DATE '1996-03-02', DATE '1996-02-27')), "
+    "greatest(k, EXTRACT(dow FROM DATE '1996-02-28')), least(s, 4), greatest(k, 5000000000) FROM t",
+    "a number below an ungrouped HAVING": "SELECT avg(EXTRACT(isodow FROM z)) FROM one "
+    "WHERE CASE WHEN (SELECT bool_or(o) FROM none) THEN o END",
+    "NOT IN whose correlation is unknown": "SELECT k FROM t WHERE g NOT IN (SELECT h FROM u WHERE u.e > t.s)",
+    "NOT IN that is its own correlation": "SELECT k FROM t WHERE NOT g IN (SELECT h FROM u WHERE h = g)",
+    "IN whose correlation is unknown, shown": "SELECT k, g IN (SELECT h FROM u WHERE u.e > t.s) AS c FROM t",
+    "no correlation at a home": "SELECT corr(s, s), regr_r2(s, s), regr_intercept(s, 1) FROM one GROUP BY k",
+    "constants with a type": "SELECT CAST(NULL AS INTEGER) % s, -CAST(TRUE AS BIGINT), -CAST(1 AS TINYINT) FROM t",
+}
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with Bench() as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_regression(bench: Bench, name: str) -> None:
+    """Names, types and rows are DuckDB's."""
+    assert bench.check(Case(TABLES, QUERIES[name])) == ("same", "")
