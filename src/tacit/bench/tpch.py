@@ -3,7 +3,7 @@
 
 The tables come from `tpchgen-cli`. `vertical` gives whole tables to parties: customers with their orders, lines of
 orders, parts with their suppliers; `horizontal` deals the rows of every table out in turn. The texts of the queries and
-where they come from: README.md beside this file.
+where they come from: queries/README.md.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SCALE: Final = 0.01
 
 def text(number: int) -> str:
     """The text of a query."""
-    return (Path(__file__).parent / f"q{number:02}.sql").read_text(encoding="utf-8")
+    return (Path(__file__).parent / "queries" / f"q{number:02}.sql").read_text(encoding="utf-8")
 
 
 def generate(scale: float) -> dict[str, Any]:
