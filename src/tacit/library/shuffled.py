@@ -169,19 +169,17 @@ async def readied(box: BlackBox, words: Words) -> Before:
     spans = replace(box.network, most=min(box.network.most, READY_PIECE)).spans(n)
     if len(spans) < 2:
         return _Readied(box, await digits_of(box, words))
-    whole: list[NDArray[np.uint64]] = []
+    whole: list[Digits] = []
 
-    async def fill(a: int, b: int) -> int:
+    async def fill(a: int, b: int) -> None:
         # Written where they belong at once: digits are the largest thing that a sort holds.
         made = await digits_of(box, replace(words, columns=tuple(c[a:b] for c in words.columns)))
         if not whole:
-            whole.extend(np.empty((n, *part.shape[1:]), part.dtype) for part in made.parts)
-        for all_rows, part in zip(whole, made.parts, strict=True):
-            all_rows[a:b] = part
-        return made.count
+            whole.append(Digits.room(n, made))
+        whole[0].put(a, made)
 
-    counts = await pipelined((fill(a, b) for a, b in spans), box.network.in_flight)
-    return _Readied(box, Digits(counts[0], *whole))
+    await pipelined((fill(a, b) for a, b in spans), box.network.in_flight)
+    return _Readied(box, whole[0])
 
 
 class _Readied:
@@ -196,14 +194,9 @@ class _Readied:
 
     def arranged(self, rows: Positions) -> _Readied:
         """The same of these rows, in this order; all of them are put in order in place."""
-        if rows.size < len(self._digits.parts[0]):
+        if rows.size < len(self._digits):
             return _Readied(self._box, self._digits[rows])
-        # One part after the other, so that no two copies of all are held.
-        count, parts = self._digits.count, list(self._digits.parts)
-        self._digits = Digits(0)
-        for k in range(len(parts)):
-            parts[k] = parts[k].take(rows, axis=0)
-        self._digits = Digits(count, *parts)
+        self._digits.arrange(rows)
         return self
 
 

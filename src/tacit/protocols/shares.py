@@ -183,12 +183,25 @@ class Digits(_Shares):
         """Rows at public positions."""
         return Digits(self.count, *(part.take(rows, axis=0) for part in self.parts))
 
+    def __len__(self) -> int:
+        return len(self.parts[0])
+
     @staticmethod
-    def concat(items: Sequence[Digits]) -> Digits:
-        """Join rows."""
-        if len(items) == 1:
-            return items[0]
-        return Digits(items[0].count, *(np.concatenate(parts) for parts in zip(*(i.parts for i in items), strict=True)))
+    def room(n: int, like: Digits) -> Digits:
+        """n rows yet to be `put`, of the kind of these."""
+        return Digits(like.count, *(np.empty((n, *part.shape[1:]), part.dtype) for part in like.parts))
+
+    def put(self, start: int, rows: Digits) -> None:
+        """Write rows from place `start` on."""
+        for whole, part in zip(self.parts, rows.parts, strict=True):
+            whole[start : start + len(part)] = part
+
+    def arrange(self, rows: NDArray[np.intp]) -> None:
+        """Put all rows in this order in place, one part after the other so that no two copies of all are held."""
+        parts, self.parts = list(self.parts), ()
+        for k in range(len(parts)):
+            parts[k] = parts[k].take(rows, axis=0)
+        self.parts = tuple(parts)
 
 
 class Bits(_Shares):
