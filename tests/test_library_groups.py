@@ -135,24 +135,6 @@ async def _listed(results: Any) -> list[Any]:
     return list(await results)
 
 
-def grouped(keys: np.ndarray, x: np.ndarray) -> list[np.ndarray]:
-    different, counts = np.unique(keys, return_counts=True)
-    out = [np.zeros_like(keys), np.zeros_like(x), np.zeros_like(keys), np.zeros_like(keys)]
-    g = different.size
-    out[0][:g], out[2][:g], out[3][:g] = different, counts, 1
-    for k, key in enumerate(different):
-        out[1][k] = x[keys == key].sum(axis=0)
-    return out
-
-
-@pytest.mark.parametrize("shape", [(0, 2), (1,), (2,), (90, 3), (300,)], ids=str)
-@pytest.mark.parametrize("many", [1, 3, 10**6], ids=["all equal", "few", "all different"])
-def test_groups_are_those_of_numpy(shape: tuple[int, ...], many: int) -> None:
-    keys, x = np.random.default_rng(1).integers(-(many // 2), many - many // 2, shape[0]), words(*shape)
-    bounds = (-(10**6), 10**6)
-    agrees(lambda b, k, u: _listed(groups.group_sums(b, k, u, bounds=bounds)), grouped(keys, x), keys, x)
-
-
 @pytest.mark.parametrize("size", [1, 2, 3, 8, 31, 64])
 def test_every_place_of_a_small_domain_has_its_code(size: int) -> None:
     x = np.arange(size)[::-1].reshape(-1, 1).copy()

@@ -51,6 +51,20 @@ def test_what_a_query_asks_for_counts_the_rows_that_it_groups(session: tc.Sessio
     assert rows(session, text, min_group=7) == ([{"region": "north", "n": 12}], 1)
 
 
+def test_rewriting_judges_no_group_that_the_query_has_not(session: tc.Session) -> None:
+    # Many with many, aggregated before the join or after: groups of one visit are in the sum.
+    text = "SELECT sum(a.cost) AS s FROM visits AS a JOIN visits AS b ON a.person = b.person"
+    assert rows(session, text, min_group=2) == ([{"s": 51}], 0)
+    # Names that a key decides may be fetched after the aggregation: they are no rows alone.
+    text = "SELECT id, town, age, count(*) AS n FROM people JOIN visits ON id = person GROUP BY id, town, age"
+    with pytest.raises(SqlError, match="SQL-014"):
+        session.sql(text)
+    text = "SELECT name, region, count(*) AS n FROM towns, visits GROUP BY name, region ORDER BY name"
+    assert rows(session, text, min_group=6)[0] == [
+        {"name": n, "region": r, "n": 6} for n, r in zip("abc", ["north", "north", "south"], strict=True)
+    ]
+
+
 def test_an_aggregate_of_everything_is_a_group_too(session: tc.Session) -> None:
     assert rows(session, "SELECT sum(age) AS s FROM people WHERE age < 33") == ([{"s": 93}], 0)
     assert rows(session, "SELECT sum(age) AS s FROM people WHERE age > 45") == ([], 1)
@@ -81,9 +95,16 @@ def test_a_join_that_repeats_no_row_counts_rows(session: tc.Session) -> None:
         "SELECT town, n FROM people JOIN (SELECT town AS t, count(*) AS n FROM people GROUP BY town) AS q ON town = t",
         "SELECT town, sum(cost) AS s FROM people JOIN visits ON id = person GROUP BY town",
         "SELECT count(*) FROM people, towns",
+        # Who is not among them is told by who is left.
+        "SELECT person FROM visits WHERE person NOT IN (SELECT id FROM people)",
+        # Groups with rows of others: one person among them would not be seen.
+        "SELECT region, sum(age) AS s FROM towns LEFT JOIN people ON name = town GROUP BY region",
+        "SELECT region, sum(age) AS s FROM people FULL JOIN towns ON name = town GROUP BY region",
+        "SELECT sum(x) AS s FROM (SELECT age AS x FROM people UNION ALL SELECT cost FROM visits) AS u",
+        "SELECT person IN (SELECT id FROM people) AS known, count(*) AS n FROM visits GROUP BY known",
     ],
 )
-def test_rows_alone_or_repeated_are_refused_and_nothing_runs(session: tc.Session, text: str) -> None:
+def test_rows_alone_or_not_counted_are_refused_and_nothing_runs(session: tc.Session, text: str) -> None:
     session.last = None
     with pytest.raises(SqlError, match="SQL-014"):
         session.sql(text)

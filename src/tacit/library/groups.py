@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tacit.library import compact, shuffled
+from tacit.library import compact
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import gather
 from tacit.protocols.shares import Arith, Bits, U64Array
@@ -79,25 +79,6 @@ async def running_sum(box: BlackBox, starts: Arith, x: Arith) -> Arith:
         return x
     before = x.map(lambda p: np.cumsum(p, axis=0, dtype=np.uint64) - p)
     return x + before - await compact.fill_forward(box, _started(box, starts), before)
-
-
-async def group_sums(
-    box: BlackBox, keys: Arith, rows: Arith, *, bounds: tuple[int, int]
-) -> tuple[Arith, Arith, Arith, Bits]:
-    """For each different key of `[n]`, in order: (key, sums of its rows `[n, ...]`, their number, whether it is one).
-
-    Each result has n rows, zeros after the groups. `bounds` are limits of the keys. The cost of `shuffled.sort_by`, a
-    zero test a row and one compaction of all columns; opens what that sort opens, and one random permutation.
-    """
-    n = keys.shape[0]
-    if not n:
-        return keys, rows, keys, box.constant_bits(np.zeros(0, np.uint64), 1)
-    keys, rows = await shuffled.sort_by(box, keys, rows, bounds=bounds)
-    starts = await box.b2a(await run_starts(box, keys))
-    ones = np.ones((n, 1), np.uint64)
-    first, sums = await aggregate(box, starts, keys.reshape((n, 1)), rows.reshape((n, rows.size // n)), (ones, ones))
-    valid = await box.a2b(first[:, 1], 1)
-    return first[:, 0], sums[:, :-1].reshape(rows.shape), sums[:, -1], valid
 
 
 async def one_hot(box: BlackBox, x: Arith, size: int) -> Arith:

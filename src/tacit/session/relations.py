@@ -14,7 +14,6 @@ from tacit.frontends.array import SecretArray
 from tacit.frontends.graph import record
 from tacit.frontends.program import Program
 from tacit.frontends.sql.algebra import Column, Home
-from tacit.frontends.sql.bounds import keys_of
 from tacit.frontends.sql.catalogue import Catalogue, Field, Part, Table
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.types import NULL, TEXT, TEXT_WORD, SqlType, decimal, parse_type, words_of
@@ -263,7 +262,7 @@ class Relations:
             present = inputs.array("present", "rows", BOOL, Interval(0, 1)) if home.padded else None
             self._leaves[key] = (vectors, present)
         vectors, present = self._leaves[key]
-        return Frame(home.rows, dict(zip(home.columns, vectors, strict=True)), present, keys_of(home))
+        return Frame(home.rows, dict(zip(home.columns, vectors, strict=True)), present)
 
     def free_name(self, name: str) -> str:
         """The name for an input; a number follows where there is one of that name."""

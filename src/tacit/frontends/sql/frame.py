@@ -43,12 +43,10 @@ class Frame:
     """Rows of a relation: `rows` is public. `present` holds where a row is meant; None: everywhere. Rows that are not
     meant hold anything.
 
-    `unique` lists sets of columns of which no two present rows agree, NULLs aside. `compact`: rows that are meant come
-    before those that are not.
+    `compact`: rows that are meant come before those that are not.
     """
 
     rows: int
     columns: dict[Column, Vector]
     present: SecretArray | None = None
-    unique: frozenset[frozenset[Column]] = frozenset()
     compact: bool = False

@@ -433,7 +433,9 @@ class _Lowering:
         keys = relation.keys
         if relation is self.top:
             shown = [c for c in relation.columns if c in self.shown]
-            distinct = is_unique(relation, bare(k.expr for k in keys))
+            by = bare(k.expr for k in keys)
+            # Rows alike in all that is shown are in any order; NULLs may repeat in a unique column.
+            distinct = by >= set(shown) or (is_unique(relation, by) and not any(k.expr.nullable for k in keys))
             if not distinct and order.tells(self.traces[id(relation.source)], shown):
                 # Rows that are equal in the keys would be in an order that the query does not show.
                 source = order.shuffled(source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from tacit.frontends.arithmetic import greater, logical_and, logical_not
 from tacit.frontends.array import Owner
@@ -23,6 +24,7 @@ from tacit.frontends.sql.algebra import (
     Relation,
     SetOperation,
     Sort,
+    Stack,
     Window,
     equi_keys,
 )
@@ -51,9 +53,15 @@ Trace = frozenset[frozenset[Column]]
 empty set stands for a value that no column holds."""
 
 
+_UNTOLD: Final[Trace] = frozenset([frozenset()])
+
+
 def trace(relation: Relation, before: Iterable[Trace]) -> Trace:
     """What the order of a relation's rows tells beyond the place that its owner gave them."""
     found = frozenset[frozenset[Column]]().union(*before)
+    if isinstance(relation, Stack):
+        # Whose row it is: numbers of rows are public, so that places would tell.
+        return _UNTOLD
     if isinstance(relation, Project):
         names: dict[Column, set[Column]] = {}
         for c, e in relation.items:
@@ -62,7 +70,7 @@ def trace(relation: Relation, before: Iterable[Trace]) -> Trace:
         return frozenset(a.union(*(names.get(c, ()) for c in a)) for a in found)
     if isinstance(relation, (Group, Distinct, SetOperation)):
         if isinstance(relation, SetOperation) and (relation.kind, relation.all) == ("union", True):
-            return frozenset([frozenset()]) if found else found
+            return _UNTOLD
         keys = [c for c, _ in relation.keys] if isinstance(relation, Group) else relation.columns
         return frozenset(frozenset([c]) for c in keys)
     if isinstance(relation, Join):

@@ -54,15 +54,16 @@ from tacit.plan import Interval
 
 def rewrite(query: Query, min_group: int = 1) -> Query:
     """The query rewritten; its result's columns are the same ones. `min_group` above 1, here or of a table, judges
-    the groups that the query asks for, so that these are not made in two steps.
+    the groups that the query asks for, so that these are not made in two steps, nor joined with rows afterwards.
     """
     relation = _each(query.relation, _split_averages)
     relation = _Filters(relation).run()
-    relation = _each(relation, _aggregate_first)
     tables = [r.table for r in relations(relation) if isinstance(r, Scan)]
-    if max([min_group, *(t.min_group for t in tables)]) == 1:
+    free = max([min_group, *(t.min_group for t in tables)]) == 1
+    if free:
+        relation = _each(relation, _aggregate_first)
         relation = _each(relation, _numbers_first)
-    relation = _each(relation, _fewer_keys)
+    relation = _each(relation, lambda r: _fewer_keys(r, free))
     relation = _Hoist(relation).run()
     return replace(query, relation=_prune(relation))
 
@@ -512,8 +513,10 @@ LATE_WORDS: Final = 3
 """From so many words on, columns that keys decide are fetched after the aggregation, not carried through it."""
 
 
-def _fewer_keys(item: Relation) -> Relation:
-    """A group without keys that the others decide: these are one value of the group then, and no sort reads them."""
+def _fewer_keys(item: Relation, may_join: bool) -> Relation:
+    """A group without keys that the others decide: these are one value of the group then, and no sort reads them. They
+    may also be joined to the groups, where that is allowed.
+    """
     if not isinstance(item, Group) or len(item.keys) < 2:
         return item
     kept = list(item.keys)
@@ -526,7 +529,7 @@ def _fewer_keys(item: Relation) -> Relation:
     if not dropped:
         return item
     keys = tuple(k for k in item.keys if k in kept)
-    late = _fetched_late(item, keys, dropped)
+    late = _fetched_late(item, keys, dropped) if may_join else None
     if late is not None:
         return late
     rows = rows_of(item.source)

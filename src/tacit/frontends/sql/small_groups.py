@@ -3,7 +3,8 @@
 
 It is the first aggregation above a table's rows that is judged, by how many rows it has: what is computed from groups
 that are large enough may be disclosed. What a query asks for counts the rows that it groups; what a table asks for
-counts the table's rows, so joins below must not repeat one. The rule is about groups that are small by chance; it does
+counts the table's rows, so what is below must not repeat one, nor add others: to it a row of an outer join that found
+no partner is another. The rule is about groups that are small by chance; it does
 not recognise an expression that singles a row out on purpose.
 """
 
@@ -12,18 +13,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tacit.errors import SqlError
-from tacit.frontends.sql.algebra import Group, Home, Join, Relation, Scan, Stack, relations, sources
+from tacit.frontends.sql.algebra import Group, Home, Join, Relation, Scan, SetOperation, Stack, relations, sources
 from tacit.frontends.sql.bounds import partners
 
 Exposed = Mapping[str, tuple[int, bool]]
-"""Tables whose rows a relation has: the fewest that a group of them may have, and whether it counts each only once."""
+"""Tables whose rows a relation has: the fewest that a group of them may have, and whether counting its rows counts
+theirs."""
 
 
 def judged(root: Relation, min_group: int) -> dict[int, int]:
     """For each aggregation, by identity, how many rows a group must have: those that need more than one.
 
-    Raises `SqlError` SQL-014 where rows of a table with such a rule would be disclosed one by one, or may count several
-    times in a group.
+    Raises `SqlError` SQL-014 where rows of a table with such a rule would be disclosed one by one, or a group's rows do
+    not tell how many it has of them.
     """
     least: dict[int, int] = {}
     exposed: dict[int, Exposed] = {}
@@ -34,10 +36,11 @@ def judged(root: Relation, min_group: int) -> dict[int, int]:
                 if not once:
                     raise SqlError(
                         "SQL-014",
-                        f"a row of {name!r} may count several times in a group, and groups of fewer than {fewest} of "
-                        "them stay hidden",
-                        expected="joins below the aggregation that repeat no row of that table",
-                        next="declare unique= keys of the tables it is joined with, or aggregate it before the join",
+                        f"how many rows of {name!r} a group has cannot be told from the rows that it groups, and "
+                        f"groups of fewer than {fewest} stay hidden",
+                        expected="below the aggregation no join that repeats a row of that table, and no outer join "
+                        "or UNION that adds others",
+                        next="declare unique= keys of the tables it is joined with, or aggregate it first",
                     )
             least[id(item)] = max(fewest for fewest, _ in found.values())
             exposed[id(item)] = {}
@@ -58,17 +61,26 @@ def _exposed(item: Relation, inner: list[Exposed], min_group: int) -> Exposed:
     if isinstance(item, (Home, Stack)):
         # Homes aggregate nothing that has such a rule.
         return _exposed_inside(item.relation, min_group)
+    strict = {r.table.name for r in _scans(item) if r.table.min_group > 1}
+
+    def counted(side: Exposed, exactly: bool) -> Exposed:
+        return {name: (fewest, once and (exactly or name not in strict)) for name, (fewest, once) in side.items()}
+
+    if isinstance(item, SetOperation):
+        return _merged([counted(side, item.kind != "union") for side in inner])
     if not isinstance(item, Join):
         return _merged(inner)
     left, right = inner
-    if item.kind == "anti":
-        return left
     once_left, once_right = partners(item)
-    strict = {r.table.name for r in _scans(item) if r.table.min_group > 1}
-    right = {name: (fewest, once and (once_right or name not in strict)) for name, (fewest, once) in right.items()}
-    if item.kind not in ("semi", "mark"):
-        left = {name: (fewest, once and (once_left or name not in strict)) for name, (fewest, once) in left.items()}
-    return _merged([left, right])
+    if item.kind == "anti":
+        # Rows that are left out tell who is on the right all the same, but no group has rows of it.
+        return _merged([left, {name: (fewest, True) for name, (fewest, _) in right.items()}])
+    if item.kind == "semi":
+        return _merged([left, counted(right, once_right)])
+    if item.kind == "mark":
+        return _merged([left, counted(right, False)])
+    left = counted(left, once_left and item.kind != "full")
+    return _merged([left, counted(right, once_right and item.kind == "inner")])
 
 
 def _scans(relation: Relation) -> Iterator[Scan]:

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The order of a result's rows tells nothing that their values do not: not whose a row is, nor where it stood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import tacit as tc
+
+N = 40
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[tc.Session]:
+    with tc.local(transport="memory") as s:
+        parts = {p: pa.table({"x": np.arange(p * N, p * N + N), "k": np.arange(N) % 2}) for p in range(3)}
+        s.table("divided", parts)
+        s.table("one", parts[0], party=0)
+        s.table("other", parts[1], party=1)
+        yield s
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT x FROM divided",
+        "SELECT x + 1 AS x FROM divided WHERE x % 3 = 0",
+        "SELECT x FROM divided LIMIT 60",
+        "SELECT x FROM one UNION ALL SELECT x FROM other",
+        "SELECT x FROM divided ORDER BY k",
+    ],
+)
+def test_whose_a_row_is_does_not_show_in_its_place(session: tc.Session, text: str) -> None:
+    query = session.sql(text)
+    assert any(node.op == "shuffle_rows" for node in query.plan().nodes)
+    first, second = (query.reveal().table.column("x").to_pylist() for _ in range(2))
+    assert first != sorted(first) and first != second
+    if "LIMIT" not in text:
+        assert sorted(first) == sorted(second)
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT x FROM one", "SELECT x FROM divided ORDER BY x", "SELECT sum(x) FROM divided"]
+)
+def test_nothing_is_shuffled_where_places_tell_nothing(session: tc.Session, text: str) -> None:
+    assert not any(node.op == "shuffle_rows" for node in session.sql(text).plan().nodes)
