@@ -76,6 +76,11 @@ def _by_city(p: Any, v: Any) -> Relation:
     return _grouped(_join("inner", p, v), "city", total=call("sum", ref(v, "cost")), n=call("count_star"))
 
 
+def _by_id(p: Any, v: Any) -> Relation:
+    joined = _grouped(_join("inner", p, v), "id", total=call("sum", ref(v, "cost")), n=call("count_star"))
+    return Sort(joined, (SortKey(ref(joined, "id")),))
+
+
 def _window(p: Any, v: Any) -> Relation:
     order = (SortKey(ref(v, "cost")),)
     made = WindowCall("sum", (ref(v, "cost"),), BIGINT, True, WIDE, (ref(v, "note"),), order, "range")
@@ -102,6 +107,9 @@ CASES = {
     ),
     "group": (
         _by_city, "SELECT city, sum(cost), count(*) FROM people p JOIN visits v ON p.id = v.id GROUP BY city"
+    ),
+    "group in the order of a join": (
+        _by_id, "SELECT p.id, sum(cost), count(*) FROM people p JOIN visits v ON p.id = v.id GROUP BY p.id ORDER BY 1"
     ),
     "extremes": (
         lambda p, v: _grouped(v, "note", a=call("min", ref(v, "cost")), b=call("max", ref(v, "id"))),

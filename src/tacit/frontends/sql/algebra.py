@@ -102,6 +102,10 @@ class Call:
 Expr: TypeAlias = Ref | Constant | Call
 
 
+ALIKE: Final = "alike"
+"""An option of any_value: all rows of a group agree in it, NULL or not."""
+
+
 @dataclass(frozen=True)
 class Aggregate:
     """An aggregate function over a group: `distinct` and `where` (FILTER) say of which rows. `options` are constants,

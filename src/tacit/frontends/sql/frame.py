@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from tacit.frontends.array import SecretArray
 from tacit.frontends.sql.algebra import Column
 from tacit.frontends.sql.types import SqlType
+
+SortWord: TypeAlias = tuple[SecretArray, bool]
+"""A column to sort by, and whether it is descending."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,19 @@ class Frame:
     """Rows of a relation: `rows` is public. `present` holds where a row is meant; None: everywhere. Rows that are not
     meant hold anything.
 
-    `compact`: rows that are meant come before those that are not.
+    `compact`: rows that are meant come before those that are not. `order`: words of columns, each with whether it
+    descends, that rows are sorted by; those that are not meant are too, unless no row that is meant comes after them.
+    `firsts`: where it is known, the first row that is meant of each run of rows that agree in all of `order`; row 0 is
+    none of them.
     """
 
     rows: int
     columns: dict[Column, Vector]
     present: SecretArray | None = None
     compact: bool = False
+    order: tuple[SortWord, ...] = ()
+    firsts: SecretArray | None = None
+
+    def meaning(self, present: SecretArray | None) -> Frame:
+        """The same rows, of which only these are meant."""
+        return replace(self, present=present, compact=False, firsts=None)

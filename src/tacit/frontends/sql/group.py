@@ -10,7 +10,7 @@ Source: groups by sorting as in Asharov, Hamada, Kikuchi, Nof, Pinkas, Tomida 20
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -43,8 +43,8 @@ from tacit.frontends.reductions import sum as sum_of
 from tacit.frontends.shaping import getitem, matrix_transpose, reshape
 from tacit.frontends.sql import rows as on
 from tacit.frontends.sql import vectors
-from tacit.frontends.sql.algebra import Aggregate, Column
-from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.algebra import ALIKE, Aggregate, Column
+from tacit.frontends.sql.frame import Frame, SortWord, Vector
 from tacit.frontends.sql.rows import Flag
 from tacit.frontends.sql.statistics import Made, moment, quantile
 from tacit.frontends.sql.types import DOUBLE, SqlType
@@ -52,8 +52,16 @@ from tacit.plan import BOOL, INT64
 
 CODES: Final = 48
 """Up to so many combinations of keys a code in the place of the key is cheaper than a sort."""
+Ordering = tuple[Column, bool, bool]
+"""A key to sort groups by, whether it is descending, and whether its NULLs come first."""
 ORDERED: Final = frozenset(["min", "max", "any_value", "median", "quantile_cont", "quantile_disc"])
 """Aggregates for which rows are sorted by their value as well."""
+
+
+def by_value(a: Aggregate) -> bool:
+    """Whether an aggregate may need rows that are sorted by their value as well."""
+    anywhere = a.name == "any_value" and a.where is None and (ALIKE in a.options or not a.args[0].nullable)
+    return a.distinct or (a.name in ORDERED and not anywhere)
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,8 @@ class Wanted:
     @property
     def anywhere(self) -> bool:
         """Whether it is what stands in any row of the group."""
-        return self.aggregate.name == "any_value" and self.args[0].null is None
+        a = self.aggregate
+        return a.name == "any_value" and (ALIKE in a.options or self.args[0].null is None)
 
 
 def group(
@@ -83,19 +92,29 @@ def group(
     *,
     most: int | None = None,
     counted: bool = False,
-) -> tuple[Frame, SecretArray | None]:
-    """(one row for each combination of keys, the number of rows in each if it is asked for).
+    order: Iterable[Ordering] = (),
+) -> tuple[Frame, SecretArray | None, str]:
+    """(one row for each combination of keys, the number of rows in each if it is asked for, how it is done).
 
-    `frame` says how many rows there are and which are meant. Without keys there is one row. With keys at most as many
-    as the keys have combinations, and as `most` says.
+    `frame` says how many rows there are, which are meant, and in what order they stand. Without keys there is one row.
+    With keys at most as many as the keys have combinations, and as `most` says; sorted by the keys that `order` names,
+    then the others, if rows have to be sorted at all.
     """
     if not keys:
-        return _all(frame, wanted, program)
+        return *_all(frame, wanted, program), ""
     codes = _codes(keys, program)
     if codes is not None and not any(w.ordered or w.anywhere for w in wanted):
-        return _coded(frame, keys, wanted, codes, program)
+        return *_coded(frame, keys, wanted, codes, program), "one place for each combination of keys"
     size = frame.rows if most is None else min(most, frame.rows)
-    return _sorted(frame, keys, wanted, program, size, counted)
+    if all(len(v.words) == 1 and v.denominator is None and not v.words[0].dtype.is_fixed for v in keys.values()):
+        size = min(size, prod(_width(v) for v in keys.values()))
+    turned = {c: (descending, nulls_first) for c, descending, nulls_first in order}
+    words = [
+        w for c in dict.fromkeys((*turned, *keys)) for w in vectors.sort_words(keys[c], *turned.get(c, (False, False)))
+    ]
+    if on.is_together(frame.order, words) and not any(w.ordered for w in wanted):
+        return *_together(frame, keys, wanted, words, program, size, counted), "in order already"
+    return *_sorted(frame, keys, wanted, words, program, size, counted), "sorted"
 
 
 # --- without keys ---------------------------------------------------------------------------------------------------
@@ -201,21 +220,24 @@ def _coded(
             v.type, (public(program, values.astype(bool) if word.dtype == BOOL else values),), null
         )
     columns |= {c: m(found) for c, m in made.items()}
-    return Frame(total, columns, not_equal(found[rows], 0)), found[rows]
+    order = [word for c in keys for word in vectors.sort_words(columns[c], False, False)]
+    return Frame(total, columns, not_equal(found[rows], 0), order=tuple(order)), found[rows]
 
 
 # --- by a sort ------------------------------------------------------------------------------------------------------
 
 
 def _sorted(
-    frame: Frame, keys: Mapping[Column, Vector], wanted: Sequence[Wanted], program: Owner, size: int, counted: bool
+    frame: Frame,
+    keys: Mapping[Column, Vector],
+    wanted: Sequence[Wanted],
+    by: Sequence[SortWord],
+    program: Owner,
+    size: int,
+    counted: bool,
 ) -> tuple[Frame, SecretArray | None]:
-    """One row for each group, in the order of keys, then rows that are not meant."""
-    if all(len(v.words) == 1 and v.denominator is None and not v.words[0].dtype.is_fixed for v in keys.values()):
-        size = min(size, prod(_width(v) for v in keys.values()))
-    words: list[on.SortWord] = [] if frame.present is None else [(logical_not(frame.present), False)]
-    words += [w for v in keys.values() for w in vectors.sort_words(v, False, False)]
-    words = on.joined(words)
+    """One row for each group, in the order of the words `by` of keys, then rows that are not meant."""
+    words = on.joined([*_absent(frame.present), *by])
     by_value: dict[object, list[Wanted]] = {}
     for w in wanted:
         if w.ordered:
@@ -227,11 +249,42 @@ def _sorted(
     for more in others:
         columns |= _ordered(words, {}, more, size, program)[0]
     ordered = {c: columns[c] for c in (*keys, *(w.column for w in wanted))}
-    return Frame(size, ordered, present, compact=True), counts
+    return Frame(size, ordered, present, True, on.following(by, keys, columns)), counts
+
+
+def _absent(present: Flag) -> list[SortWord]:
+    """What puts rows that are not meant last."""
+    return [] if present is None else [(logical_not(present), False)]
+
+
+def _together(
+    frame: Frame,
+    keys: Mapping[Column, Vector],
+    wanted: Sequence[Wanted],
+    by: Sequence[SortWord],
+    program: Owner,
+    size: int,
+    counted: bool,
+) -> tuple[Frame, SecretArray | None]:
+    """As `_sorted`, where the rows of each group stand together, and nothing has to be sorted."""
+    order = frame.order[: len({w.node for w, _ in by})]
+    given: dict[Column | tuple[Column, int], Vector] = dict(keys.items())
+    given |= {(w.column, k): v for w in wanted for k, v in enumerate(w.args)}
+    present, moved, firsts = frame.present, given, frame.firsts if len(order) == len(frame.order) else None
+    if present is not None and not frame.compact and firsts is None:
+        moved, _, present = on.kept(present, frame.rows, given)
+    rows, flags = frame.rows, [] if present is None else [present]
+    # Row 0 is no first one.
+    size = size if firsts is None else min(size, rows - 1)
+    words = [w for w, _ in on.joined([*_absent(present), *on.following(order, given, moved)])]
+    runs = _Runs(words, [], rows, size, program, firsts)
+    columns, present, counts = _reduced(runs, keys, wanted, moved, flags, counted)
+    ordered = {c: columns[c] for c in (*keys, *(w.column for w in wanted))}
+    return Frame(size, ordered, present, True, on.following(order, keys, columns)), counts
 
 
 def _ordered(
-    words: Sequence[on.SortWord],
+    words: Sequence[SortWord],
     keys: Mapping[Column, Vector],
     wanted: Sequence[Wanted],
     size: int,
@@ -251,8 +304,19 @@ def _ordered(
     rows = len(words[0][0]) if words else len(next(iter(given.values())).words[0])
     moved, others = on.in_order([*words, *values], given, *(w for w, _ in [*words, *values]), *flags)
     runs = _Runs(others[: len(words)], others[len(words) : len(words) + len(values)], rows, size, program)
+    return _reduced(runs, keys, wanted, moved, others[len(words) + len(values) :], counted)
 
-    sums = _Sums(on.filled(program, rows, 1, INT64))
+
+def _reduced(
+    runs: _Runs,
+    keys: Iterable[Column],
+    wanted: Sequence[Wanted],
+    moved: Mapping[Column | tuple[Column, int], Vector],
+    flags: Sequence[SecretArray],
+    counted: bool,
+) -> tuple[dict[Column, Vector], Flag, SecretArray | None]:
+    """As `_ordered`, of rows that are in order; `flags`: which of them are meant, unless all are."""
+    sums = _Sums(on.filled(runs.program, runs.rows, 1, INT64))
     count = sums.of(sums.ones) if counted else None
     columns: dict[Column, Vector] = {}
     made: dict[Column, Made] = {}
@@ -267,20 +331,30 @@ def _ordered(
             columns[w.column] = _picked(own, runs)
         else:
             made[w.column] = _linear(own, sums, keyed=True)
-    heads, rest, valid, found = runs.reduced(first, sums.arrays, *others[len(words) + len(values) :])
+    heads, rest, valid, found = runs.reduced(first, sums.arrays, *flags)
     columns |= {c: m(found) for c, m in made.items()}
     return heads | columns, rest[0] if rest else valid, None if count is None else found[count]
 
 
 class _Runs:
-    """Sorted rows as runs of equal `words`, and what is found of each run: as `size` arrays in the order of runs."""
+    """Sorted rows as runs of equal `words`, and what is found of each run: as `size` arrays in the order of runs.
+
+    Where other rows stand between them, `firsts` says where the runs of those that are meant start; never on row 0.
+    """
 
     def __init__(
-        self, words: Sequence[SecretArray], values: Sequence[SecretArray], rows: int, size: int, program: Owner
+        self,
+        words: Sequence[SecretArray],
+        values: Sequence[SecretArray],
+        rows: int,
+        size: int,
+        program: Owner,
+        firsts: SecretArray | None = None,
     ) -> None:
-        self._words, self._values = words, values
-        self.program, self.size = program, size
-        self.starts = run_starts(*words) if words else on.first_row(program, rows)
+        self._words, self._values, self._firsts = words, values, firsts
+        self.rows, self.program, self.size = rows, program, size
+        starts = run_starts(*words) if words else on.first_row(program, rows)
+        self.starts = starts if firsts is None else firsts
 
     @cached_property
     def different(self) -> SecretArray:
@@ -300,7 +374,19 @@ class _Runs:
         if not self._words:
             columns, rest, valid = on.kept(self.starts, self.size, first, *others)
             return columns, rest, valid, [reshape(sum_of(x), (1,)) for x in sums]
-        return on.reduced(self.starts, self.size, first, sums, *others)
+        if self._firsts is None:
+            return on.reduced(self.starts, self.size, first, sums, *others)
+        # The sum over a run goes on to the first row of the next; and row 0 starts one whatever its flag.
+        absent, size = logical_not(others[0]), self.size + 1
+        masked = [vectors.zero_where(absent, x) for x in sums]
+        columns, _, valid, found = on.reduced(self.starts, size, first, masked)
+        cut = on.first(Frame(size, columns, valid), size, 1)
+        return (
+            cut.columns,
+            [],
+            on.known(cut.present, self.size, self.program),
+            [getitem(x, slice(1, size)) for x in found],
+        )
 
     def places(self, here: Flag) -> tuple[SecretArray, SecretArray]:
         """(the number of each row in its run, from 0; how many rows of the run are `here`, which come first)."""

@@ -22,10 +22,10 @@ from tacit.frontends.graph import Record
 from tacit.frontends.groups import running_any
 from tacit.frontends.reductions import all as all_of
 from tacit.frontends.reductions import any as any_of
-from tacit.frontends.shaping import concat, flip, reshape, stack
+from tacit.frontends.shaping import concat, flip, getitem, reshape, stack
 from tacit.frontends.sql import rows as on
 from tacit.frontends.sql.algebra import Column
-from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.frame import Frame, SortWord, Vector
 from tacit.frontends.sql.rows import Flag
 from tacit.frontends.sql.vectors import null_if_absent, same
 from tacit.plan import INT64
@@ -66,12 +66,14 @@ def with_unique(
     keep_unique: bool = False,
     keep_other: bool = False,
     one_to_one: bool = False,
+    together: bool = False,
     residual: Residual = None,
 ) -> Joined:
     """Pairs of rows with equal keys, where those of `unique`, the first of each pair of `pairs`, are unique.
 
     A side's rows without partner are kept or not, with NULLs in the other's columns. If its keys are unique too, the
     join is `one_to_one`. As many rows as `other` has, or both together; all parties send about 1.5 kB for each of both.
+    An inner join for whoever groups its rows by the keys leaves them where they are, `together` with all others.
     """
     program = pairs[0][0].words[0].program
     n, m = unique.rows, other.rows
@@ -84,12 +86,13 @@ def with_unique(
     flags |= {"fits": bottom(fits)} if fits is not None else {}
     flags |= {"unique": top(unique.present)} if keep_unique and unique.present is not None else {}
     flags |= {"other": bottom(other.present)} if keep_other and other.present is not None else {}
-    order: list[on.SortWord] = []
-    if heads is not None:
+    together = together and not (keep_unique or keep_other or residual is not None)
+    order: list[SortWord] = []
+    if heads is not None or (together and fits is not None):
         # Within a run: its head, rows that may match it, and last what has no key that counts.
-        last = multiply(on.bit(logical_not(heads)), 2)
+        last = multiply(on.bit(on.inverse(heads, n, program)), 2)
         order.append((concat([last, 1 + on.bit(on.inverse(fits, m, program))]), False))
-    starts, columns, keys, flags = _merged(pairs, order, unique.columns, other.columns, flags)
+    starts, words, columns, keys, flags = _merged(pairs, order, unique.columns, other.columns, flags)
     lower = logical_not(flags["upper"])
     flags = {"head": flags["upper"], "unique": flags["upper"], "fits": lower, "other": lower} | flags
 
@@ -100,10 +103,15 @@ def with_unique(
     columns |= brought
     matched = logical_and(head, flags["fits"])
     rows, present, compact = n + m, matched if not keep_other else flags["other"], False
-    if not keep_unique and KEEP_ROWS * n > m:
+    firsts = None
+    if together:
+        behind = concat([on.filled(program, 1, False), getitem(flags["upper"], slice(0, n + m - 1))])
+        firsts = logical_and(matched, behind)
+    elif not keep_unique and KEEP_ROWS * n > m:
         rows = min(n, m) if one_to_one and not keep_other else m
+        before = columns
         columns, others, present = on.kept(present, rows, columns, *([matched] if keep_other else []))
-        matched, compact = others[0] if keep_other else present, True
+        matched, compact, words = others[0] if keep_other else present, True, on.following(words, before, columns)
     met = alone = None
     if residual is not None:
         matched = logical_and(matched, residual(Frame(rows, columns)))
@@ -123,7 +131,13 @@ def with_unique(
             clean = zeros and c not in keys
             columns[c] = _missing(columns[c], there) if clean else null_if_absent(columns[c], there)
     ordered = {c: columns[c] for c in (*unique.columns, *other.columns)}
-    return Joined(Frame(rows, ordered, present, compact=compact), matched, met, alone)
+    if not (keep_unique or keep_other):
+        # No row that is meant has a key that is NULL.
+        ordered |= {c: replace(ordered[c], null=None) for c in keys}
+    found = on.following(words, ordered, ordered)
+    return Joined(
+        Frame(rows, ordered, present, compact, found, firsts if found == words else None), matched, met, alone
+    )
 
 
 def _any_in_run(starts: SecretArray, flag: SecretArray) -> SecretArray:
@@ -149,13 +163,14 @@ def _halves(program: Owner, n: int, m: int) -> tuple[Callable[[Flag], SecretArra
 
 def _merged(
     pairs: Pairs,
-    order: Sequence[on.SortWord],
+    order: Sequence[SortWord],
     upper: Mapping[Column, Vector],
     lower: Mapping[Column, Vector],
     flags: Mapping[str, SecretArray],
-) -> tuple[SecretArray, dict[Column, Vector], frozenset[Column], dict[str, SecretArray]]:
+) -> tuple[SecretArray, tuple[SortWord, ...], dict[Column, Vector], frozenset[Column], dict[str, SecretArray]]:
     """Rows on top of each other in the order of their keys, then of `order`; equal rows keep theirs, so that those of
-    the upper table come first: (where runs of equal keys start, columns, which of them are keys, flags).
+    the upper table come first: (where runs of equal keys start, the words of the keys, columns, which of them are keys,
+    flags).
 
     A column that is a key has the other table's key in that one's rows, any other column zeros.
     """
@@ -172,14 +187,15 @@ def _merged(
                 given[c] = on.below(v, n) if side else on.above(v, m)
     words = [(w, False) for v in keys.values() for w in v.words]
     moved, others = on.in_order([*words, *order], given, *flags.values())
-    starts = on.starts_of([w for k in keys for w in moved[k].words])
+    words = [(w, False) for k in keys for w in moved[k].words]
+    starts = on.starts_of([w for w, _ in words])
     out = {}
     for c, v in (*upper.items(), *lower.items()):
         out[c] = moved[c] if c not in alike else moved[alike[c]]
         if v.null is None:
             # Where this one's row is meant, the key that is equal is not NULL either.
             out[c] = replace(out[c], null=None)
-    return starts, out, frozenset(alike), dict(zip(flags, others, strict=True))
+    return starts, tuple(words), out, frozenset(alike), dict(zip(flags, others, strict=True))
 
 
 def _nodes(v: Vector) -> tuple[Record, ...]:
@@ -196,18 +212,17 @@ def partners(left: Frame, right: Frame, pairs: Pairs, keep: Callable[[SecretArra
     """
     if right.rows <= EACH:
         found = any_of(_equal_pairs(left, right, pairs), axis=1)
-        present = left.present if keep is None else keep(found, left.present)
-        compact = left.compact and keep is None
-        return Joined(replace(left, present=present, compact=compact), found)
+        present = None if keep is None else keep(found, left.present)
+        return Joined(left if keep is None else left.meaning(present), found)
     program = pairs[0][0].words[0].program
     n, m = right.rows, left.rows
     top, bottom = _halves(program, n, m)
     no_null = on.not_null(a for a, _ in pairs)
     flags = {"right": top(on.both(right.present, on.not_null(b for _, b in pairs))), "present": bottom(left.present)}
     flags["left"] = flags["present"] if no_null is None else bottom(on.both(left.present, no_null))
-    starts, columns, _, flags = _merged([(b, a) for a, b in pairs], [], {}, left.columns, flags)
+    starts, words, columns, _, flags = _merged([(b, a) for a, b in pairs], [], {}, left.columns, flags)
     found = logical_and(running_any(starts, flags["right"]), flags["left"])
-    return _settled(left, right, columns, found, flags["present"], keep)
+    return _settled(left, right, columns, words, found, flags["present"], keep)
 
 
 def other_partners(
@@ -230,20 +245,21 @@ def other_partners(
     both = on.stacked(b, a)
     flags |= {f"word {k}": w for k, w in enumerate(both.words)}
     order = [(logical_not(flags["right"]), False), *((w, False) for w in both.words)]
-    starts, columns, _, flags = _merged([(y, x) for x, y in pairs], order, {}, left.columns, flags)
+    starts, keys, columns, _, flags = _merged([(y, x) for x, y in pairs], order, {}, left.columns, flags)
     value = replace(both, words=tuple(flags[f"word {k}"] for k in range(len(both.words))), null=None)
     least = on.forward(starts, {0: value})[0][0]
     most = on.forward(flags["right"], {0: value})[0][0]
     seen = logical_and(running_any(starts, flags["right"]), flags["left"])
     alike = logical_and(same(least, value), same(most, value))
     found = logical_and(seen, logical_not(alike))
-    return _settled(left, right, columns, found, flags["present"], keep)
+    return _settled(left, right, columns, keys, found, flags["present"], keep)
 
 
 def _settled(
     left: Frame,
     right: Frame,
     columns: dict[Column, Vector],
+    words: Sequence[SortWord],
     found: SecretArray,
     present: SecretArray,
     keep: Callable[[SecretArray, Flag], Flag] | None,
@@ -251,9 +267,11 @@ def _settled(
     """The left rows alone, unless the right ones among them are so few that they may stay."""
     kept = on.known(present if keep is None else keep(found, present), len(present), present.program)
     if KEEP_ROWS * right.rows <= left.rows:
-        return Joined(Frame(len(present), columns, kept), found)
-    columns, others, kept = on.kept(kept, left.rows, columns, *([found] if keep is None else []))
-    return Joined(Frame(left.rows, columns, kept, compact=True), others[0] if keep is None else kept)
+        order = on.following(words, columns, columns)
+        return Joined(Frame(len(present), columns, kept, order=order), found)
+    moved, others, kept = on.kept(kept, left.rows, columns, *([found] if keep is None else []))
+    frame = Frame(left.rows, moved, kept, True, on.following(words, columns, moved))
+    return Joined(frame, others[0] if keep is None else kept)
 
 
 def _equal_pairs(left: Frame, right: Frame, pairs: Pairs) -> SecretArray:

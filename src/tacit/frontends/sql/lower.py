@@ -55,7 +55,7 @@ from tacit.frontends.sql.algebra import (
     sources,
 )
 from tacit.frontends.sql.bounds import bare, is_unique, partners, rows_of
-from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.frame import Frame, SortWord, Vector
 from tacit.frontends.sql.functions import place
 from tacit.frontends.sql.scalar import evaluate, holds
 from tacit.frontends.sql.small_groups import judged
@@ -109,7 +109,8 @@ def lower(query: Query, program: Owner, leaf: Callable[[Home], Frame], *, min_gr
     top = query.relation
     while isinstance(top, (Limit, Project)):
         top = top.source
-    lowering = _Lowering(program, leaf, judged(query.relation, min_group), top, query.relation.columns)
+    least, wishes = judged(query.relation, min_group), order.wishes(query.relation)
+    lowering = _Lowering(program, leaf, least, top, query.relation.columns, wishes)
     for relation in relations(query.relation):
         lowering.compute(relation)
     frame = lowering.result(query.relation)
@@ -124,6 +125,7 @@ class _Lowering:
     least: Mapping[int, int]
     top: Relation
     shown: tuple[Column, ...]
+    wishes: Mapping[int, tuple[SortKey, ...]]
     frames: dict[int, Frame] = field(default_factory=dict)
     traces: dict[int, order.Trace] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
@@ -146,6 +148,8 @@ class _Lowering:
         if bound < frame.rows and (frame.compact or joins.KEEP_ROWS * bound <= frame.rows):
             frame = on.compact(frame, bound)
         _refuse_beyond(ELEMENTS, frame.rows, _words(frame), relation)
+        known = on.following(frame.order, frame.columns, frame.columns)
+        frame = replace(frame, order=known, firsts=frame.firsts if known == frame.order else None)
         self.frames[id(relation)] = frame
         self.traces[id(relation)] = order.trace(relation, (self.traces[id(s)] for s in sources(relation)))
         self.steps.append(Step(relation, self.strategy, frame.rows, first, self._serial()))
@@ -180,7 +184,7 @@ class _Lowering:
         if isinstance(relation, Group):
             return self._group(relation, made[0])
         if isinstance(relation, Distinct):
-            return self._distinct(made[0], rows_of(relation))
+            return self._distinct(made[0], rows_of(relation), self.wishes.get(id(relation), ()))
         if isinstance(relation, SetOperation):
             return self._set(relation, made[0], made[1])
         if isinstance(relation, Sort):
@@ -229,7 +233,7 @@ class _Lowering:
 
     def _filter(self, relation: Filter, source: Frame) -> Frame:
         present = on.both(source.present, self._holds(relation.predicate, source))
-        return replace(source, present=present, compact=False)
+        return source.meaning(present)
 
     def _project(self, relation: Project, source: Frame) -> Frame:
         columns = {c: self._value(e, source) for c, e in relation.items}
@@ -239,6 +243,7 @@ class _Lowering:
 
     def _join(self, relation: Join, left: Frame, right: Frame) -> Frame:
         keys, rest = equi_keys(relation)
+        keys, together = order.arranged(keys, self.wishes.get(id(relation), ()))
         pairs = [_unified(self._value(a, left), self._value(b, right)) for a, b in keys]
         condition = conjunction(rest)
         residual = None if condition is None else (lambda frame: self._holds(condition, frame))
@@ -259,11 +264,13 @@ class _Lowering:
             if not turned:
                 return joins.with_unique(
                     right, left, [(b, a) for a, b in pairs],
-                    keep_unique=keep_right, keep_other=keep_left, one_to_one=both, residual=residual,
+                    keep_unique=keep_right, keep_other=keep_left, one_to_one=both, together=together,
+                    residual=residual,
                 ).frame  # fmt: skip
             return joins.with_unique(
-                left, right, pairs, keep_unique=keep_left, keep_other=keep_right, one_to_one=both, residual=residual
-            ).frame
+                left, right, pairs, keep_unique=keep_left, keep_other=keep_right, one_to_one=both, together=together,
+                residual=residual,
+            ).frame  # fmt: skip
         self.strategy = "all pairs"
         frame = self._pairs(relation, left, right, relation.condition)
         if not keep_left:
@@ -306,7 +313,7 @@ class _Lowering:
             done = joins.with_unique(right, left, turned, keep_other=True, residual=residual)
             frame = replace(done.frame, columns={c: done.frame.columns[c] for c in left.columns})
             if keep is not None:
-                frame = replace(frame, present=keep(done.matched, frame.present), compact=False)
+                frame = frame.meaning(keep(done.matched, frame.present))
             return _marked(relation, frame, done.matched)
         elif unique[0]:
             self.strategy = "sorted, left side unique"
@@ -359,8 +366,7 @@ class _Lowering:
             return _marked(relation, frame, found, unknown)
         if relation.kind == "anti" and unknown is not None:
             found = logical_or(found, unknown)
-        out = _KEEP[relation.kind](found, frame.present)
-        return replace(frame, present=out, compact=False)
+        return frame.meaning(_KEEP[relation.kind](found, frame.present))
 
     def _differing(self, rest: Sequence[Expr], left: Frame, right: Frame) -> tuple[Vector, Vector] | None:
         """The two sides of a condition that one column of each is not equal."""
@@ -388,13 +394,15 @@ class _Lowering:
             # Constants alone: one group, if there are any rows.
             keys = {next(iter(fixed)): fixed.popitem()[1]}
         least = self.least.get(id(relation), 1)
-        frame, sizes = groups.group(source, keys, wanted, self.program, most=rows_of(relation), counted=least > 1)
-        self.strategy = "" if not keys else "sorted" if frame.compact else "one place for each combination of keys"
+        asked = order.orderings(self.wishes.get(id(relation), ()), keys)
+        frame, sizes, self.strategy = groups.group(
+            source, keys, wanted, self.program, most=rows_of(relation), counted=least > 1, order=asked
+        )
         if least > 1 and sizes is not None:
             large = greater_equal(sizes, least)
             small = logical_and(on.known(frame.present, frame.rows, self.program), logical_not(large))
             self.hidden.append(sum_of(small))
-            frame = replace(frame, present=on.both(frame.present, large), compact=False)
+            frame = frame.meaning(on.both(frame.present, large))
         columns = frame.columns | {
             c: self._constant(e, frame.rows) for c, e in relation.keys if c in fixed and isinstance(e, Constant)
         }
@@ -412,10 +420,12 @@ class _Lowering:
             )
         return groups.Wanted(column, aggregate, args)
 
-    def _distinct(self, source: Frame, most: int) -> Frame:
+    def _distinct(self, source: Frame, most: int, wish: Sequence[SortKey]) -> Frame:
         if not source.columns:
             raise AssertionError("a relation has columns")
-        return groups.group(source, source.columns, [], self.program, most=most)[0]
+        asked = order.orderings(wish, source.columns)
+        frame, _, self.strategy = groups.group(source, source.columns, [], self.program, most=most, order=asked)
+        return frame
 
     def _set(self, relation: SetOperation, left: Frame, right: Frame) -> Frame:
         left, right = (
@@ -425,7 +435,7 @@ class _Lowering:
         if relation.kind != "union":
             return order.matched(relation, left, right, self.program)
         both = order.union(left, right, relation.columns, self.program)
-        return both if relation.all else self._distinct(both, rows_of(relation))
+        return both if relation.all else self._distinct(both, rows_of(relation), self.wishes.get(id(relation), ()))
 
     # --- order ------------------------------------------------------------------------------------------------
 
@@ -439,7 +449,11 @@ class _Lowering:
             if not distinct and order.tells(self.traces[id(relation.source)], shown):
                 # Rows that are equal in the keys would be in an order that the query does not show.
                 source = order.shuffled(source)
-        return order.ordered(source, self._words(keys, source))
+        words = self._words(order.needed(relation), source)
+        if on.is_sorted(source.order, words):
+            self.strategy = "in order already"
+            return on.compact(source)
+        return order.ordered(source, words)
 
     def _limit(self, relation: Limit, source: Frame) -> Frame:
         if not _is_sorted(relation.source) and order.tells(self.traces[id(relation.source)], self.shown):
@@ -447,7 +461,7 @@ class _Lowering:
             source = order.shuffled(source)
         return order.limited(source, relation.size, relation.offset)
 
-    def _words(self, keys: Iterable[SortKey], source: Frame) -> list[on.SortWord]:
+    def _words(self, keys: Iterable[SortKey], source: Frame) -> list[SortWord]:
         return [
             word
             for k in keys
@@ -460,10 +474,14 @@ class _Lowering:
         for column, call in relation.calls:
             alike.setdefault((call.partition, call.order), []).append((column, call))
         frame = source
-        for (partition, keys), calls in alike.items():
+        # Rows in the order of most keys are in that of the first of them as well.
+        for (partition, keys), calls in sorted(alike.items(), key=lambda a: -len(a[0][0]) - len(a[0][1])):
+            by = self._words(map(SortKey, partition), frame), self._words(keys, frame)
+            if on.is_grouped(frame.order, *by):
+                frame = on.compact(frame)
+                by = self._words(map(SortKey, partition), frame), self._words(keys, frame)
             given = [(c, call, tuple(self._value(a, frame) for a in call.args)) for c, call in calls]
-            parts = self._words([SortKey(e) for e in partition], frame)
-            frame = window.windows(frame, parts, self._words(keys, frame), given, self.program)
+            frame = window.windows(frame, *by, given, self.program)
         return frame
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from tacit.frontends.arithmetic import greater, logical_and, logical_not
 from tacit.frontends.array import Owner
@@ -17,36 +17,102 @@ from tacit.frontends.sql.algebra import (
     Column,
     Distinct,
     Expr,
+    Filter,
     Group,
     Join,
+    Limit,
     Project,
     Ref,
     Relation,
     SetOperation,
     Sort,
+    SortKey,
     Stack,
     Window,
     equi_keys,
+    relations,
+    substitute,
 )
-from tacit.frontends.sql.frame import Frame
+from tacit.frontends.sql.bounds import bare, is_unique
+from tacit.frontends.sql.frame import Frame, SortWord
+from tacit.frontends.sql.group import Ordering, by_value
 
 
-def ordered(frame: Frame, words: Sequence[on.SortWord]) -> Frame:
+def ordered(frame: Frame, words: Sequence[SortWord]) -> Frame:
     """The rows that are meant in an order, then the others."""
-    if frame.present is None:
-        columns, _ = on.in_order(words, frame.columns)
-        return replace(frame, columns=columns, compact=True)
-    first = [(logical_not(frame.present), False), *words]
-    columns, (present,) = on.in_order(first, frame.columns, frame.present)
-    return replace(frame, columns=columns, present=present, compact=True)
+    flags = [] if frame.present is None else [frame.present]
+    columns, others = on.in_order([*((logical_not(f), False) for f in flags), *words], frame.columns, *flags)
+    order = on.following(words, frame.columns, columns)
+    return Frame(frame.rows, columns, others[0] if flags else None, True, order)
 
 
 def shuffled(frame: Frame) -> Frame:
     """The same rows in a random order that nobody knows."""
     flags = [] if frame.present is None else [frame.present]
     columns, rest = on.moved(lambda rows: on.several(shuffle_rows(*rows)), frame.columns, *flags)
-    return replace(frame, columns=columns, present=rest[0] if rest else None, compact=frame.present is None)
+    return Frame(frame.rows, columns, rest[0] if rest else None, frame.present is None)
 
+
+# --- orders that nobody has to make ---------------------------------------------------------------------------------
+
+
+Both: TypeAlias = tuple[Expr, Expr]
+"""The left and the right side of an equality."""
+
+
+def needed(sort: Sort) -> tuple[SortKey, ...]:
+    """The keys of a sort, without those that come after keys that tell all rows apart."""
+    for k in range(1, len(sort.keys)):
+        first = [key.expr for key in sort.keys[:k]]
+        if is_unique(sort.source, bare(first)) and not any(e.nullable for e in first):
+            return sort.keys[:k]
+    return sort.keys
+
+
+def wishes(root: Relation) -> dict[int, tuple[SortKey, ...]]:
+    """Of relations, by identity, the order in which who reads their rows would have to sort them otherwise."""
+    out: dict[int, tuple[SortKey, ...]] = {}
+    for item in reversed(relations(root)):
+        match item:
+            case Sort():
+                keys = needed(item)
+            case Group():
+                keys = () if any(by_value(a) for _, a in item.aggregates) else tuple(SortKey(e) for _, e in item.keys)
+            case Distinct():
+                keys = tuple(SortKey(Ref(c)) for c in item.columns)
+            case Window():
+                orders = [(*map(SortKey, w.partition), *w.order) for _, w in item.calls]
+                keys = max(orders, key=len, default=())
+            case Project():
+                values = dict(item.items)
+                keys = tuple(replace(k, expr=substitute(k.expr, values)) for k in out.get(id(item), ()))
+            case Filter() | Limit():
+                keys = out.get(id(item), ())
+            case _:
+                continue
+        out.setdefault(id(item.source), keys)
+    return out
+
+
+def arranged(pairs: tuple[Both, ...], wish: Sequence[SortKey]) -> tuple[tuple[Both, ...], bool]:
+    """The pairs of keys of a join in the order of a wish, and whether their order is all that it asks for."""
+    found = [next((p for p in pairs if k.expr in p), None) for k in wish]
+    order = tuple(dict.fromkeys(p for p in found if p is not None))
+    whole = None not in found and len(order) == len(pairs) and not any(k.descending for k in wish)
+    return (order, True) if whole else (pairs, False)
+
+
+def orderings(wish: Iterable[SortKey], keys: Collection[Column]) -> list[Ordering]:
+    """The part of a wish that is about the keys of a group."""
+    out = []
+    for k in wish:
+        if not isinstance(k.expr, Ref) or k.expr.column not in keys:
+            break
+        out.append((k.expr.column, k.descending, k.nulls_first))
+    return out
+
+
+# --- what an order tells --------------------------------------------------------------------------------------------
 
 Trace = frozenset[frozenset[Column]]
 """What the order of rows may tell: values of which rows are a function, of each value all columns that hold it. The
@@ -92,11 +158,14 @@ def tells(found: Trace, shown: Collection[Column]) -> bool:
     return any(not alike & set(shown) for alike in found)
 
 
+# --- tables as sets -------------------------------------------------------------------------------------------------
+
+
 def limited(frame: Frame, size: int | None, offset: int) -> Frame:
     """`size` rows after the first `offset` of those that are meant."""
     stop = frame.rows if size is None else min(frame.rows, offset + size)
     whole = on.compact(frame, stop)
-    return replace(on.first(whole, stop, min(offset, stop)), compact=True)
+    return on.first(whole, stop, min(offset, stop))
 
 
 def union(left: Frame, right: Frame, columns: Sequence[Column], program: Owner) -> Frame:

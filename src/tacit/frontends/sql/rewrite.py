@@ -17,6 +17,7 @@ from typing import Final
 
 from tacit.frontends.sql import functions
 from tacit.frontends.sql.algebra import (
+    ALIKE,
     Aggregate,
     Call,
     Column,
@@ -403,12 +404,15 @@ def _is_null_of(expr: Expr, columns: set[Column]) -> bool:
 
 
 def _sunk(join: Join) -> Relation:
-    """A semijoin moved to the relation among its left side's that it is about: fewer rows, and perhaps at home."""
+    """A semijoin moved to the relation among its left side's that it is about: fewer rows, and perhaps at home. What
+    one party joins at home is not taken apart for another's rows.
+    """
     if join.kind not in ("semi", "anti") or join.condition is None:
         return join
     read = set(references(join.condition)) & set(join.left.columns)
     side = join.left
-    if isinstance(side, Join):
+    at_home = len(parties_of(side)) == 1 and rows_of(side) <= max(map(rows_of, sources(side)), default=0)
+    if isinstance(side, Join) and not (at_home and parties_of(side) != parties_of(join.right)):
         if side.kind != "full" and read <= set(side.left.columns):
             return replace(side, left=_sunk(replace(join, left=side.left)))
         if side.kind == "inner" and read <= set(side.right.columns):
@@ -533,7 +537,9 @@ def _fewer_keys(item: Relation, may_join: bool) -> Relation:
     if late is not None:
         return late
     rows = rows_of(item.source)
-    values = tuple((c, functions.aggregate("any_value", (e,), rows)) for c, e in dropped.items())
+    values = tuple(
+        (c, replace(functions.aggregate("any_value", (e,), rows), options=(ALIKE,))) for c, e in dropped.items()
+    )
     return Project(Group(item.source, keys, (*values, *item.aggregates)), _passing(item.columns))
 
 

@@ -8,7 +8,7 @@ which does not depend on the data either (`ordering`, `groups`).
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from itertools import takewhile
 from typing import Final, TypeVar
 
 import numpy as np
@@ -21,16 +21,13 @@ from tacit.frontends.operands import numbers, public
 from tacit.frontends.ordering import sort_by
 from tacit.frontends.shaping import broadcast_to, concat, flip, getitem, reshape
 from tacit.frontends.sql import vectors
-from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.frame import Frame, SortWord, Vector
 from tacit.plan import BOOL, INT64, DType
 
 Key = TypeVar("Key", bound=Hashable)
 
 Flag = SecretArray | None
 """Bools [rows]; None: true in every row."""
-
-SortWord = tuple[SecretArray, bool]
-"""A column to sort by, and whether it is descending."""
 
 WORD: Final = 2**62
 """As many values fit a word that keys are joined to, so that differences of two keep their sign."""
@@ -194,9 +191,10 @@ def compact(frame: Frame, size: int | None = None) -> Frame:
     """The same rows with those that are meant first, in their order; `size` is a bound on their number."""
     rows = frame.rows if size is None else min(size, frame.rows)
     if frame.present is None or frame.compact:
-        return first(frame, rows)
+        part = first(frame, rows)
+        return Frame(rows, part.columns, part.present, True, part.order)
     columns, _, present = kept(frame.present, rows, frame.columns)
-    return replace(frame, rows=rows, columns=columns, present=present, compact=True)
+    return Frame(rows, columns, present, True, following(frame.order, frame.columns, columns))
 
 
 def first(frame: Frame, stop: int, start: int = 0) -> Frame:
@@ -204,12 +202,46 @@ def first(frame: Frame, stop: int, start: int = 0) -> Frame:
     if (start, stop) == (0, frame.rows):
         return frame
 
-    def by(rows: Iterable[SecretArray]) -> list[SecretArray]:
-        return [getitem(a, slice(start, stop)) for a in rows]
+    parts: dict[Record, SecretArray] = {}
 
-    columns = {c: v.with_arrays(tuple(by(v.arrays))) for c, v in frame.columns.items()}
-    present = None if frame.present is None else by([frame.present])[0]
-    return replace(frame, rows=stop - start, columns=columns, present=present)
+    def part(a: SecretArray) -> SecretArray:
+        if a.node not in parts:
+            parts[a.node] = getitem(a, slice(start, stop))
+        return parts[a.node]
+
+    columns = {c: v.with_arrays(tuple(map(part, v.arrays))) for c, v in frame.columns.items()}
+    present = None if frame.present is None else part(frame.present)
+    order = following(frame.order, frame.columns, columns)
+    return Frame(stop - start, columns, present, frame.compact, order)
+
+
+# --- the order that rows have ---------------------------------------------------------------------------------------
+
+
+def following(
+    order: Iterable[SortWord], before: Mapping[Key, Vector], after: Mapping[Key, Vector]
+) -> tuple[SortWord, ...]:
+    """An order by words of columns in the words that these have become, as far as they are still there."""
+    both = [(v, after[c]) for c, v in before.items() if c in after]
+    held = {a.node: b for v, w in both for a, b in zip(v.arrays, w.arrays, strict=True)}
+    return tuple((held[w.node], d) for w, d in takewhile(lambda word: word[0].node in held, order))
+
+
+def is_sorted(order: Sequence[SortWord], words: Sequence[SortWord]) -> bool:
+    """Whether rows in an order are sorted by these words."""
+    return [(w.node, d) for w, d in order[: len(words)]] == [(w.node, d) for w, d in words]
+
+
+def is_together(order: Sequence[SortWord], words: Sequence[SortWord]) -> bool:
+    """Whether rows in an order that agree in all these words stand together."""
+    wanted = {w.node for w, _ in words}
+    return bool(wanted) and {w.node for w, _ in order[: len(wanted)]} == wanted
+
+
+def is_grouped(order: Sequence[SortWord], parts: Sequence[SortWord], words: Sequence[SortWord]) -> bool:
+    """Whether rows in an order that agree in all of `parts` stand together, and there in the order of `words`."""
+    rest = order[len({w.node for w, _ in parts}) :]
+    return bool(order) and (not parts or is_together(order, parts)) and is_sorted(rest, words)
 
 
 # --- words to sort and compare by -----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from tacit.frontends.shaping import concat, getitem, stack
 from tacit.frontends.sql import rows as on
 from tacit.frontends.sql import vectors
 from tacit.frontends.sql.algebra import Column, WindowCall
-from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.frame import Frame, SortWord, Vector
 from tacit.frontends.sql.functions import place
 from tacit.frontends.sql.group import from_sums, summable
 from tacit.frontends.sql.types import BIGINT
@@ -30,28 +30,34 @@ Given = tuple[Column, WindowCall, tuple[Vector, ...]]
 
 
 def windows(
-    frame: Frame, partition: Sequence[on.SortWord], order: Sequence[on.SortWord], calls: Sequence[Given], program: Owner
+    frame: Frame, partition: Sequence[SortWord], order: Sequence[SortWord], calls: Sequence[Given], program: Owner
 ) -> Frame:
     """The rows in the order of a partition and an order in it, with the values of functions that share both.
 
-    Rows that are not meant come last. Raises `SqlError` SQL-006 for functions that cannot be computed on secrets.
+    Rows that are not meant come last. Rows in such an order already stay where they are.
+
+    Raises `SqlError` SQL-006 for functions that cannot be computed on secrets.
     """
-    absent: list[on.SortWord] = [] if frame.present is None else [(logical_not(frame.present), False)]
+    absent: list[SortWord] = [] if frame.present is None else [(logical_not(frame.present), False)]
     # Apart, so that a partition's words end where its order begins.
     parts, within = on.joined([*absent, *partition]), on.joined(order)
     given: dict[Column | tuple[Column, int], Vector] = dict(frame.columns.items())
     given |= {(c, k): v for c, _, args in calls for k, v in enumerate(args)}
     flags = [] if frame.present is None else [frame.present]
-    moved, others = on.in_order([*parts, *within], given, *(w for w, _ in (*parts, *within)), *flags)
+    words, stands = [*parts, *within], on.is_grouped(frame.order, partition, order)
+    moved, others = given, [*(w for w, _ in words), *flags]
+    if not stands:
+        moved, others = on.in_order(words, given, *others)
     keys, peers = others[: len(parts)], others[: len(parts) + len(within)]
     first = on.first_row(program, frame.rows)
     sorted_rows = _Rows(
         frame.rows, run_starts(*keys) if keys else first, run_starts(*peers) if peers else first, program
     )
     columns = {c: v for c, v in moved.items() if isinstance(c, Column)}
+    by = on.following(frame.order if stands else [*partition, *order], frame.columns, columns)
     for c, call, args in calls:
         columns[c] = sorted_rows.value(call, tuple(moved[c, k] for k in range(len(args))))
-    return Frame(frame.rows, columns, others[-1] if flags else None, compact=True)
+    return Frame(frame.rows, columns, others[-1] if flags else None, True, by)
 
 
 class _Rows:
