@@ -638,7 +638,7 @@ class Bench:
         """What comes of a case, and in words what is wrong."""
         pooled = pool(case.tables)
         described = pooled.execute(f"DESCRIBE {case.query}").fetchall()
-        expected = pooled.execute(case.query).fetchall()
+        expected = pooled.sql(case.query).to_arrow_table()
         try:
             session = self.session(case.tables)
             frame = session.sql(case.query)
@@ -658,10 +658,12 @@ class Bench:
             return "differs", f"names {list(frame.names)}, not {[n for n, _ in schema]}"
         if [k for _, k in schema] != [k for _, k in frame.schema]:
             return "differs", f"types {[k for _, k in frame.schema]}, not {[k for _, k in schema]}"
-        rows = list(zip(*(c.to_pylist() for c in table.columns), strict=True))
-        if alike(rows, expected, case.ordered):
+        if table.schema.types != expected.schema.types:
+            return "differs", f"arrow types {table.schema.types}, not {expected.schema.types}"
+        rows, wanted = (list(zip(*(c.to_pylist() for c in t.columns), strict=True)) for t in (table, expected))
+        if alike(rows, wanted, case.ordered):
             return "same", ""
-        return "differs", f"rows {rows}, not {expected}"
+        return "differs", f"rows {rows}, not {wanted}"
 
 
 def alike(rows: list[Any], expected: list[Any], ordered: bool) -> bool:

@@ -71,7 +71,7 @@ QUERIES: dict[str, tuple[Any, str, str]] = {
     "one name for two tables": ("SELECT 1 FROM visits x, people x", "SQL-004", "'x'"),
     "text and number": ("SELECT cost + note FROM visits", "SQL-005", "(BIGINT, VARCHAR)"),
     "date and number": ("SELECT sum(born) FROM people", "SQL-005", "SUM"),
-    "condition that is none": ("SELECT * FROM people WHERE NOT born", "SQL-005", "(DATE)"),
+    "condition that is none": ("SELECT * FROM people WHERE NOT born", "SQL-005", "DATE cannot be cast to BOOLEAN"),
     "not grouped": ("SELECT note, cost FROM visits GROUP BY note", "SQL-005", "'cost'"),
     "constant of another type": ("SELECT DATE '2020-02-31'", "SQL-005", "no DATE"),
     "no SQL": ("SELEC 1", "SQL-006", "SELEC"),

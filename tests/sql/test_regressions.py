@@ -64,6 +64,13 @@ QUERIES = {
     "NOT IN that is its own correlation": "SELECT k FROM t WHERE NOT g IN (SELECT h FROM u WHERE h = g)",
     "IN whose correlation is unknown, shown": "SELECT k, g IN (SELECT h FROM u WHERE u.e > t.s) AS c FROM t",
     "no correlation at a home": "SELECT corr(s, s), regr_r2(s, s), regr_intercept(s, 1) FROM one GROUP BY k",
+    "a cast constant does not adapt": "SELECT CASE WHEN 10 THEN CAST(2.00 AS INT) ELSE sign(k) END, "
+    "s + CAST(1 AS INT) FROM t",
+    "the type of a part of a folded NULL": "SELECT EXTRACT(month FROM CASE WHEN FALSE THEN DATE '1997-08-07' END), "
+    "year(CAST(NULL AS DATE)) FROM t",
+    "the name of a cast to BOOLEAN": "SELECT sum(CASE WHEN CAST(NULL AS BOOLEAN) THEN k ELSE -(-k) END) "
+    "OVER (ORDER BY k ROWS UNBOUNDED PRECEDING), -(-5) FROM t",
+    "sums of integers are wide": "SELECT sum(i), sum(s) OVER (), sum(i) + 1 FROM t GROUP BY s",
     "constants with a type": "SELECT CAST(NULL AS INTEGER) % s, -CAST(TRUE AS BIGINT), -CAST(1 AS TINYINT) FROM t",
 }
 

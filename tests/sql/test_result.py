@@ -94,7 +94,7 @@ def test_all_types_are_read_in_duckdb_s_arrow_types_with_nulls_in_order(o: Oracl
     given[column("n", NULL)] = Vector(NULL, (ints(o, [0] * 4, 0, 0),), o.input(np.ones(4, bool), 0))
     table = read(o, given, 4, flags)
     assert table.schema.types == [
-        *(pa.int32(), pa.int64(), pa.uint8(), pa.decimal128(15, 2), pa.float64(), pa.bool_(), pa.date32()),
+        *(pa.int32(), pa.decimal128(38, 0), pa.uint8(), pa.decimal128(15, 2), pa.float64(), pa.bool_(), pa.date32()),
         *(pa.timestamp("us"), pa.string(), pa.null()),
     ]
     table.validate(full=True)

@@ -50,12 +50,14 @@ def encode_column(column: Any, field: Field, *, what: str, party: str | None) ->
             next="register the table again, or remove or fill the missing values",
         )
     try:
-        values = column.cast(to_arrow(kind) if kind.kind != "decimal" else pa.decimal128(38, kind.scale))
+        target = to_arrow(kind)
+        wide = pa.types.is_decimal(target)
+        values = column.cast(pa.decimal128(38, kind.scale) if wide else target)
         if isinstance(values, pa.ChunkedArray):
             values = values.combine_chunks()
         if kind.kind == "text":
             return _text_words(values, field.domain, what, party)
-        if kind.kind == "decimal":
+        if wide:
             # At most 38 digits; those that fit 63 bits are all that a plan can hold.
             raw = _decimal_raw(values, kind.scale)
         elif kind.kind in ("date", "timestamp"):

@@ -334,11 +334,7 @@ def with_relations(tree: exp.Expr, relations: Mapping[str, str]) -> exp.Expr:
 def _read_as(kind: SqlType) -> Any:
     import pyarrow as pa
 
-    if kind.kind == "int" and kind.size > 64:
-        return pa.decimal128(38, 0)
-    if kind.kind == "decimal":
-        return pa.decimal128(38, kind.scale)
-    return pa.null() if kind.kind == "null" else to_arrow(kind)
+    return pa.decimal128(38, kind.scale) if kind.kind == "decimal" else to_arrow(kind)
 
 
 def _type_of(column: Any) -> SqlType | None:

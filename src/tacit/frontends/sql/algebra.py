@@ -67,10 +67,13 @@ class Ref:
 
 @dataclass(frozen=True)
 class Constant:
-    """A constant: `raw` is its raw value, for text a `str`, or None for NULL."""
+    """A constant: `raw` is its raw value, for text a `str`, or None for NULL. An integer that is `written` out as such,
+    not computed or cast, takes the type of what it meets.
+    """
 
     raw: int | str | None
     type: SqlType
+    written: bool = field(default=False, compare=False)
 
     @property
     def nullable(self) -> bool:

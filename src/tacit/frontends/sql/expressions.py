@@ -216,8 +216,8 @@ def integer(value: int) -> Constant:
     """An integer as a literal: of the smallest of DuckDB's three types for literals that holds it."""
     for kind in (INTEGER, BIGINT):
         if -(1 << (kind.size - 1)) <= value < 1 << (kind.size - 1):
-            return Constant(value, kind)
-    return Constant(value, HUGEINT)
+            return Constant(value, kind, written=True)
+    return Constant(value, HUGEINT, written=True)
 
 
 def number(text: str, at: At = None) -> Constant:
@@ -417,7 +417,7 @@ class Binder:
         return self.value(node.this)
 
     def _literal(self, node: exp.Literal) -> Expr:
-        return Constant(node.name, TEXT) if node.is_string else number(node.name, place_of(node))
+        return Constant(node.name, TEXT, written=True) if node.is_string else number(node.name, place_of(node))
 
     def _boolean(self, node: exp.Boolean) -> Expr:
         return Constant(int(bool(node.this)), BOOLEAN)
@@ -513,8 +513,7 @@ class Binder:
         if isinstance(made, Span):
             return -made
         if isinstance(made, Constant) and isinstance(made.raw, int) and made.type.is_numeric:
-            written = made.type.kind == "int" and isinstance(node.this, exp.Literal)
-            return integer(-made.raw) if written else Constant(-made.raw, made.type)
+            return integer(-made.raw) if made.written else Constant(-made.raw, made.type)
         if not made.type.is_numeric and made.type != NULL:
             raise functions.mismatch("-", (made,), place_of(node))
         return self.call("neg", (made,), at=place_of(node))
@@ -565,12 +564,15 @@ class Binder:
 
     def _intdiv(self, node: exp.IntDiv) -> Expr:
         a, b = self.bind(node.this), self.bind(node.expression)
-        whole = a.type.kind == b.type.kind == "int"
+        whole = {a.type.kind, b.type.kind} <= {"int", "null"}
         return self.call("idiv" if whole else "div", (a, b), at=place_of(node))
 
     def _dpipe(self, node: exp.DPipe) -> Expr:
         at = place_of(node)
-        return self.call("concat", [self.text(part, at) for part in node.flatten()], at=at)
+        parts = [self.bind(part) for part in node.flatten()]
+        if any(p.type == NULL for p in parts):
+            return Constant(None, NULL)
+        return self.call("concat", [fold(cast(p, TEXT, at)) for p in parts], at=at)
 
     def text(self, node: exp.Expr, at: At) -> Expr:
         """A node as text."""
@@ -612,13 +614,7 @@ class Binder:
     def _cast(self, node: exp.Cast) -> Expr:
         at = place_of(node)
         kind = type_of(node.to, at)
-        made = self.bind(node.this)
-        try:
-            return fold(cast(made, kind, at))
-        except SqlError as error:
-            if error.code == "SQL-005" and made.type != kind and not isinstance(made, Constant):
-                raise SqlError("SQL-005", f"{made.type} cannot be cast to {kind}{place(at)}") from None
-            raise
+        return fold(cast(self.bind(node.this), kind, at))
 
     # --- numbers, text, dates ---
 
@@ -759,7 +755,10 @@ class Binder:
         name = _PART_NAMES.get(part.lower(), part.lower())
         if name not in functions.PARTS:
             raise unsupported(f"the part {part!r} of a date", at, f"use one of {', '.join(functions.PARTS)}")
-        return self.call("date_part", (self.moment(source),), name, at=at)
+        made = self.call("date_part", (self.moment(source),), name, at=at)
+        # DuckDB gives a NULL that it folds the most general type of any part, unless the part's own function is called.
+        folded = isinstance(made, Constant) and made.raw is None and type(node) not in _PARTS
+        return Constant(None, DOUBLE) if folded else made
 
     def moment(self, node: exp.Expr) -> Expr:
         """A node as a date or timestamp."""

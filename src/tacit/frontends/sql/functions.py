@@ -10,6 +10,7 @@ wider: values are exact in between, and only a result that does not fit its type
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import reduce
 from math import ceil, exp, floor, isqrt, log
@@ -88,6 +89,15 @@ def mismatch(what: str, args: Sequence[Expr], at: At) -> SqlError:
     )  # fmt: skip
 
 
+def _no_cast(expr: Expr, kind: SqlType, at: At) -> SqlError:
+    condition = kind == BOOLEAN
+    return SqlError(
+        "SQL-005", f"{expr.type} cannot be cast to {kind}{place(at)}",
+        expected="a condition, or a number, of which 0 is false" if condition else "types that go together",
+        next="compare it with a value, or write IS NOT NULL" if condition else "",
+    )  # fmt: skip
+
+
 # --- types ----------------------------------------------------------------------------------------------------------
 
 
@@ -101,21 +111,17 @@ def as_decimal(kind: SqlType) -> SqlType:
 def common(a: Expr, b: Expr, *, compared: bool = False) -> SqlType | None:
     """The type in which two operands can be `compared` or stand for each other; None if there is none.
 
-    A number that is written out takes the other's type if it fits, a constant text any type.
+    A constant that is written out, not computed, takes the other's type: an integer if it fits, a text any.
     """
     for x, y in ((a, b), (b, a)):
-        if not isinstance(x, Constant) or isinstance(y, Constant):
-            continue
-        if x.type.kind == "text" or (_is_written(x) and y.type.kind == "int" and x.domain in _span(y.type)):
+        fits_it = x.type.kind == "text" or (y.type.kind == "int" and x.domain in _span(y.type))
+        if _is_written(x) and not _is_written(y) and y.type != NULL and fits_it:
             return y.type
     return common_type(a.type, b.type, compared=compared)
 
 
-def _is_written(x: Constant) -> bool:
-    """Whether an integer has the type that its digits have, and not one that a function gave it."""
-    return (
-        x.type.kind == "int" and x.raw is not None and (x.type.size <= INTEGER.size or x.domain not in _span(INTEGER))
-    )
+def _is_written(expr: Expr) -> bool:
+    return isinstance(expr, Constant) and expr.written
 
 
 def _span(kind: SqlType) -> Interval:
@@ -229,8 +235,8 @@ def call(name: str, args: Sequence[Expr], *options: Any, at: At = None) -> Call:
     args = tuple(args)
     try:
         kind, nullable, domain = _RULES[name](args, options)
-    except _Unfit:
-        raise mismatch(name.upper(), args, at) from None
+    except _OperandsError:
+        raise _no_cast(args[0], options[0], at) if name == "cast" else mismatch(name.upper(), args, at) from None
     if name == "cast":
         # A cast may be taken off again where only its value matters; `check` looks at those that stay.
         return Call(name, args, kind, nullable, domain, (), at)
@@ -252,6 +258,8 @@ def name_in_words(expr: Call) -> str:
 
 def cast(expr: Expr, kind: SqlType, at: At = None) -> Expr:
     """The expression as another type; itself where it has that type already, a constant where it is one and exact."""
+    if isinstance(expr, Constant) and expr.written:
+        expr = replace(expr, written=False)
     if expr.type == kind:
         return expr
     if isinstance(expr, Constant):
@@ -276,9 +284,9 @@ def apply(name: str, args: Sequence[Expr], *options: Any, at: At = None) -> Call
     elif name in ("least", "greatest", "coalesce"):
         args = alike(args, name, at)
     elif name == "case":
-        values = alike((*args[1::2], args[-1]), name, at)
+        last, *values = alike((args[-1], *args[1::2]), name, at)
         conditions = (cast(c, BOOLEAN, at) for c in args[:-1:2])
-        args = (*(x for pair in zip(conditions, values[:-1], strict=True) for x in pair), values[-1])
+        args = (*(x for pair in zip(conditions, values, strict=True) for x in pair), last)
     elif name in ("and", "or", "not"):
         args = tuple(cast(a, BOOLEAN, at) for a in args)
     elif name in ("add", "sub", "mod", "idiv"):
@@ -296,7 +304,7 @@ def apply(name: str, args: Sequence[Expr], *options: Any, at: At = None) -> Call
 
 
 def _bare(expr: Expr) -> Expr:
-    """An exact number without casts that keep its value, and without zeros at the end of a constant."""
+    """An exact number without casts that keep its value; a constant as if written, without zeros at its end."""
     while isinstance(expr, Call) and expr.name == "cast" and expr.type.kind in ("int", "decimal"):
         inner = expr.args[0]
         if inner.type.kind not in ("int", "decimal") or inner.type.scale > expr.type.scale:
@@ -307,7 +315,7 @@ def _bare(expr: Expr) -> Expr:
         while kind.scale and raw % 10 == 0:
             raw, kind = raw // 10, decimal(max(1, kind.size - 1), kind.scale - 1)
         return Constant(raw, kind)
-    return expr
+    return replace(expr, written=True) if isinstance(expr, Constant) and expr.type.kind == "int" else expr
 
 
 def alike(args: _Args, what: str, at: At, *, compared: bool = False) -> _Args:
@@ -320,8 +328,8 @@ def _both(a: Expr, b: Expr, args: _Args, what: str, at: At, compared: bool) -> E
     kind = common(a, b, compared=compared)
     if kind is None:
         raise mismatch(what.upper(), args, at)
-    # What stands for the operands so far: a constant only if all of them are, since constants adapt.
-    return a if kind == a.type and not isinstance(a, Constant) else b if kind == b.type else replace_type(a, kind)
+    # What stands for the operands so far adapts to nothing any more.
+    return next((x for x in (a, b) if x.type == kind and not _is_written(x)), replace_type(a, kind))
 
 
 def replace_type(expr: Expr, kind: SqlType) -> Expr:
@@ -330,7 +338,10 @@ def replace_type(expr: Expr, kind: SqlType) -> Expr:
 
 
 def _numbers(name: str, args: _Args, at: At) -> _Args:
-    a, b = (Constant(None, INTEGER) if x.type == NULL else x for x in args)
+    a, b = args
+    if NULL in (a.type, b.type):
+        kind = next((x.type for x in args if x.type.kind in ("int", "double")), BIGINT)
+        a, b = (Constant(None, kind) if x.type == NULL else x for x in args)
     if not (a.type.is_numeric and b.type.is_numeric):
         raise mismatch({"add": "+", "sub": "-", "mul": "*", "mod": "%", "idiv": "//", "div": "/"}[name], args, at)
     if "double" in (a.type.kind, b.type.kind) or (name == "idiv" and "decimal" in (a.type.kind, b.type.kind)):
@@ -352,7 +363,7 @@ def _scaled(a: Expr, kind: SqlType, at: At) -> Expr:
     return cast(a, decimal(min(own.size - own.scale + kind.scale, kind.size), kind.scale), at)
 
 
-class _Unfit(Exception):  # noqa: N818
+class _OperandsError(Exception):
     """Operands do not have the types that a rule wants."""
 
 
@@ -362,7 +373,7 @@ def _any_null(args: _Args) -> bool:
 
 def _need(condition: bool) -> None:
     if not condition:
-        raise _Unfit
+        raise _OperandsError
 
 
 def _comparison(args: _Args, options: tuple[Any, ...]) -> _Typed:
@@ -730,7 +741,7 @@ def aggregate(
     args = tuple(args)
     try:
         kind, may_lack, domain = _aggregate(name, args, max(rows, 1))
-    except _Unfit:
+    except _OperandsError:
         raise mismatch(name.upper(), args, at) from None
     empty = not keyed or where is not None
     nullable = name not in _COUNTS and (may_lack or empty or _any_null(args))

@@ -23,6 +23,10 @@ _NAMES: Final[dict[type[exp.Expr], str]] = {
     exp.CovarSamp: "covar_samp", exp.CountIf: "count_if", exp.Grouping: "GROUPING", exp.DayOfWeek: "dayofweek",
     exp.DayOfYear: "dayofyear", exp.TimeToStr: "strftime", exp.TimeToUnix: "epoch", exp.DateFromParts: "make_date",
 }  # fmt: skip
+_TYPES: Final = {
+    "INT": "INTEGER", "TEXT": "VARCHAR", "REAL": "FLOAT", "INT128": "HUGEINT", "DATE": "date", "DOUBLE": "double",
+}  # fmt: skip
+"""DuckDB's names of types where sqlglot has others; it writes those that are not in its grammar as they are typed."""
 
 
 def name_of(node: exp.Expr) -> str:
@@ -50,8 +54,12 @@ def label(node: exp.Expr) -> str:
         sign = ("!" if isinstance(node, (exp.Like, exp.ILike)) and node.args.get("negate") else "") + _BINARY[kind]
         return f"({label(node.this)} {sign} {label(node.expression)})"
     if isinstance(node, exp.Neg):
-        inner = label(node.this)
-        return f"-{inner}" if isinstance(node.this, exp.Literal) else f"(-({inner}))"
+        inner, number = label(node.this), node.this.unnest()
+        while isinstance(number, exp.Neg):
+            number = number.this.unnest()
+        if isinstance(number, exp.Literal) and not number.is_string:
+            return inner[1:] if inner.startswith("-") else f"-{inner}"
+        return f"(-({inner}))"
     if isinstance(node, exp.Not):
         if isinstance(node.this, exp.Is) and isinstance(node.this.expression, exp.Null):
             return f"({label(node.this.this)} IS NOT NULL)"
@@ -70,10 +78,7 @@ def label(node: exp.Expr) -> str:
         return f"({label(node.this)} IN ({', '.join(map(label, node.expressions))}))"
     if isinstance(node, exp.Cast):
         kind_name = node.to.sql("duckdb")
-        if node.to.this in (exp.DataType.Type.DATE, exp.DataType.Type.DOUBLE, exp.DataType.Type.BOOLEAN):
-            kind_name = {"DATE": "date", "DOUBLE": "double", "BOOLEAN": "bool"}[kind_name]
-        kind_name = {"INT": "INTEGER", "TEXT": "VARCHAR"}.get(kind_name, kind_name)
-        return f"CAST({label(node.this)} AS {kind_name})"
+        return f"CAST({label(node.this)} AS {_TYPES.get(kind_name, kind_name)})"
     if isinstance(node, exp.Case):
         return _case(node)
     if isinstance(node, exp.Coalesce):

@@ -199,8 +199,8 @@ def _arrow(values: Sequence[NDArray[Any]], null: NDArray[np.bool], kept: NDArray
         return pa.nulls(len(missing))
     if kind.kind == "text":
         return _text(words, missing)
-    if kind.kind == "decimal":
-        if np.any(np.abs(words[0]) >= 10 ** min(kind.size, 18)) and kind.size < 19:
+    if pa.types.is_decimal(target):
+        if target.precision < 19 and np.any(np.abs(words[0]) >= 10**target.precision):
             raise pa.ArrowInvalid("a decimal has too many digits")
         pairs = np.stack([words[0], words[0] >> 63], axis=1)
         return pa.Array.from_buffers(target, len(missing), [_validity(missing), pa.py_buffer(pairs.tobytes())])

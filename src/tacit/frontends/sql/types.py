@@ -145,12 +145,12 @@ def from_arrow(kind: Any) -> SqlType | None:
 
 
 def to_arrow(kind: SqlType) -> Any:
-    """The Arrow type that a result column of the type has: HUGEINT is int64, since results fit it."""
+    """The Arrow type that a result column of the type has in DuckDB: Arrow has no HUGEINT, so it is a decimal."""
     import pyarrow as pa
 
     if kind.kind == "int":
-        size = min(kind.size, 64)
-        return getattr(pa, f"{'' if kind.signed else 'u'}int{size}")()
+        name = f"{'' if kind.signed else 'u'}int{kind.size}"
+        return pa.decimal128(DECIMAL_MAX, 0) if kind.size > 64 else getattr(pa, name)()
     if kind.kind == "decimal":
         return pa.decimal128(kind.size, kind.scale)
     return {
