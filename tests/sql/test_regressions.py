@@ -71,6 +71,21 @@ QUERIES = {
     "the name of a cast to BOOLEAN": "SELECT sum(CASE WHEN CAST(NULL AS BOOLEAN) THEN k ELSE -(-k) END) "
     "OVER (ORDER BY k ROWS UNBOUNDED PRECEDING), -(-5) FROM t",
     "sums of integers are wide": "SELECT sum(i), sum(s) OVER (), sum(i) + 1 FROM t GROUP BY s",
+    "subqueries in aggregates": "SELECT g, sum(CASE WHEN EXISTS (SELECT 1 FROM u WHERE u.k = t.k) THEN i END) AS c, "
+    "count(*) FILTER (WHERE i > (SELECT max(e) FROM u)) AS d FROM t GROUP BY g HAVING sum((SELECT max(e) FROM u)) > 0",
+    "a subquery in an aggregate and over its groups": "SELECT k, max((SELECT e FROM u WHERE u.k = t.k)) AS c, "
+    "(SELECT max(e) FROM u WHERE u.k = t.k) AS d FROM t GROUP BY k",
+    "a subquery in a window function": "SELECT k, "
+    "sum(count(*)) OVER (ORDER BY (SELECT max(e) FROM u WHERE u.k = t.k), k) AS c FROM t GROUP BY k",
+    "subqueries in ON": "SELECT t.k, u.e FROM t JOIN u ON t.i IN (SELECT e FROM u) "
+    "AND t.k < (SELECT max(i) FROM one WHERE one.k = t.k AND one.s = u.k)",
+    "subqueries in ON of outer joins": "SELECT t.k, u.e FROM t FULL JOIN u ON t.k = u.k "
+    "AND t.i < (SELECT max(e) FROM u) LEFT JOIN one ON one.k = u.k AND EXISTS (SELECT 1 FROM t AS v WHERE v.k = one.i)",
+    "text of the optional side": "SELECT upper(h) || 'x', e + 1 > 0 FROM u FULL JOIN one ON u.k = one.k",
+    "text of a union and of a key": "SELECT lower(h), count(*) FROM "
+    "(SELECT k, h FROM u UNION ALL SELECT k, g FROM t) AS r JOIN t USING (k) GROUP BY h",
+    "text of a key of some groups": "SELECT upper(h) || '!' AS c FROM (SELECT h FROM u JOIN t USING (k) GROUP BY h "
+    "UNION ALL SELECT NULL FROM u JOIN t USING (k))",
     "constants with a type": "SELECT CAST(NULL AS INTEGER) % s, -CAST(TRUE AS BIGINT), -CAST(1 AS TINYINT) FROM t",
 }
 

@@ -38,7 +38,7 @@ class Tacit(DuckDB):
     """The dialect under this backend's name: DuckDB's."""
 
 
-class Backend(SQLBackend, NoUrl, NoExampleLoader):  # type: ignore[misc]
+class Backend(SQLBackend, NoUrl, NoExampleLoader):  # type: ignore[misc]  # Ibis's classes have no types.
     """An Ibis connection on a session.
 
     What SQL over secret rows has not, raises Ibis's `UnsupportedOperationError` with the construct's name, before

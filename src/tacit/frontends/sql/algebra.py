@@ -389,7 +389,8 @@ def with_sources(relation: Relation, new: Sequence[Relation]) -> Relation:
         return relation
     if isinstance(relation, (Join, SetOperation)):
         return replace(relation, left=new[0], right=new[1])
-    return replace(relation, source=new[0])  # type: ignore[arg-type]
+    assert not isinstance(relation, (Scan, Values, Home, Stack))
+    return replace(relation, source=new[0])
 
 
 def relations(*roots: Relation) -> list[Relation]:

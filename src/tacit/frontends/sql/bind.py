@@ -100,6 +100,7 @@ _KNOWN: Final = frozenset({
     "limit", "offset", "kind", "hint", "this", "expression", "side", "alias", "columns",
 })  # fmt: skip
 """The parts of a query that are understood; whatever else there is is refused."""
+_SIDES: Final[Mapping[str, JoinKind]] = {"LEFT": "left", "RIGHT": "left", "FULL": "full"}
 
 
 def _fresh(column: Column, name: str | None = None) -> Column:
@@ -337,22 +338,22 @@ class _Queries:
             parts.append(fold(functions.apply("eq", (a, b), at=at)))
             merged.append((name, a, b))
         on = node.args.get("on")
+        later = _On(self, both, ctes, left, right)
         if on is not None:
-            block = _Plain(both, rows_of(left) * rows_of(right))
-            parts += _conditions(Binder(block, "ON", subqueries=False), on)
+            parts += later.conditions(on, outer_join=bool(side) or word in ("SEMI", "ANTI"))
+            left, right = later.left, later.right
         elif not shared and word != "CROSS" and (side or word in ("SEMI", "ANTI", "INNER")):
             raise SqlError("SQL-001", f"{side or word} JOIN{place(at)} has no condition", expected="ON or USING")
         condition = conjunction(tuple(parts))
         if word in ("SEMI", "ANTI"):
             return Join("semi" if word == "SEMI" else "anti", left, right, condition, at=at), items
-        kind: JoinKind = {"LEFT": "left", "RIGHT": "left", "FULL": "full"}.get(side, "inner")  # type: ignore[assignment]
+        kind = _SIDES.get(side, "inner")
         if side in ("RIGHT", "FULL"):
             items = _nullable(items, left)
         if side in ("LEFT", "FULL"):
             right_items = _nullable(right_items, right)
-        relation = (
-            Join(kind, right, left, condition, at=at) if side == "RIGHT" else Join(kind, left, right, condition, at=at)
-        )
+        first, second = (right, left) if side == "RIGHT" else (left, right)
+        relation = later.finished(Join(kind, first, second, condition, at=at))
         return relation, _merged(items, right_items, shared, side, at)
 
 
@@ -397,11 +398,6 @@ def _merged(items: list[Item], right: list[Item], shared: list[str], side: str, 
     return out + [replace(i, hidden=True) if i.name.lower() in names and not i.hidden else i for i in right]
 
 
-def _conditions(binder: Binder, node: exp.Expr) -> list[Expr]:
-    parts = node.unnest().flatten() if isinstance(node.unnest(), exp.And) else [node]
-    return [binder.predicate(p) for p in parts]
-
-
 class _Plain:
     """What expressions have around them outside of a SELECT: no groups, no windows."""
 
@@ -411,9 +407,13 @@ class _Plain:
         self.scope = scope
         self.rows = rows
         self.subqueries: dict[exp.Expr, Expr] = {}
+        self.inner_subqueries = self.subqueries
 
     def subquery(self, node: exp.Expr) -> Relation:
         raise unsupported("a subquery here", place_of(node), "move it to WHERE")
+
+    def attach(self, partner: Partner) -> None:
+        raise AssertionError
 
     def aggregate(self, made: Aggregate, name: str) -> Expr:
         raise AssertionError
@@ -426,6 +426,56 @@ class _Plain:
 
     def named_window(self, name: str, at: At) -> exp.Window:
         raise AssertionError
+
+
+class _On(_Plain):
+    """The condition of a join: its subqueries are joined to the side that they read, before the join; what reads both
+    sides of an inner join, after it.
+    """
+
+    def __init__(self, queries: _Queries, scope: Scope, ctes: _Ctes, left: Relation, right: Relation) -> None:
+        super().__init__(scope, rows_of(left) * rows_of(right))
+        self.queries = queries
+        self.ctes = ctes
+        self.left = left
+        self.right = right
+        self.after: list[Partner] = []
+        self.filters: list[Expr] = []
+
+    def subquery(self, node: exp.Expr) -> Relation:
+        return self.queries.query(node, self.scope, self.ctes).relation
+
+    def conditions(self, node: exp.Expr, *, outer_join: bool) -> list[Expr]:
+        """The conjuncts that the join itself tests."""
+        parts = node.unnest().flatten() if isinstance(node.unnest(), exp.And) else [node]
+        out: list[Expr] = []
+        for part in parts:
+            binder = Binder(self, "ON")
+            condition = binder.predicate(part)
+            for partner in binder.partners:
+                self.place(partner, outer_join, place_of(part))
+            joined = {c for p in self.after for c in references(p.value)}
+            (out if joined.isdisjoint(references(condition)) else self.filters).append(condition)
+        return out
+
+    def place(self, partner: Partner, outer_join: bool, at: At) -> None:
+        """Join a subquery to the side that it reads."""
+        read = partner.reads()
+        if read.isdisjoint(self.right.columns):
+            self.left = partner.join(self.left)
+        elif read.isdisjoint(self.left.columns):
+            self.right = partner.join(self.right)
+        elif not outer_join:
+            self.after.append(partner)
+        else:
+            raise unsupported("a subquery in ON of an outer join that reads both sides", at, "use an inner join")
+
+    def finished(self, relation: Relation) -> Relation:
+        """The join with what comes after it."""
+        for partner in self.after:
+            relation = partner.join(relation)
+        predicate = conjunction(tuple(self.filters))
+        return relation if predicate is None else Filter(relation, predicate)
 
 
 class _Select:
@@ -445,6 +495,8 @@ class _Select:
         self.groupings: dict[tuple[Expr, ...], Column] = {}
         self.subqueries: dict[exp.Expr, Expr] = {}
         """The values of subqueries that are bound already."""
+        self.inner_subqueries: dict[exp.Expr, Expr] = {}
+        """Those inside aggregates, which belong to rows."""
         self.own: set[Column] = set()
         """Columns that were made after the groups: aggregates, windows, marks and subqueries."""
         self.grouped: dict[Expr, Column] | None = None

@@ -61,6 +61,12 @@ class Partner:
     """
     over: Callable[[Relation], Relation] | None = None
 
+    def reads(self) -> set[Column]:
+        """The columns of the outer rows that the join compares."""
+        own = set(self.right.columns)
+        parts = (self.condition, *(e for e, _ in self.domain))
+        return {c for e in parts if e is not None for c in references(e) if c not in own}
+
     def join(self, left: Relation) -> Join:
         """The join."""
         if self.over is not None:

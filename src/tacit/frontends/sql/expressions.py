@@ -8,7 +8,7 @@ computes them where SQL says that they are computed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -107,9 +107,13 @@ class Block(Protocol):
     rows: int
     keyed: bool
     subqueries: dict[exp.Expr, Expr]
+    inner_subqueries: dict[exp.Expr, Expr]
 
     def subquery(self, node: exp.Expr) -> Relation:
         """Bind a subquery."""
+
+    def attach(self, partner: Partner) -> None:
+        """Make a subquery's join with the rows at hand."""
 
     def aggregate(self, made: Aggregate, name: str) -> Expr:
         """Register an aggregate and give its column."""
@@ -329,6 +333,13 @@ class Binder:
     aliases: Mapping[str, exp.Expr] = field(default_factory=dict)
     partners: list[Partner] = field(default_factory=list)
     """The joins that subqueries have become, to be made before the expression is computed."""
+    within: bool = False
+    """Whether this is inside an aggregate, where subqueries belong to the rows and not to their groups."""
+
+    @property
+    def known(self) -> dict[exp.Expr, Expr]:
+        """The values of subqueries that are bound already."""
+        return self.block.inner_subqueries if self.within else self.block.subqueries
 
     def bind(self, node: exp.Expr) -> Expr:
         """The expression that a node means. Raises `SqlError` with its place."""
@@ -348,8 +359,8 @@ class Binder:
     def value(self, node: exp.Expr) -> Expr | Span:
         """The expression, or the INTERVAL, that a node means."""
         kind = type(node)
-        if self.block.subqueries and node in self.block.subqueries:
-            return self.block.subqueries[node]
+        if self.known and node in self.known:
+            return self.known[node]
         if kind in _BINARY:
             return self._binary(node)
         if isinstance(node, exp.Window):
@@ -393,8 +404,7 @@ class Binder:
         # Aliases of this query come before columns of the queries around it.
         if not table and name.lower() in self.aliases:
             rest = {k: v for k, v in self.aliases.items() if k != name.lower()}
-            inner = Binder(self.block, self.clause, self.aggregates, self.windows, self.subqueries, rest, self.partners)
-            return inner.bind(self.aliases[name.lower()])
+            return replace(self, aliases=rest).bind(self.aliases[name.lower()])
         found = self.block.scope.find(name, table, at)
         if found is not None:
             return found
@@ -824,7 +834,7 @@ class Binder:
         if not self.subqueries:
             raise unsupported(f"a subquery in {self.clause}", place_of(node), "move it to WHERE or WITH")
 
-    def _subquery(self, node: exp.Subquery) -> Expr:
+    def _subquery(self, node: exp.Expr) -> Expr:
         self.check_subquery(node)
         at = place_of(node)
         relation = self.block.subquery(node)
@@ -837,11 +847,10 @@ class Binder:
     def joined(self, node: exp.Expr, partner: Partner) -> Expr:
         """The value of a subquery, which is computed once however often it is written."""
         self.partners.append(partner)
-        self.block.subqueries[node] = partner.value
+        self.known[node] = partner.value
         return partner.value
 
-    def _select(self, node: exp.Select) -> Expr:
-        return self._subquery(node)  # type: ignore[arg-type]
+    _select = _subquery
 
     def _exists(self, node: exp.Exists) -> Expr:
         return self.joined(node, self.existence(node, "mark"))
@@ -916,8 +925,10 @@ class Binder:
                 expected="aggregates in SELECT, HAVING, QUALIFY or ORDER BY, none inside another",
                 next="compute it in a subquery first",
             )  # fmt: skip
-        inner = Binder(self.block, "an aggregate", subqueries=False)
+        inner = Binder(self.block, "an aggregate", subqueries=self.subqueries, within=True)
         made = inner.aggregate(node, at)
+        for partner in inner.partners:
+            self.block.attach(partner)
         column = self.block.aggregate(made[0], made[1])
         return self.call(*made[2](column), at=at) if made[2] else column
 
@@ -1014,7 +1025,9 @@ class Binder:
                 expected="window functions in SELECT, QUALIFY or ORDER BY, none inside another",
                 next="compute it in a subquery first",
             )  # fmt: skip
-        inner = Binder(self.block, "a window function", self.aggregates, False, False, self.aliases)
+        inner = Binder(
+            self.block, "a window function", self.aggregates, False, self.subqueries, self.aliases, self.partners
+        )
         spec = node
         if node.args.get("alias") is not None and not node.args.get("partition_by") and not node.args.get("order"):
             spec = self.block.named_window(node.alias, at)

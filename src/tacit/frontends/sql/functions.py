@@ -340,8 +340,8 @@ def replace_type(expr: Expr, kind: SqlType) -> Expr:
 def _numbers(name: str, args: _Args, at: At) -> _Args:
     a, b = args
     if NULL in (a.type, b.type):
-        kind = next((x.type for x in args if x.type.kind in ("int", "double")), BIGINT)
-        a, b = (Constant(None, kind) if x.type == NULL else x for x in args)
+        other = next((x.type for x in args if x.type.kind in ("int", "double")), BIGINT)
+        a, b = (Constant(None, other) if x.type == NULL else x for x in args)
     if not (a.type.is_numeric and b.type.is_numeric):
         raise mismatch({"add": "+", "sub": "-", "mul": "*", "mod": "%", "idiv": "//", "div": "/"}[name], args, at)
     if "double" in (a.type.kind, b.type.kind) or (name == "idiv" and "decimal" in (a.type.kind, b.type.kind)):

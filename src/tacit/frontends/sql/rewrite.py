@@ -41,6 +41,7 @@ from tacit.frontends.sql.algebra import (
     conjuncts,
     equi_keys,
     expressions,
+    optional,
     references,
     relations,
     sources,
@@ -49,6 +50,7 @@ from tacit.frontends.sql.algebra import (
     with_sources,
 )
 from tacit.frontends.sql.bounds import bare, decided, equivalents, keys_of, leaves_of, parties_of, partners, rows_of
+from tacit.frontends.sql.expressions import fold
 from tacit.frontends.sql.types import BIGINT, BOOLEAN, words_of
 from tacit.plan import Interval
 
@@ -368,10 +370,10 @@ def _classes(parts: Iterable[Expr]) -> list[list[Column]]:
     return classes
 
 
-_STRICT: Final = frozenset(
-    ["eq", "ne", "lt", "le", "gt", "ge", "like", "add", "sub", "mul", "neg", "cast", "in", "abs", "date_part"]
-)
-"""Functions of which some are NULL where an argument is: not all there are, but those that filters are made of."""
+_STRICT: Final = functions.SCALARS - {
+    *("and", "or", "not", "is_null", "distinct", "case", "coalesce", "least", "greatest"),
+}  # fmt: skip
+"""Functions that are NULL where an argument is."""
 
 
 def _rejects_null(predicate: Expr, columns: set[Column]) -> bool:
@@ -755,18 +757,30 @@ class _Hoist:
         """The relation with the value of an expression as one more column, if a party can compute it alone."""
         if not set(references(expr)) <= set(item.columns) or id(item) in self._shared:
             return None
-        if len(parties_of(item)) == 1 or self._is_chain(item):
+        if not any(True for _ in references(expr)):
+            expr = fold(expr)
+        if isinstance(expr, Constant) or len(parties_of(item)) == 1 or self._is_chain(item):
             column = _column("e", expr)
             return Project(item, (*_passing(item.columns), (column, expr))), column
         if isinstance(item, Join):
-            inside = [item.left, item.right] if item.kind == "inner" else [item.left] if item.kind != "full" else []
-            for k, side in enumerate(inside):
-                found = self._place(side, expr)
+            whole = [item.kind != "full", item.kind == "inner"]
+            for k, side in enumerate(sources(item)):
+                # What is NULL without its row may be missing with it.
+                found = self._place(side, expr) if whole[k] or _is_null_of(expr, set(side.columns)) else None
                 if found is not None:
                     new = [item.left, item.right]
                     new[k] = found[0]
-                    return with_sources(item, new), found[1]
+                    return with_sources(item, new), found[1] if whole[k] else optional(found[1])
             return None
+        if isinstance(item, SetOperation):
+            return self._place_in_all(item, expr) if item.kind == "union" and item.all else None
+        if isinstance(item, Group) and item.keys:
+            found = self._place(item.source, substitute(expr, dict(item.keys)))
+            if found is None or not set(references(expr)) <= dict(item.keys).keys():
+                return None
+            same = functions.aggregate("any_value", (Ref(found[1]),), rows_of(item.source))
+            column = _column("e", same)
+            return replace(item, source=found[0], aggregates=(*item.aggregates, (column, same))), column
         if isinstance(item, Project):
             values = dict(item.items)
             found = self._place(item.source, substitute(expr, values))
@@ -777,6 +791,18 @@ class _Hoist:
             found = self._place(item.source, expr)
             return None if found is None else (with_sources(item, [found[0]]), found[1])
         return None
+
+    def _place_in_all(self, item: SetOperation, expr: Expr) -> tuple[Relation, Column] | None:
+        """UNION ALL with the value of an expression from each side."""
+        sides = []
+        for side in sources(item):
+            values = {c: Ref(s) for c, s in zip(item.columns, side.columns, strict=True)}
+            found = self._place(side, substitute(expr, values))
+            if found is None:
+                return None
+            sides.append(Project(found[0], _passing((*side.columns, found[1]))))
+        column = _column("e", expr)
+        return replace(item, left=sides[0], right=sides[1], columns=(*item.columns, column)), column
 
     @staticmethod
     def _is_chain(item: Relation) -> bool:
