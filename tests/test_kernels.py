@@ -409,6 +409,29 @@ def test_rows_of_digits_and_their_comparisons_match_the_reference(path: str, n: 
         same(kernels.rep3_less(x0, x1, *places, A, B, STEP), ref.rep3_less(x0, x1, *places, REF_A, REF_B, STEP))
 
 
+@pytest.mark.parametrize("room", [0, 2000])
+@pytest.mark.parametrize("sizes", [[], [1], [2], [5, 1, 4], [1, 30, 17, 2, 40, 3]])
+def test_a_batch_of_a_quicksort_matches_the_reference_and_puts_in_order(sizes: list[int], room: int) -> None:
+    rng = np.random.default_rng(len(sizes))
+    many = np.array(sizes, np.intp)[::-1].copy()
+    starts = np.cumsum(many + 3) - many
+    for parted in range(len(sizes) + 1):
+        rows = rng.permutation(300)
+        some = starts, many, parted
+        left, right = kernels.segment_pairs(rows, *some, room)
+        same((left, right), ref.segment_pairs(rows, *some, room))
+        moved = rows.copy()
+        less = kernels.segment_parts(moved, *some, left < right)
+        same((moved, less), ref.segment_parts(rows, *some, left < right))
+        for k, (start, size) in enumerate(zip(starts, many, strict=True)):
+            segment = moved[start : start + size]
+            if k < parted:
+                below = segment < rows[start]
+                assert below[: less[k]].all() and segment[less[k]] == rows[start] and not below[less[k] :].any()
+            else:
+                np.testing.assert_array_equal(segment, np.sort(segment))
+
+
 @pytest.mark.parametrize("count", [0, 1, 40])
 @pytest.mark.parametrize("width", [0, 1, 7, 600])
 def test_products_of_rows_match_the_reference(path: str, width: int, count: int) -> None:
@@ -669,6 +692,23 @@ WRONG: dict[str, tuple[Callable[[], object], Any, str]] = {
         lambda: kernels.rep3_less(X2[:, :1].copy(), X2[:, :1].copy(), 4, PLACES, -1 - PLACES, A, B, 0),
         ValueError,
         "left and right must",
+    ),
+    "segment beyond the end": (
+        lambda: kernels.segment_pairs(PLACES, PLACES[1:2], PLACES[-1:] + 1, 0, 0),
+        ValueError,
+        "ran",
+    ),
+    "segment before the start": (
+        lambda: kernels.segment_pairs(PLACES, PLACES[1:2] - 2, PLACES[1:2], 0, 0),
+        ValueError,
+        "r",
+    ),
+    "segments": (lambda: kernels.segment_pairs(PLACES, PLACES, PLACES[1:], 0, 0), ValueError, "sizes must have shape"),
+    "parted": (lambda: kernels.segment_pairs(PLACES, PLACES[:1], PLACES[:1], 2, 0), ValueError, "parted"),
+    "outcomes": (
+        lambda: kernels.segment_parts(PLACES.copy(), PLACES[:1], PLACES[2:3], 0, np.zeros(0, np.bool_)),
+        ValueError,
+        "outcomes must",
     ),
     "row of planes": (
         lambda: kernels.rep3_and_rows(X2, X2, PLACES, -1 - PLACES, A, B, 0),

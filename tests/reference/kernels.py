@@ -465,6 +465,43 @@ def gather(x, perm, first=0):
     return x[perm, first:]
 
 
+def segment_pairs(rows, starts, sizes, parted: int, room: int):
+    """The rows that a batch of a quicksort compares: with the first one of `parted` segments, in the rest all pairs.
+
+    Filled up to `room` comparisons with the first row of all and itself.
+    """
+    left, right = [], []
+    for i, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+        segment = rows[start : start + size].tolist()
+        for at, row in enumerate(segment[: 1 if i < parted else size]):
+            for other in segment[at + 1 :]:
+                left.append(other if i < parted else row)
+                right.append(row if i < parted else other)
+    for side in (left, right):
+        side += [rows[0]] * (room - len(side))
+    return np.array(left, np.intp), np.array(right, np.intp)
+
+
+def segment_parts(rows, starts, sizes, parted: int, outcomes):
+    """The rows rearranged by whether left comes before right, and how many come before each of `parted` pivots."""
+    rows, less, outcomes = rows.copy(), [], iter(outcomes.tolist())
+    for i, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+        first, *others = segment = rows[start : start + size].tolist()
+        if i < parted:
+            lower = [next(outcomes) for _ in others]
+            below = [row for row, is_lower in zip(others, lower, strict=True) if is_lower]
+            less.append(len(below))
+            segment = [*below, first, *(row for row, is_lower in zip(others, lower, strict=True) if not is_lower)]
+        else:
+            places = [0] * size
+            for a in range(size):
+                for b in range(a + 1, size):
+                    places[b if next(outcomes) else a] += 1
+            segment = [row for _, row in sorted(zip(places, segment, strict=True))]
+        rows[start : start + size] = segment
+    return rows, np.array(less, np.intp)
+
+
 def thermometer_digits(monomials, n: int):
     """Rows of 4-bit digits, bit v of 16 saying that a digit is v or more, four to a word: [n, ceil(D / 4)].
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Random permutations from a stream, gathering by them, and differences and comparisons of gathered elements.
+//! Random permutations from a stream, gathering by them, differences and comparisons of gathered elements, and sorting by
+//! the outcomes.
 //!
 //! Memory is read at places that depend on the permutation, so its pattern of accesses is visible to whoever shares
 //! the cache: a permutation is known to the party that runs this, and is secret only from other machines.
@@ -7,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod digits;
+mod segments;
 
 use std::fmt;
 
@@ -15,6 +17,7 @@ use tacit_prg::{BLOCK, PrgKey, in_parts};
 use tacit_simd::{GROUP, Path};
 
 pub use digits::rep3_less;
+pub use segments::Segments;
 
 /// Fills `out` with a uniform permutation of 0 .. n - 1, by Fisher-Yates from stream `step`.
 ///

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 use tacit_gemm::Size;
+use tacit_perm::Segments;
 use tacit_prg::PrgKey;
 use tacit_ring::{Bits, F_MAX, Reshare, Ring, Role, Thirds};
 use tacit_simd::Path;
@@ -1235,6 +1236,73 @@ fn rep3_less<'py>(
     Ok(out)
 }
 
+/// The rows that a batch of a quicksort compares: left and right, flat intp, of `room` comparisons or more.
+///
+/// `rows` are flat intp; a segment is `sizes[i]` places from `starts[i]` on. The first `parted` segments compare their
+/// other rows with their first one, the rest all pairs `i < j` in order; what is left compares `rows[0]` with itself.
+#[pyfunction]
+fn segment_pairs<'py>(
+    py: Python<'py>,
+    rows: &Bound<'py, PyAny>,
+    starts: &Bound<'py, PyAny>,
+    sizes: &Bound<'py, PyAny>,
+    parted: &Bound<'py, PyAny>,
+    room: &Bound<'py, PyAny>,
+) -> PyResult<(Array<'py, isize>, Array<'py, isize>)> {
+    let rows = Input::<isize>::new("rows", rows)?;
+    let [n] = rows.dims("rows")?;
+    let segments = segments(n, starts, sizes, parted)?;
+    let room = size("room", room, 0..=isize::MAX as usize)?;
+    let count = segments.comparisons().max(room);
+    let (left, right, rows) = (empty(py, &[count])?, empty(py, &[count])?, rows.slice());
+    fill!(py, [left, right], |_path| segments.pairs(left, right, rows));
+    Ok((left, right))
+}
+
+/// Rearranges `rows` by the outcomes of `segment_pairs`, flat bool: whether left comes before right. Of each parted segment
+/// how many rows come before its first one, flat intp.
+#[pyfunction]
+fn segment_parts<'py>(
+    py: Python<'py>,
+    rows: &Bound<'py, PyAny>,
+    starts: &Bound<'py, PyAny>,
+    sizes: &Bound<'py, PyAny>,
+    parted: &Bound<'py, PyAny>,
+    outcomes: &Bound<'py, PyAny>,
+) -> PyResult<Array<'py, isize>> {
+    let [n] = Input::<isize>::new("rows", rows)?.dims("rows")?;
+    let rows = rows.cast::<PyArrayDyn<isize>>()?;
+    let segments = segments(n, starts, sizes, parted)?;
+    let outcomes = Input::<bool>::new("outcomes", outcomes)?;
+    let [count] = outcomes.dims("outcomes")?;
+    check_size(
+        "the number of outcomes",
+        count,
+        segments.comparisons()..=usize::MAX,
+    )?;
+    let (less, outcomes) = (empty(py, &[segments.parted()])?, outcomes.slice());
+    fill!(py, [rows, less], |_path| segments
+        .arrange(rows, less, outcomes));
+    Ok(less)
+}
+
+fn segments<'py>(
+    rows: usize,
+    starts: &Bound<'py, PyAny>,
+    sizes: &Bound<'py, PyAny>,
+    parted: &Bound<'py, PyAny>,
+) -> PyResult<Segments> {
+    let (starts, sizes) = (
+        Input::<isize>::new("starts", starts)?,
+        Input::<isize>::new("sizes", sizes)?,
+    );
+    let [count] = starts.dims("starts")?;
+    sizes.check_shape("sizes", &[count])?;
+    let parted = size("parted", parted, 0..=count)?;
+    Segments::new(rows, starts.slice(), sizes.slice(), parted)
+        .map_err(|_| PyValueError::new_err("starts and sizes must be ranges of rows"))
+}
+
 /// The names of the instruction sets that the kernels know and this CPU has, sorted.
 #[pyfunction]
 fn cpu_features() -> Vec<&'static str> {
@@ -1296,6 +1364,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         rep3_matmul,
         rep3_mul,
         reshare_planes,
+        segment_pairs,
+        segment_parts,
         sub_prg,
         thermometer_digits,
         to_planes,

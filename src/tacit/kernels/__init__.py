@@ -18,8 +18,9 @@ every bit of every result; all CPU paths give the same bits.
 
 A wrong dtype raises `TypeError`; a wrong shape, length, range or memory order raises `ValueError`; both name the
 argument. Time and memory accesses depend on shapes and public arguments only; `prg_permutation`, `gather`,
-`difference_planes` and `rep3_less` alone access memory at places given by an argument, which their caller knows. A
-kernel runs in the calling thread alone unless that thread allows more (`threads`); the bits do not depend on it.
+`difference_planes`, `rep3_less`, `segment_pairs` and `segment_parts` alone access memory at places, or sort, as an
+argument says that their caller knows. A kernel runs in the calling thread alone unless that thread allows more
+(`threads`); the bits do not depend on it.
 """
 
 from collections.abc import Iterator
@@ -56,6 +57,8 @@ from tacit._native import (
     rep3_matmul,
     rep3_mul,
     reshare_planes,
+    segment_pairs,
+    segment_parts,
     sub_prg,
     thermometer_digits,
     to_planes,
@@ -98,6 +101,8 @@ __all__ = [
     "rep3_matmul",
     "rep3_mul",
     "reshare_planes",
+    "segment_pairs",
+    "segment_parts",
     "sub_prg",
     "thermometer_digits",
     "threads",

@@ -401,89 +401,29 @@ async def _finish(before: Before, out: Positions, starts: Positions, sizes: Posi
         now = int(np.searchsorted(used, room, side="right"))
         if batch > len(plan.batches):
             now = max(now, 1)
-        split = int(np.count_nonzero(large[:now]))
-        starts, sizes = await _batch(before, out, starts, sizes, split, now, room)
+        parted = int(np.count_nonzero(large[:now]))
+        starts, sizes = await _batch(before, out, starts, sizes, parted, now, room)
 
 
 async def _batch(
-    before: Before, out: Positions, starts: Positions, sizes: Positions, split: int, now: int, room: int
+    before: Before, out: Positions, starts: Positions, sizes: Positions, parted: int, now: int, room: int
 ) -> tuple[Positions, Positions]:
-    """Part the first `split` segments, sort the next up to `now`, in one batch of `room` comparisons; what is left."""
-    first, partners = starts[:split], sizes[:split] - 1
-    ends = np.cumsum(partners)
-    total = int(ends[-1]) if split else 0
-    pivots = out[first]
-    others = out[_spread(first + 1, partners)]
-    left, right = [others], [np.repeat(pivots, partners)]
-    groups: list[tuple[Positions, Positions]] = []
-    small = sizes[split:now]
-    for m in np.flatnonzero(np.bincount(small)).tolist():
-        where = starts[split:now][small == m]
-        segments = out[where + np.arange(m)[:, None]]
-        groups.append((where, segments))
-        one, other = _pairs(segments)
-        left.append(one)
-        right.append(other)
-    idle = max(room - sum(part.size for part in left), 0)
-    filler = np.full(idle, out[0])
-    lefts, rights = np.concatenate([*left, filler]), np.concatenate([*right, filler])
-    del left, right, filler
-    outcomes = await before(lefts, rights)
-    del lefts, rights
+    """Part the first segments, sort the next up to `now`, in one batch of `room` comparisons; what is left."""
+    some = starts[:now], sizes[:now], parted
+    outcomes = await before(*kernels.segment_pairs(out, *some, room))
     if outcomes is None:
         return starts[:0], sizes[:0]
-
-    lower = outcomes[:total]
-    less = np.diff(np.concatenate([[0], np.cumsum(lower)])[np.concatenate([[0], ends])])
-    more = partners - less
-    out[_spread(first, less)] = others[lower]
-    out[first + less] = pivots
-    out[_spread(first + less + 1, more)] = others[~lower]
-    done = total
-    for where, segments in groups:
-        m, count = segments.shape
-        pairs = count * (m * (m - 1) // 2)
-        out[where + _ranks(m, outcomes[done : done + pairs])] = segments
-        done += pairs
+    less = kernels.segment_parts(out, *some, outcomes)
+    first = starts[:parted]
+    more = sizes[:parted] - 1 - less
     return np.concatenate([first, first + less + 1, starts[now:]]), np.concatenate([less, more, sizes[now:]])
-
-
-def _spread(starts: Positions, counts: Positions) -> Positions:
-    """The places starts[i], starts[i] + 1, ... of each i, counts[i] of them."""
-    ends = np.cumsum(counts)
-    total = int(ends[-1]) if ends.size else 0
-    return np.arange(total) + np.repeat(starts - ends + counts, counts)
 
 
 async def _all_pairs(before: Before, rows: Positions) -> Positions:
     """The rows in order."""
-    outcomes = await before(*_pairs(rows[:, None]))
-    if outcomes is None:
-        return rows
-    ordered = np.empty_like(rows)
-    ordered[_ranks(rows.size, outcomes)[:, 0]] = rows
+    ordered = rows.copy()
+    await _batch(before, ordered, np.zeros(1, np.intp), np.array([rows.size]), 0, 1, 0)
     return ordered
-
-
-def _pairs(segments: Positions) -> tuple[Positions, Positions]:
-    """Of each column of `segments` all pairs, the same pair of all columns together."""
-    left, right = np.triu_indices(segments.shape[0], 1)
-    return segments[left].reshape(-1), segments[right].reshape(-1)
-
-
-def _ranks(m: int, outcomes: NDArray[np.bool_]) -> Positions:
-    """The place of each row in the order of its column, `[m, count]`: how many rows come before it."""
-    won = outcomes.reshape(m * (m - 1) // 2, -1).view(np.uint8)
-    rank = np.empty((m, won.shape[1]), np.uint8 if m < 2**8 else np.uint16)
-    rank[:] = np.arange(m - 1, -1, -1)[:, None]
-    done = 0
-    for left in range(m - 1):
-        # Of each pair one row gains a rank: the right one where the left comes first.
-        pairs = won[done : done + m - 1 - left]
-        rank[left] -= pairs.sum(axis=0, dtype=rank.dtype)
-        rank[left + 1 :] += pairs
-        done += m - 1 - left
-    return rank.astype(np.intp)
 
 
 # --- secret permutations ---------------------------------------------------------------------------------------
