@@ -59,13 +59,14 @@ async def execute(
     """
     box.network = NETWORKS[plan.network]
     run = _Execution(plan, box, inputs, observer, one_by_one)
-    block = _Block(plan.nodes, {node for _, node in plan.outputs}, proven(plan.nodes, plan.computing))
+    block = run.prepared(plan.nodes, {node for _, node in plan.outputs}, proven(plan.nodes, plan.computing))
     await run.block(block, run.values, observer)
     return {label: run.output(node) for label, node in plan.outputs}
 
 
-_Step: TypeAlias = tuple[int, Node, bool, list[int]]
-"""A node of a line: its id, itself, whether it sends nothing, and the operands that nobody needs after it."""
+_Step: TypeAlias = tuple[int, Prepared, tuple[int, ...], bool, list[int]]
+"""A node of a line: its id, what carries it out, its operands, whether it sends nothing, and the operands that nobody
+needs after it."""
 
 
 class _Block:
@@ -73,7 +74,8 @@ class _Block:
 
     def __init__(self, nodes: Sequence[Node], keep: set[int], proven: frozenset[int]) -> None:
         self.proven = proven
-        self.calls: dict[int, Prepared | None] = {}
+        self.calls: dict[int, Prepared] = {}
+        """What gives the value of a node, or what to await for it."""
         self.nodes = {node.id: node for node in nodes}
         self.types = {node.id: tuple(self.nodes[i].type for i in node.inputs) for node in nodes}
         given = {node.id: node.attrs["index"] for node in nodes if node.op == "param"}
@@ -91,13 +93,23 @@ class _Block:
             self.uses[node_id] = self.uses.get(node_id, 0) + 1
         users = {operand: node for node in nodes for operand in node.inputs}
         self.only_user = {operand: node for operand, node in users.items() if self.uses[operand] == 1}
-        self.line = self._line(list(tasks), keep) if self.schedule.is_line else None
+        self.order = list(tasks)
+        self.keep = keep
 
-    def _line(self, order: list[int], keep: set[int]) -> list[_Step]:
-        last = {operand: key for key in order for operand in self.operands[key] if operand not in keep}
+    def line(self) -> list[_Step] | None:
+        """The nodes one by one, if none has to wait for another's rounds. Pre-condition: the calls are there."""
+        if not self.schedule.is_line:
+            return None
+        last = {operand: key for key in self.order for operand in self.operands[key] if operand not in self.keep}
         return [
-            (key, self.nodes[key], key in self.at_once, [i for i in self.operands[key] if last.get(i) == key])
-            for key in order
+            (
+                key,
+                self.calls[key],
+                self.nodes[key].inputs,
+                key in self.at_once,
+                [i for i in self.operands[key] if last.get(i) == key],
+            )
+            for key in self.order
         ]
 
 
@@ -125,7 +137,6 @@ class _Execution:
         self._plain = Plain()
         self._inputs = inputs
         self._observer = observer
-        self._bodies: dict[int, _Block] = {}
         self.values: dict[int, Any] = {}
 
     def output(self, node: int) -> U64Array | None:
@@ -134,6 +145,12 @@ class _Execution:
             clear = unpack_plane(value.parts[0][0], value.size).reshape(value.shape)
             return np.asarray(clear.astype(np.uint64))
         return value.parts[0] if isinstance(value, Arith) else value
+
+    def prepared(self, nodes: Sequence[Node], keep: set[int], proven: frozenset[int]) -> _Block:
+        """A block with all that can be found out before any of its nodes runs."""
+        block = _Block(nodes, keep, proven)
+        block.calls.update((key, self._prepared(block, block.nodes[key])) for key in block.order)
+        return block
 
     async def block(self, block: _Block, values: dict[int, Any], observer: Observer | None = None) -> None:
         """Run the nodes of a block, all but the parameters, whose values are given; forget what only they needed."""
@@ -144,14 +161,14 @@ class _Execution:
                 return run(key)
             if observer is not None:
                 observer.began(block.nodes[key])
-            values[key] = self._at_once(block, block.nodes[key], values)
+            values[key] = block.calls[key](*[values[i] for i in block.nodes[key].inputs])
             ended(key)
             return None
 
         async def run(key: int) -> None:
             if observer is not None:
                 observer.began(block.nodes[key])
-            values[key] = await self._node(block, block.nodes[key], values)
+            values[key] = await block.calls[key](*[values[i] for i in block.nodes[key].inputs])
             ended(key)
 
         def ended(key: int) -> None:
@@ -164,22 +181,16 @@ class _Execution:
 
         if not self._one_by_one:
             return await dataflow(block.schedule, start)
-        for key, node in block.nodes.items():
-            task = None if node.op == "param" else start(key)
+        for key in block.order:
+            task = start(key)
             if task is not None:
                 await task
 
-    async def _line(self, block: _Block, line: list[_Step], values: dict[int, Any]) -> None:
+    async def _line(self, line: list[_Step], values: dict[int, Any]) -> None:
         """As `block`, for one that is a line."""
-        for key, node, at_once, last in line:
-            call = block.calls.get(key)
-            if call is not None:
-                value = call(*[values[i] for i in node.inputs])
-                values[key] = value if at_once else await value
-            elif at_once:
-                values[key] = self._at_once(block, node, values)
-            else:
-                values[key] = await self._node(block, node, values)
+        for key, call, inputs, at_once, last in line:
+            value = call(*[values[i] for i in inputs])
+            values[key] = value if at_once else await value
             for operand in last:
                 del values[operand]
 
@@ -190,40 +201,26 @@ class _Execution:
             return self._box
         return None if isinstance(home, Private) and home.party != self._box.me else self._plain
 
-    def _at_once(self, block: _Block, node: Node, values: dict[int, Any]) -> Any:
+    def _prepared(self, block: _Block, node: Node) -> Prepared:
+        """What carries out a node, given its operands."""
         match node.op:
             case "input":
-                return self._input(node)
+                return lambda: self._input(node)
             case "constant":
-                return self._as_value(constant_array(node.attrs).view(np.uint64), node.type)
+                constant = self._as_value(constant_array(node.attrs).view(np.uint64), node.type)
+                return lambda: constant
             case "result":
-                several = values[node.inputs[0]]
-                return None if several is None else several[node.attrs["index"]]
-        return self._called(block, node, values)
-
-    async def _node(self, block: _Block, node: Node, values: dict[int, Any]) -> Any:
-        match node.op:
+                index = node.attrs["index"]
+                return lambda several: None if several is None else several[index]
             case "share":
-                return await self._share(node, values[node.inputs[0]], block.types[node.id][0])
+                return lambda value: self._share(value, block.types[node.id][0])
             case "reveal":
-                return await self._reveal(node, values[node.inputs[0]], block.types[node.id][0])
+                return lambda value: self._reveal(node, value, block.types[node.id][0])
             case "repeat":
-                return await self._repeat(node, [values[i] for i in node.inputs], node.id in block.proven)
-        called = self._called(block, node, values)
-        return None if called is None else await called
-
-    def _called(self, block: _Block, node: Node, values: dict[int, Any]) -> Any:
-        """The value of a node, or what to await for it; None if it is another party's affair."""
-        if node.id not in block.calls:
-            block.calls[node.id] = self._prepared(block, node)
-        call = block.calls[node.id]
-        return None if call is None else call(*[values[i] for i in node.inputs])
-
-    def _prepared(self, block: _Block, node: Node) -> Prepared | None:
-        """What carries out a node, given its operands; None if it is another party's affair."""
+                return self._prepared_loop(node, node.id in block.proven)
         box = self._box_for(node)
         if box is None:
-            return None
+            return _nothing_at_once if node.id in block.at_once else _nothing
         sound = tuple(i in block.proven for i in node.inputs)
         user = block.only_user.get(node.id)
         unfinished = user is not None and self._leaves(block, node, user) > 0
@@ -273,7 +270,7 @@ class _Execution:
         given = self._inputs[name]
         return given if isinstance(given, Arith) else self._as_value(given, node.type)
 
-    async def _share(self, node: Node, value: Value | None, given: TensorType) -> Value:
+    async def _share(self, value: Value | None, given: TensorType) -> Value:
         box, shape = self._box, given.shape
         boolean = given.dtype.kind == "bool"
         if isinstance(given.home, Public):
@@ -293,7 +290,7 @@ class _Execution:
         to: int | None = node.attrs["to"]
         if isinstance(given.home, Private):
             # One party's own value: it passes through a sharing, so that only the recipients learn it.
-            value = await self._share(node, value, given)
+            value = await self._share(value, given)
         assert value is not None
         if to is not None and to >= self._plan.computing:
             await self._box.check()
@@ -306,19 +303,28 @@ class _Execution:
             return unpack_plane(value.parts[0][0], value.size).reshape(value.shape).astype(np.uint64)
         return None if value is None else value.parts[0]
 
-    async def _repeat(self, node: Node, operands: list[Any], sound: bool) -> list[Any]:
-        """Run the body a public number of times; the parties run it in step."""
-        region = node.attrs["body"]
-        if id(region) not in self._bodies:
-            self._bodies[id(region)] = _Block(
-                region.nodes, set(region.outputs), proven(region.nodes, self._plan.computing, sound)
-            )
-        body = self._bodies[id(region)]
-        carried, captured = operands[: len(region.outputs)], operands[len(region.outputs) :]
-        for _ in range(node.attrs["trips"]):
-            if self._observer is not None:
-                self._observer.trip()
-            values = dict(zip(body.given, [*carried, *captured], strict=True))
-            await (self.block(body, values) if body.line is None else self._line(body, body.line, values))
-            carried = [values[k] for k in region.outputs]
-        return carried
+    def _prepared_loop(self, node: Node, sound: bool) -> Prepared:
+        """What runs the body a public number of times; the parties run it in step."""
+        region, trips = node.attrs["body"], node.attrs["trips"]
+        body = self.prepared(region.nodes, set(region.outputs), proven(region.nodes, self._plan.computing, sound))
+        line = body.line()
+
+        async def call(*operands: Any) -> list[Any]:
+            carried, captured = list(operands[: len(region.outputs)]), operands[len(region.outputs) :]
+            for _ in range(trips):
+                if self._observer is not None:
+                    self._observer.trip()
+                values = dict(zip(body.given, [*carried, *captured], strict=True))
+                await (self.block(body, values) if line is None else self._line(line, values))
+                carried = [values[k] for k in region.outputs]
+            return carried
+
+        return call
+
+
+async def _nothing(*_: Any) -> None:
+    """The value of a node that is another party's affair."""
+
+
+def _nothing_at_once(*_: Any) -> None:
+    """The same where nothing is awaited."""

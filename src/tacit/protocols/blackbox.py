@@ -65,7 +65,7 @@ def _matmul(x: U64Array, y: U64Array) -> U64Array:
 
 
 def _matmul_shape(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
-    batch = np.broadcast_shapes(x[:-2], y[:-2])
+    batch = np.broadcast_shapes(x[:-2], y[:-2]) if len(x) > 2 or len(y) > 2 else ()
     return (*batch, *x[-2:-1], *(y[-1:] if len(y) > 1 else ()))
 
 

@@ -237,6 +237,7 @@ def _reveal_cost(x: Arith | Bits, to: int | None) -> Cost:
     return Cost(1, (3 if to is None else 1) * 8 * words) if x.size else Cost()
 
 
+@lru_cache(maxsize=4096)
 def _b2a_sent(n: int, width: int) -> int:
     """Bytes that role 0 sends: bit i counts 2^i, so 64 - i bits of its share do."""
     return sum(packed(n, 64 - i) for i in range(width))
@@ -505,15 +506,20 @@ class Rep3(BlackBox):
             x0, x1 = x0[None], x1[None]
         if y0.ndim == 1:
             y0, y1 = y0[:, None], y1[:, None]
+        if x0.ndim == y0.ndim == 2:
+            return self._matrices(x0, x1, y0, y1, self._streams(1)).reshape(-1)
         batch = np.broadcast_shapes(x0.shape[:-2], y0.shape[:-2])
-        left = [np.broadcast_to(p, batch + p.shape[-2:]) for p in (x0, x1)]
-        right = [np.broadcast_to(p, batch + p.shape[-2:]) for p in (y0, y1)]
+        parts = [np.broadcast_to(p, batch + p.shape[-2:]) for p in (x0, x1, y0, y1)]
         step = self._streams(prod(batch))
         z = np.empty((prod(batch), x0.shape[-2] * y0.shape[-1]), np.uint64)
         for i, at in enumerate(np.ndindex(batch)):
-            a, b, c, d = (np.ascontiguousarray(p[at]) for p in (*left, *right))
-            z[i] = kernels.rep3_matmul(a, b, c, d, self._own, self._following, step + i, self.me).reshape(-1)
+            z[i] = self._matrices(*(p[at] for p in parts), step=step + i).reshape(-1)
         return z.reshape(-1)
+
+    def _matrices(self, x0: U64Array, x1: U64Array, y0: U64Array, y1: U64Array, step: int) -> U64Array:
+        x0, x1 = np.ascontiguousarray(x0), np.ascontiguousarray(x1)
+        y0, y1 = np.ascontiguousarray(y0), np.ascontiguousarray(y1)
+        return kernels.rep3_matmul(x0, x1, y0, y1, self._own, self._following, step, self.me)
 
     @declared(
         lambda self, op, x, y: (
