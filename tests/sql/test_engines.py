@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import psycopg
 import pyarrow as pa
 import pytest
 
@@ -30,6 +31,11 @@ ANYWHERE = [
     "SELECT * INTO u FROM t",
     "WITH x AS (DELETE FROM t RETURNING a) SELECT a FROM x",
     "WITH RECURSIVE x AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM x) SELECT n FROM x",
+    "WITH x AS (SELECT a FROM x) SELECT a FROM x",
+    "WITH x AS (SELECT a FROM y), y AS (SELECT a FROM t) SELECT a FROM x",
+    "SELECT (WITH x AS (SELECT 1) SELECT 1) FROM x",
+    "WITH x AS NOT MATERIALIZED (SELECT a FROM t) SELECT a FROM x",
+    "SELECT 1 FROM " + ", ".join(f"t AS t{k}" for k in range(101)),
     "SELECT a FROM t FOR UPDATE",
     "SELECT * FROM other",
     "SELECT * FROM information_schema.tables",
@@ -89,6 +95,8 @@ DUCKDB = [
     "EXPORT DATABASE '/tmp/x'",
 ]
 POSTGRES = [
+    "WITH pg_stats AS (SELECT * FROM pg_stats) SELECT * FROM pg_stats",
+    'WITH "PG_STATS" AS (SELECT a FROM t) SELECT * FROM pg_stats',
     "SELECT pg_read_file('/etc/passwd') FROM t",
     "SELECT pg_ls_dir('/') FROM t",
     "SELECT pg_sleep(100) FROM t",
@@ -171,11 +179,19 @@ def test_duckdb_ends_a_query_that_takes_too_long_or_too_much(monkeypatch: pytest
         """SELECT "a" AS "c0", COUNT(*) AS "c1" FROM "t" WHERE NOT "s" IS NULL GROUP BY "a" ORDER BY "c0" LIMIT 5""",
         """WITH "x" AS (SELECT "a" FROM "t") SELECT SUM("x"."a") OVER (PARTITION BY "y"."a") FROM "x", "x" AS "y\"""",
         """SELECT CASE WHEN "a" IN (1, 2) THEN CAST("a" AS DECIMAL(9, 2)) ELSE 0.5 END FROM "t" UNION ALL SELECT 1.5""",
+        """WITH "x" AS (SELECT 1 AS "n"), "y" AS (SELECT "n" FROM "x") SELECT (SELECT MAX("n") FROM "y") FROM "t\"""",
+        """WITH "t" AS (SELECT "a" FROM "t") SELECT "a" FROM "t\"""",
         """SELECT "a" FROM "t" WHERE EXISTS(SELECT 1 FROM "t" AS "u" WHERE "u"."a" = "t"."a") AND "s" LIKE 'x%'""",
     ],
 )
 def test_ordinary_queries_are_understood_as_they_are(text: str, dialect: str) -> None:
     assert written(understood(text, dialect, ["t"]), dialect) == text
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "postgres"])
+def test_a_text_that_is_too_deep_to_be_written_is_refused(dialect: str) -> None:
+    with pytest.raises(InputError, match=r"INPUT-019.*clinic"):
+        written(understood("SELECT a" + "::int" * 5000 + " FROM t", dialect, ["t"], "clinic"), dialect, "clinic")
 
 
 def test_names_are_quoted_so_that_none_is_a_keyword() -> None:
@@ -213,6 +229,35 @@ def test_values_of_postgres_come_over_exactly(clinic: str) -> None:
     assert [c and c.strip() for c in table.column("code").to_pylist()] == ["ab", None, "wxyz", ""]
     empty = Postgres(clinic).table(f"{text.partition(' ORDER')[0]} WHERE id < 0", names, [BIGINT] * len(names))
     assert empty.num_rows == 0 and empty.column_names == names
+
+
+def test_a_table_is_itself_inside_an_expression_of_its_name(clinic: str) -> None:
+    tree = understood("WITH p AS (SELECT id FROM p WHERE id > 2) SELECT count(*) AS n FROM p", "postgres", ["p"])
+
+    text = written(with_relations(tree, {"p": "patients"}), "postgres")
+
+    assert Postgres(clinic).table(text, ["n"], [BIGINT]).to_pylist() == [{"n": 2}]
+
+
+def test_text_means_the_same_whatever_the_database_says_of_backslashes(clinic: str) -> None:
+    with psycopg.connect(clinic, autocommit=True) as connection:
+        connection.execute("ALTER ROLE owner SET standard_conforming_strings = off")
+    try:
+        tree = understood(r"SELECT '\' AS a, ' FROM patients --' AS b FROM p WHERE id = 1", "postgres", ["p"])
+        text = written(with_relations(tree, {"p": "patients"}), "postgres")
+        table = Postgres(clinic).table(text, ["a", "b"], [TEXT, TEXT])
+    finally:
+        with psycopg.connect(clinic, autocommit=True) as connection:
+            connection.execute("ALTER ROLE owner RESET standard_conforming_strings")
+
+    assert table.to_pylist() == [{"a": "\\", "b": " FROM patients --"}]
+
+
+def test_postgres_gives_no_more_than_a_result_may_have(clinic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "RESULT_MAX", 20)
+
+    with pytest.raises(InputError, match=r"INPUT-020.*20 bytes"):
+        Postgres(clinic).table("SELECT repeat('x', 30)", ["a"], [TEXT])
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,10 @@ DIALECTS: Final = ("duckdb", "postgres")
 TIMEOUT_S: Final = 120.0
 MEMORY: Final = "2GB"
 """What DuckDB may use for one query, besides the tables themselves."""
+RESULT_MAX: Final = 1 << 31
+"""Bytes of a result of Postgres, as text."""
+TABLES_MAX: Final = 100
+"""Tables in one text: the time to plan a join grows faster than their number, and nothing stops planning."""
 CONNECT_S: Final = 10
 
 _RELATIONS: Final = (
@@ -91,21 +95,52 @@ def understood(text: str, dialect: str, tables: Sequence[str], party: str | None
         raise refused("it is not one SELECT", party)
     known = {t.lower() for t in tables}
     try:
-        common = {c.alias.lower() for c in tree.find_all(exp.CTE)}
-        for node in tree.walk():
-            _check(node, known | common, dialect, party)
+        for node in list(tree.walk()):
             if isinstance(node, exp.Identifier) and not node.quoted:
                 # So that no name is taken for a keyword, such as `user`.
                 name = node.name.lower() if dialect == "postgres" else node.name
                 node.replace(exp.to_identifier(name, quoted=True))
+        read = 0
+        for node in tree.walk():
+            _check(node, known, dialect, party)
+            read += isinstance(node, exp.Table)
+        if read > TABLES_MAX:
+            raise refused(f"it names {read} tables", party, f"at most {TABLES_MAX} tables in one query")
     except RecursionError:
         raise refused("it is nested too deeply", party) from None
     return tree
 
 
-def written(tree: exp.Expr, dialect: str) -> str:
-    """The text of a query that was `understood`, on one line, without comments."""
-    return tree.sql(dialect=dialect, comments=False)
+def written(tree: exp.Expr, dialect: str, party: str | None = None) -> str:
+    """The text of a query that was `understood`, on one line, without comments. Raises InputError INPUT-019."""
+    try:
+        return tree.sql(dialect=dialect, comments=False)
+    except RecursionError:
+        raise refused("it is nested too deeply", party) from None
+
+
+def _is_common(table: exp.Table, dialect: str) -> bool:
+    """Whether a name stands for a common table expression: an earlier one of the same WITH, or one of a query around.
+    Elsewhere the engine would take it for a table, such as one of its own catalogue.
+    """
+    from sqlglot import exp
+
+    def spelled(name: str) -> str:
+        return name if dialect == "postgres" else name.lower()
+
+    node: exp.Expr | None = table
+    inside = None
+    while node is not None:
+        if isinstance(node, exp.CTE):
+            inside = node
+        elif isinstance(node, exp.Query) and node.args.get("with_"):
+            for expression in node.args["with_"].expressions:
+                if expression is inside:
+                    break
+                if spelled(expression.alias) == spelled(table.name):
+                    return True
+        node = node.parent
+    return False
 
 
 def _check(node: exp.Expr, tables: set[str], dialect: str, party: str | None) -> None:
@@ -123,7 +158,7 @@ def _check(node: exp.Expr, tables: set[str], dialect: str, party: str | None) ->
             raise refused(f"it makes text of more than {TEXT_MAX} bytes", party)
     elif isinstance(node, exp.Table):
         inside = isinstance(node.this, exp.Identifier) and not node.args.get("db") and not node.args.get("catalog")
-        if not inside or node.name.lower() not in tables:
+        if not inside or not (node.name.lower() in tables or _is_common(node, dialect)):
             raise refused("it reads something else than its tables", party)
     elif isinstance(node, exp.Column) and (node.args.get("db") or node.args.get("catalog")):
         raise refused("it names a column with a schema", party)
@@ -131,6 +166,9 @@ def _check(node: exp.Expr, tables: set[str], dialect: str, party: str | None) ->
         raise refused("it names a type that has no place here", party)
     elif isinstance(node, exp.With) and node.args.get("recursive"):
         raise refused("it is recursive", party)
+    elif isinstance(node, exp.CTE) and node.args.get("materialized") is False:
+        # Written out at each use, a chain of them doubles with every link.
+        raise refused("it says NOT MATERIALIZED", party)
     elif isinstance(node, exp.Var) and not node.name.replace("_", "").isalnum():
         raise refused("it has a keyword that is none", party)
 
@@ -253,6 +291,8 @@ class Postgres:
         with self._cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT WITH (FORMAT csv)") as copy:
             for block in copy:
                 data.write(block)
+                if data.tell() > RESULT_MAX:
+                    raise _failed(f"its result is longer than {RESULT_MAX} bytes", self._party)
         schema = {name: _read_as(kind) for name, kind in zip(names, types, strict=True)}
         if not data.tell():
             return pa.table({name: pa.array([], kind) for name, kind in schema.items()})
@@ -303,8 +343,9 @@ class Postgres:
 
 
 _SETTINGS: Final = (
-    "-c default_transaction_read_only=on -c search_path=pg_catalog -c datestyle=ISO -c timezone=UTC -c bytea_output=hex"
-    f" -c extra_float_digits=1 -c statement_timeout={int(TIMEOUT_S * 1000)} -c lock_timeout=10000"
+    "-c default_transaction_read_only=on -c standard_conforming_strings=on -c search_path=pg_catalog -c datestyle=ISO"
+    " -c timezone=UTC -c bytea_output=hex -c extra_float_digits=1 -c lock_timeout=10000"
+    f" -c statement_timeout={int(TIMEOUT_S * 1000)}"
 )
 
 
@@ -319,10 +360,9 @@ def with_relations(tree: exp.Expr, relations: Mapping[str, str]) -> exp.Expr:
     from sqlglot import exp
 
     tree = tree.copy()
-    common = {c.alias.lower() for c in tree.find_all(exp.CTE)}
     by_name = {name.lower(): relation for name, relation in relations.items()}
     for table in list(tree.find_all(exp.Table)):
-        if table.name.lower() not in common:
+        if not _is_common(table, "postgres"):
             schema, dot, name = by_name[table.name.lower()].rpartition(".")
             if not table.args.get("alias"):
                 table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name, quoted=True)))

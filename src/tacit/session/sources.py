@@ -292,9 +292,9 @@ class Sources:
             (database,) = databases.values()
             tree = with_relations(tree, {name: f[1] for name, f in found.items()})
             names = [f"c{k}" for k in range(len(query.columns))]
-            return database.table(written(tree, "postgres"), names, [kind for kind, _, _ in query.columns])
+            return database.table(written(tree, "postgres", self._party), names, [kind for kind, _, _ in query.columns])
         tables = {name: _whole(*f) if isinstance(f, tuple) else f for name, f in found.items()}
-        return duckdb_table(written(tree, "duckdb"), tables, self._party)
+        return duckdb_table(written(tree, "duckdb", self._party), tables, self._party)
 
     # --- where tables are ------------------------------------------------------------------------------------------
 
