@@ -86,6 +86,20 @@ QUERIES = {
     "(SELECT k, h FROM u UNION ALL SELECT k, g FROM t) AS r JOIN t USING (k) GROUP BY h",
     "text of a key of some groups": "SELECT upper(h) || '!' AS c FROM (SELECT h FROM u JOIN t USING (k) GROUP BY h "
     "UNION ALL SELECT NULL FROM u JOIN t USING (k))",
+    "frames that move with their row": "SELECT i, "
+    "avg(d) OVER (PARTITION BY g ORDER BY i, k ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS a, "
+    "max(d) OVER (ORDER BY i, k ROWS BETWEEN 1 FOLLOWING AND 2 FOLLOWING) AS b, "
+    "count(*) OVER (ORDER BY i, k ROWS 2 PRECEDING) AS n, "
+    "sum(x) OVER (ORDER BY i, k ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING) AS s FROM t",
+    "a frame over groups": "SELECT k, avg(count(*)) OVER (ORDER BY k ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS c "
+    "FROM t GROUP BY k",
+    "relative ranks": "SELECT percent_rank() OVER (ORDER BY k), cume_dist() OVER (PARTITION BY g ORDER BY k DESC), "
+    "bool_or(k > 1) OVER (PARTITION BY g) FROM t",
+    "powers": "SELECT k ** 2, d ** 2, x ** 2, (s * s) ** 0.5, avg(s ** 3) OVER () AS c FROM t",
+    "days of months": "SELECT last_day(y), last_day(z) FROM t",
+    "names of days and months": "SELECT dayname(y), monthname(z) FROM one",
+    "patterns with options": "SELECT regexp_matches(g, '^A', 'i'), regexp_full_match(g, 'A|b', 'i') FROM t "
+    "WHERE g SIMILAR TO 'a'",
     "constants with a type": "SELECT CAST(NULL AS INTEGER) % s, -CAST(TRUE AS BIGINT), -CAST(1 AS TINYINT) FROM t",
 }
 

@@ -128,6 +128,10 @@ class Block(Protocol):
         """What WINDOW defines under a name."""
 
 
+Frame = Literal["all", "rows", "range"]
+"""What of its partition a window function sees, see `WindowCall`."""
+
+
 @dataclass(frozen=True)
 class Span:
     """An INTERVAL, which is only ever added to dates."""
@@ -174,6 +178,10 @@ _AGGREGATES: Final[dict[type[exp.Expr], str]] = {
     exp.RegrCount: "regr_count", exp.RegrAvgx: "regr_avgx", exp.RegrAvgy: "regr_avgy", exp.RegrSxx: "regr_sxx",
     exp.RegrSyy: "regr_syy", exp.RegrSxy: "regr_sxy",
 }  # fmt: skip
+POWER_MAX: Final = 8
+"""The greatest exponent that becomes products."""
+FRAME_MAX: Final = 64
+"""The most rows of a frame that moves with its row."""
 _OPERANDS: Final = ("this", "expression", "expressions", "quantile")
 """Where the operands of aggregates stand in their nodes."""
 _NAMED_AGGREGATES: Final = {"mean": "avg", **{n: n for n in functions.AGGREGATES if n != "count_star"}}
@@ -191,10 +199,7 @@ _NEAREST: Final[dict[str, str]] = {
     "arg_max": "use ROW_NUMBER() OVER (ORDER BY y DESC) and QUALIFY",
     "arg_min": "use ROW_NUMBER() OVER (ORDER BY y) and QUALIFY",
     "ntile": "use ROW_NUMBER() and COUNT(*) OVER ()",
-    "percent_rank": "use RANK() and COUNT(*) OVER ()",
-    "cume_dist": "use RANK() and COUNT(*) OVER ()",
     "nth_value": "use ROW_NUMBER() and QUALIFY",
-    "pow": "write products, or EXP(y * LN(x))",
     "log": "use LN(x) / LN(b)",
     "rand": "queries give the same result each time",
     "try_cast": "use CAST",
@@ -638,6 +643,21 @@ class Binder:
             return self.call("cast", (made,), DOUBLE, at=at)
         return self.call(name, (made,), at=at)
 
+    def _pow(self, node: exp.Pow) -> Expr:
+        at = place_of(node)
+        base, power = self.bind(node.this), fold(self.bind(node.expression))
+        value = power.raw if isinstance(power, Constant) and power.type.is_numeric else None
+        exponent = Decimal(value) / functions.unit(power.type) if isinstance(value, int) else Decimal(0)
+        if exponent == Decimal("0.5"):
+            return self.call("sqrt", (base,), at=at)
+        if exponent not in range(1, POWER_MAX + 1):
+            raise unsupported("this power", at, f"use a constant from 1 to {POWER_MAX} or 0.5, or EXP(y * LN(x))")
+        factor = cast(base, HUGEINT, at) if base.type.kind in ("int", "bool") else base
+        made = factor
+        for _ in range(int(exponent) - 1):
+            made = self.call("mul", (made, factor), at=at)
+        return fold(cast(made, DOUBLE, at))
+
     def _round(self, node: exp.Round) -> Expr:
         return self._digits("round", node)
 
@@ -728,10 +748,24 @@ class Binder:
         return self._pair("contains", node)
 
     def _regexplike(self, node: exp.RegexpLike) -> Expr:
-        return self._pair("regexp_matches", node)
+        return self._pattern("regexp_matches", node, node.args.get("flag"))
+
+    def _regexpfullmatch(self, node: exp.RegexpFullMatch) -> Expr:
+        return self._pattern("regexp_full_match", node, node.args.get("options"))
 
     def _similarto(self, node: exp.SimilarTo) -> Expr:
-        return self._pair("regexp_full_match", node)
+        return self._pattern("regexp_full_match", node, None)
+
+    def _pattern(self, name: str, node: exp.Expr, options: exp.Expr | None) -> Expr:
+        at = place_of(node)
+        flags = str(self.constant(options, "options of a pattern")) if options is not None else ""
+        if not set(flags) <= set("cis"):
+            raise unsupported(f"the option {flags!r} of a pattern", at, "use 'i', 's' or 'c'")
+        flags = flags.replace("c", "")
+        pattern = self.bind(node.args["expression"])
+        if flags:
+            pattern = Constant(f"(?{flags})" + str(self.constant(node.args["expression"], "a pattern")), TEXT)
+        return self.call(name, (self.bind(node.this), pattern), at=at)
 
     def _regexpreplace(self, node: exp.RegexpReplace) -> Expr:
         given = [node.args.get(k) for k in ("expression", "replacement", "modifiers")]
@@ -798,6 +832,17 @@ class Binder:
     def _datefromparts(self, node: exp.DateFromParts) -> Expr:
         return self.call("make_date", [self.bind(node.args[k]) for k in ("year", "month", "day")], at=place_of(node))
 
+    def _lastday(self, node: exp.LastDay) -> Expr:
+        at = place_of(node)
+        first = cast(self.call("date_trunc", (self.moment(node.this),), "month", at=at), DATE, at)
+        return self.call("add_days", (self.call("add_months", (fold(first),), 1, at=at), integer(-1)), at=at)
+
+    def _dayname(self, node: exp.Dayname) -> Expr:
+        return self.call("strftime", (self.moment(node.this),), "%A", at=place_of(node))
+
+    def _monthname(self, node: exp.Monthname) -> Expr:
+        return self.call("strftime", (self.moment(node.this),), "%B", at=place_of(node))
+
     def _timetostr(self, node: exp.TimeToStr) -> Expr:
         pattern = self.constant(node.args["format"], "a format")
         return self.call("strftime", (self.moment(node.this),), str(pattern), at=place_of(node))
@@ -818,8 +863,6 @@ class Binder:
             return self.call("starts_with" if name == "prefix" else "ends_with", args, at=at)
         if name in ("weekday", "isodow", "dayofyear") and len(node.expressions) == 1:
             return self._part(name, node.expressions[0], node)
-        if name == "regexp_full_match" and len(node.expressions) == 2:
-            return self.call(name, [self.bind(n) for n in node.expressions], at=at)
         if name == "strip_accents" and len(node.expressions) == 1:
             return self.call(name, (self.bind(node.expressions[0]),), at=at)
         if name == "try_strptime" and len(node.expressions) == 2:
@@ -1033,16 +1076,71 @@ class Binder:
             spec = self.block.named_window(node.alias, at)
         partition = [inner.bind(n) for n in spec.args.get("partition_by") or ()]
         order = inner.sort_keys(spec.args.get("order"))
-        frame = self.frame(spec, bool(order), at)
+
+        def over(name: str, args: Sequence[Expr], frame: Frame, *options: Any) -> Expr:
+            made = functions.window(
+                name, args, self.block.rows, partition=partition, order=order, frame=frame, options=options, at=at
+            )
+            return self.block.window(made, name)
+
+        if isinstance(node.this, (exp.PercentRank, exp.CumeDist)):
+            return self.relative_rank(node.this, over, at)
         name, args, options = inner.window_function(node.this, at)
-        if name in functions.RANKS or name in ("lag", "lead"):
-            frame = "all"
+        if name in (*functions.RANKS, "lag", "lead"):
             if not order and name != "row_number":
                 raise SqlError("SQL-005", f"{name.upper()}{place(at)} needs an order", expected="OVER (ORDER BY ...)")
-        made = functions.window(
-            name, args, self.block.rows, partition=partition, order=order, frame=frame, options=options, at=at
-        )
-        return self.block.window(made, name)
+            return over(name, args, "all", *options)
+        offsets = self.moving(spec) if order and name in ("count_star", "count", "sum", "avg", "min", "max") else None
+        if offsets is not None:
+            return self.around(name, args, offsets, lambda n, a, k: over(n, a, "all", k), at)
+        return over(name, args, self.frame(spec, bool(order), at), *options)
+
+    def relative_rank(self, node: exp.Expr, over: Callable[..., Expr], at: At) -> Expr:
+        """PERCENT_RANK, the share of the others that come before a row, or CUME_DIST, of all up to its peers."""
+        whole = over("count_star", [], "all")
+        if isinstance(node, exp.CumeDist):
+            return self.call("div", (over("count_star", [], "range"), whole), at=at)
+        before, others = (self.call("sub", (n, integer(1)), at=at) for n in (over("rank", [], "all"), whole))
+        return self.call("div", (before, self.call("greatest", (others, integer(1)), at=at)), at=at)
+
+    def moving(self, spec: exp.Expr) -> range | None:
+        """How far before it the rows of a frame are that moves with its row; None of another frame."""
+        frame = spec.args.get("spec")
+        if frame is None or str(frame.args.get("kind")).upper() != "ROWS" or frame.args.get("exclude"):
+            return None
+        ends = []
+        for key in ("start", "end"):
+            end = frame.args.get(key)
+            if end == "UNBOUNDED":
+                return None
+            rows = int(self.constant(end, "a bound of a frame")) if isinstance(end, exp.Expr) else 0
+            ends.append(rows if str(frame.args.get(f"{key}_side")).upper() == "PRECEDING" else -rows)
+        offsets = range(ends[0], ends[1] - 1, -1)
+        return offsets if 0 < len(offsets) <= FRAME_MAX else None
+
+    def around(self, name: str, args: list[Expr], offsets: range, beside: Callable[..., Expr], at: At) -> Expr:
+        """An aggregate of the rows around each: of what LAG and LEAD find there."""
+        x = args[0] if args else Constant(1, INTEGER)
+        found = [beside("lag" if k > 0 else "lead", [x], abs(k)) if k else x for k in offsets]
+        if name in ("min", "max"):
+            return self.call("least" if name == "min" else "greatest", found, at=at) if len(found) > 1 else found[0]
+        zero, one = Constant(0, BIGINT), Constant(1, BIGINT)
+        there = [self.call("case", (self.call("is_null", (v,), at=at), zero, one), at=at) for v in found]
+        count = self.added(there, at)
+        if name.startswith("count"):
+            return count
+        kind = functions.aggregate("sum", [x], self.block.rows, at=at).type
+        values = [self.call("coalesce", (fold(cast(v, kind, at)), fold(cast(zero, kind))), at=at) for v in found]
+        none = self.call("eq", (count, zero), at=at)
+        total = self.call("case", (none, Constant(None, kind), fold(cast(self.added(values, at), kind, at))), at=at)
+        return total if name == "sum" else self.call("div", (total, count), at=at)
+
+    def added(self, parts: list[Expr], at: At) -> Expr:
+        """The sum of some numbers."""
+        out = parts[0]
+        for part in parts[1:]:
+            out = self.call("add", (out, part), at=at)
+        return out
 
     def window_function(self, node: exp.Expr, at: At) -> tuple[str, list[Expr], tuple[Any, ...]]:
         """Name, operands and constants of the function before OVER."""
@@ -1064,6 +1162,7 @@ class Binder:
         if not (is_aggregate(node) or isinstance(node, (exp.Filter, exp.IgnoreNulls))):
             raise self.unknown(node)
         name, args, options, distinct, where, after = self.function(node, at)
+        name = {"bool_or": "max", "bool_and": "min"}.get(name, name)
         if distinct or name not in ("sum", "avg", "count", "count_star", "min", "max") or after:
             raise unsupported(
                 f"{'DISTINCT ' if distinct else ''}{name.upper()} as a window function", at,
@@ -1075,7 +1174,7 @@ class Binder:
             name = "count" if name == "count_star" else name
         return name, args, options
 
-    def frame(self, node: exp.Window, ordered: bool, at: At) -> Literal["all", "rows", "range"]:
+    def frame(self, node: exp.Window, ordered: bool, at: At) -> Frame:
         """The frame that a window names."""
         spec = node.args.get("spec")
         if spec is None:
@@ -1090,7 +1189,7 @@ class Binder:
                 return "rows" if kind == "ROWS" else "range" if ordered else "all"
         raise unsupported(
             "this window frame", at,
-            "use UNBOUNDED PRECEDING to CURRENT ROW or to UNBOUNDED FOLLOWING; for neighbours LAG and LEAD",
+            f"use UNBOUNDED PRECEDING to CURRENT ROW or UNBOUNDED FOLLOWING, or ROWS that are {FRAME_MAX} at most",
         )  # fmt: skip
 
     def sort_keys(self, order: exp.Order | None) -> list[SortKey]:

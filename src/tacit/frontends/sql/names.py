@@ -73,7 +73,7 @@ def label(node: exp.Expr) -> str:
     if isinstance(node, exp.Between):
         return f"({label(node.this)} BETWEEN {label(node.args['low'])} AND {label(node.args['high'])})"
     if isinstance(node, exp.In) and isinstance(node.args.get("query"), exp.Subquery):
-        return f"({label(node.this)} = ANY({node.args['query'].this.sql('duckdb')}))"
+        return f"({label(node.this)} = ANY({node.args['query'].this.sql('duckdb', normalize_functions='lower')}))"
     if isinstance(node, exp.In) and not node.args.get("query"):
         return f"({label(node.this)} IN ({', '.join(map(label, node.expressions))}))"
     if isinstance(node, exp.Cast):
@@ -104,14 +104,15 @@ def label(node: exp.Expr) -> str:
     if isinstance(node, exp.Distinct):
         return f"DISTINCT {', '.join(map(label, node.expressions))}"
     if isinstance(node, exp.Subquery):
-        return f"({node.this.sql('duckdb')})"
+        return f"({node.this.sql('duckdb', normalize_functions='lower')})"
     if isinstance(node, exp.Exists):
-        return f"EXISTS({node.this.sql('duckdb')})"
+        return f"EXISTS({node.this.sql('duckdb', normalize_functions='lower')})"
     if isinstance(node, exp.Count) and isinstance(node.this, exp.Star):
         return "count_star()"
     if isinstance(node, (exp.RegexpLike, exp.SimilarTo)):
         name = "regexp_matches" if isinstance(node, exp.RegexpLike) else "regexp_full_match"
-        return f"{name}({label(node.this)}, {label(node.expression)})"
+        given = [node.this, node.expression, *([node.args["flag"]] if node.args.get("flag") else [])]
+        return f"{name}({', '.join(map(label, given))})"
     if isinstance(node, exp.Func):
         return _function(node)
     return str(node.sql("duckdb"))
