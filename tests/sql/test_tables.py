@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -314,6 +315,16 @@ def test_rows_may_be_padded_to_a_bound(session: Session) -> None:
         ({"ranges": {"fee": ("x", 1)}}, "INPUT-010"),
         ({"ranges": {"fee": (2, 1)}}, "INPUT-010"),
         ({"types": {"fee": "MONEY"}}, "INPUT-025"),
+        ({"types": "INTEGER"}, "INPUT-025"),
+        ({"ranges": {"fee": 5}}, "INPUT-025"),
+        ({"ranges": [1]}, "INPUT-025"),
+        ({"unique": 5}, "INPUT-025"),
+        ({"unique": [5]}, "INPUT-025"),
+        ({"unique": [()]}, "INPUT-025"),
+        ({"rows": True}, "INPUT-025"),
+        ({"min_group": 0}, "INPUT-025"),
+        ({"min_group": "11"}, "INPUT-025"),
+        ({"min_group": 2.5}, "INPUT-025"),
         ({"types": {"name": "INTEGER"}}, "INPUT-005"),
         ({"party": 7}, "INPUT-111"),
     ],
@@ -323,6 +334,75 @@ def test_what_does_not_fit_a_table_is_refused(session: Session, arguments: dict[
         session.table("people", PEOPLE, **{"party": 0, **arguments})
 
     assert "Ada" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [
+        ({"a": [1], "b": [1, "x"]}, "column 'b'"),
+        ({"a": [1], "b": [2**70]}, "column 'b'"),
+        ({"a": [1], "b": [1, 2]}, "a table cannot"),
+        (pd.DataFrame({"a": [1], "b": [1j]}), "column 'b'"),
+        (pd.DataFrame({"a": [1, 2], "b": pd.arrays.SparseArray([0, 1])}), "column 'b'"),
+        (pd.DataFrame([[1, 2]], columns=["b", "b"]), "column 'b'"),
+        (pd.Series([1, 2], name="a"), "a table cannot"),
+    ],
+)
+def test_what_arrow_cannot_hold_is_refused_by_its_column(session: Session, source: Any, what: str) -> None:
+    with pytest.raises(InputError, match=f"INPUT-025.*{what}"):
+        session.table("t", source, party=0)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "\x1b[2J"])
+def test_a_column_needs_a_name_that_can_be_printed(session: Session, name: str) -> None:
+    with pytest.raises(InputError, match="INPUT-026"):
+        session.table("t", {"a": [1], name: [2]}, party=0)
+
+
+def test_parts_at_a_party_that_is_none_are_no_columns(session: Session) -> None:
+    with pytest.raises(TacitError, match=r"INPUT-111.*sud"):
+        session.table("t", {"party0": PEOPLE, "sud": PEOPLE})
+
+
+def test_numbers_of_rows_may_be_those_of_numpy(session: Session) -> None:
+    table = session.table("t", {"a": [1, 2]}, party=0, rows=np.int64(5), min_group=np.int64(2))
+
+    assert table.rows == 5 and type(table.table.rows) is int and type(table.table.min_group) is int
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("int", "INTEGER"),
+        ("int8", "BIGINT"),
+        ("numeric(9, 2)", "DECIMAL(9,2)"),
+        ("text", "VARCHAR"),
+        ("bool", "BOOLEAN"),
+    ],
+)
+def test_declared_types_have_the_names_of_the_dialect(session: Session, name: str, kind: str) -> None:
+    assert session.table("t", {"a": ["1", "0"]}, party=0, types={"a": name}).schema == {"a": f"{kind} NOT NULL"}
+
+
+def test_columns_left_out_and_keys_are_on_the_list(session: Session) -> None:
+    table = session.table("t", {"id": [1, 2], "at": pa.array([1, 2], pa.time32("s"))}, party=0, unique="id")
+
+    assert table.others == ("at",) and "left out: at" in repr(table)
+    assert "column at: of a type that queries cannot use" in table.disclosed
+    assert "no two rows of a party have the same id" in table.disclosed
+
+
+@pytest.mark.parametrize("text", [None, 5, ["SELECT 1"]])
+def test_a_query_is_a_text(session: Session, text: Any) -> None:
+    with pytest.raises(SqlError, match="SQL-001"):
+        session.sql(text)
+
+
+@pytest.mark.parametrize("least", [0, "11", 2.5, None])
+def test_a_smallest_group_is_a_number(session: Session, least: Any) -> None:
+    session.table("t", {"a": [1, 2]}, party=0)
+    with pytest.raises(InputError, match="INPUT-025"):
+        session.sql("SELECT count(*) FROM t", min_group=least)
 
 
 def test_nulls_are_no_duplicates(session: Session) -> None:

@@ -23,7 +23,7 @@ from tacit.frontends.sql.result import disclosed
 from tacit.frontends.sql.rewrite import rewrite
 from tacit.plan import OUT_OF_RANGE, Disclosure
 from tacit.protocols.shares import U64Array
-from tacit.session.relations import Relations
+from tacit.session.relations import Relations, whole_number
 
 TITLE_MAX: Final = 200
 
@@ -73,6 +73,7 @@ class SecretFrame:
     def __init__(self, program: Program[U64Array | None], relations: Relations, text: str, min_group: int = 1) -> None:
         self.text = text
         self._program = program
+        min_group = whole_number(min_group, 1, "min_group")
         self._query = place(rewrite(bind(text, relations.catalogue), min_group), min_group)
         try:
             self._lowered = lower(self._query, program, relations.leaf, min_group=min_group)

@@ -6,17 +6,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import PurePosixPath
 from typing import Any, Final, Literal, Protocol
 
-from tacit.errors import InputError, SqlError
+from tacit.errors import InputError, SqlError, TacitError
 from tacit.frontends.array import SecretArray
 from tacit.frontends.graph import record
 from tacit.frontends.program import Program
 from tacit.frontends.sql.algebra import Column, Home
 from tacit.frontends.sql.catalogue import Catalogue, Field, Part, Table
 from tacit.frontends.sql.frame import Frame, Vector
-from tacit.frontends.sql.types import NULL, TEXT, TEXT_WORD, SqlType, decimal, parse_type, words_of
+from tacit.frontends.sql.types import NULL, TEXT, TEXT_WORD, SqlType, decimal, words_of
 from tacit.plan import BOOL, DType, Interval
 from tacit.protocols.shares import U64Array
 from tacit.session.columns import TEXT_MAX, normalised
@@ -79,6 +80,8 @@ class SqlTable:
         for f in self.table.fields:
             bounds = f"at most {f.domain.hi} bytes" if f.type == TEXT else f"raw values {f.domain.lo} to {f.domain.hi}"
             lines.append(f"column {f.name}: {f.type}, {bounds}{', may be NULL' if f.nullable else ''}")
+        lines += [f"column {name}: of a type that queries cannot use" for name in self.others]
+        lines += [f"no two rows of a party have the same {', '.join(columns)}" for columns in self.table.unique]
         if len(self.table.parts) > 1:
             lines += [
                 f"not checked, but taken on trust: no two parties have the same {', '.join(columns)}"
@@ -88,7 +91,8 @@ class SqlTable:
 
     def __repr__(self) -> str:
         columns = ", ".join(f"{name} {kind}" for name, kind in self.schema.items())
-        return f"SqlTable({self.name}: {columns}; {self.rows} rows)"
+        others = f"; left out: {', '.join(self.others)}" if self.others else ""
+        return f"SqlTable({self.name}: {columns}; {self.rows} rows{others})"
 
 
 class Relations:
@@ -123,21 +127,33 @@ class Relations:
         min_group: int,
     ) -> SqlTable:
         """Register a table; see `Session.table`."""
-        if not name.strip() or not name.isprintable() or len(name) > _NAME_MAX:
+        if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > _NAME_MAX:
             raise _bad("a table has no proper name", f"1 to {_NAME_MAX} printable characters")
-        if isinstance(source, Mapping) and party is None and source and all(map(self._is_party, source)):
+        by_party = isinstance(source, Mapping) and (
+            all(map(self._is_party, source)) or any(map(_is_whole_table, source.values()))
+        )
+        if by_party and party is None and source:
             parts = {self._program.party_index(p): s for p, s in source.items()}
         else:
             parts = {self._client if party is None else self._program.party_index(party): source}
-        columns = [(u,) if isinstance(u, str) else tuple(u) for u in ([unique] if isinstance(unique, str) else unique)]
-        declared = {column: _declared(column, kind) for column, kind in types.items()}
-        bound = None if rows == "exact" else rows
-        if bound is not None and (type(bound) is not int or bound < 0):
-            raise _bad("rows is neither a number nor 'exact'", "rows='exact', or a bound such as rows=10_000")
+        try:
+            listed = [unique] if isinstance(unique, str) else unique
+            columns = [(u,) if isinstance(u, str) else tuple(u) for u in listed]
+            declared = {column: _declared(column, kind) for column, kind in types.items()}
+            bounds = {column: [_plain(v) for v in span] for column, span in ranges.items()}
+            if not all(columns) or not all(isinstance(c, str) for u in columns for c in u):
+                raise TypeError
+        except (TypeError, AttributeError):
+            raise _bad(
+                "unique, ranges or types are not written as they should be",
+                "unique='id' or [('order', 'line')], ranges={'age': (0, 130)}, types={'price': 'DECIMAL(15,2)'}",
+            ) from None
+        bound = None if isinstance(rows, str) and rows == "exact" else whole_number(rows, 0, "rows")
+        min_group = whole_number(min_group, 1, "min_group")
         answers: dict[int, tuple[str, TableFacts]] = {}
         for index in sorted(parts):
             where, others = self._place(parts[index], index, declared)
-            question = Question(where, bound, tuple(columns), {c: [_plain(v) for v in r] for c, r in ranges.items()})
+            question = Question(where, bound, tuple(columns), bounds)
             if index == self._client:
                 answer = self._own.describe(question, self._own_tables)
             else:
@@ -311,6 +327,18 @@ class _Inputs:
         return array if raw is None else SecretArray(self._program, record("share", array.node))
 
 
+def whole_number(value: Any, least: int, name: str) -> int:
+    """An argument that counts something. Raises InputError INPUT-025."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise _bad(f"{name} is no number of rows", f"a whole number, {least} or more")
+    return int(value)
+
+
+def _is_whole_table(source: Any) -> bool:
+    """Whether a value of a mapping is a table, and not a column of one."""
+    return isinstance(source, str | os.PathLike) or hasattr(source, "columns")
+
+
 def _as_arrow(source: Any) -> Any:
     """A pandas, Polars or Arrow table, or a dictionary of columns, as an Arrow table. Raises InputError INPUT-025."""
     import pyarrow as pa
@@ -328,12 +356,33 @@ def _as_arrow(source: Any) -> Any:
             return pa.Table.from_pandas(source, preserve_index=False)
         if hasattr(source, "__arrow_c_stream__"):
             return pa.table(source)
-    except (pa.ArrowException, ValueError, TypeError):
+    except (pa.ArrowException, ValueError, TypeError, OverflowError, LookupError):
         # The reason is not repeated: it may quote a value.
-        raise _bad("a table cannot be turned into an Arrow table", "columns with values of one type each") from None
+        column = _first_without_type(source)
+        what = "a table" if column is None else f"column {column[:100]!r} of a table"
+        raise _bad(
+            f"{what} cannot be turned into Arrow",
+            "columns of one length with different names, each with values of one type that Arrow has",
+        ) from None
     raise _bad(
         f"a {type(source).__name__} is no table", "a pandas, Polars or Arrow table, a file, or a database's table"
     )
+
+
+def _first_without_type(source: Any) -> str | None:
+    """The first column that no Arrow column can be made of, or that is the second of its name."""
+    import pyarrow as pa
+
+    seen: set[str] = set()
+    for name in source if isinstance(source, Mapping) else getattr(source, "columns", ()):
+        try:
+            if str(name) in seen:
+                return str(name)
+            pa.array(source[name])
+        except (pa.ArrowException, ValueError, TypeError, OverflowError, LookupError):
+            return str(name)
+        seen.add(str(name))
+    return None
 
 
 def _bad(what: str, expected: str) -> InputError:
@@ -350,12 +399,19 @@ def _no_such_values(column: str, kind: str) -> InputError:
 
 
 def _declared(column: str, kind: str) -> SqlType:
-    found = parse_type(kind.upper().replace(" ", "")) if isinstance(kind, str) else None
-    if found is None or found == NULL:
-        raise _bad(
-            f"column {column[:100]!r} has no type that there is", "types={'price': 'DECIMAL(15,2)'} and the like"
-        )
-    return found
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    from tacit.frontends.sql.expressions import type_of
+
+    try:
+        if isinstance(kind, str):
+            return type_of(exp.DataType.build(kind, dialect="duckdb"), None)
+    except (SqlglotError, TacitError):
+        pass
+    raise _bad(
+        f"column {str(column)[:100]!r} has no type that there is", "types={'price': 'DECIMAL(15,2)'} and the like"
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -233,8 +233,8 @@ class Sources:
         """What the party says about a table.
 
         Raises InputError as `Datasets.describe`, INPUT-004 for an unknown column, INPUT-021 for a source that is not
-        configured, INPUT-026 for names of columns that differ in case only; and SqlError: SQL-011 duplicates where
-        `unique` says there are none, SQL-013 more rows than the bound.
+        configured, INPUT-026 for names of columns that differ in case only or cannot be printed; and SqlError: SQL-011
+        duplicates where `unique` says there are none, SQL-013 more rows than the bound.
         """
         found = self._find(question.source, given)
         if isinstance(found, tuple):
@@ -256,7 +256,7 @@ class Sources:
                 party=self._party,
                 next="see Session.table",
             )
-        self._check_names(names, question)
+        self._check_names(names, others, question)
         ranges = {name.lower(): bounds for name, bounds in question.ranges.items()}
         rows, fields = profile.fields(known, ranges)
         if question.rows is not None and rows > question.rows:
@@ -360,7 +360,16 @@ class Sources:
 
     # --- checks ----------------------------------------------------------------------------------------------------
 
-    def _check_names(self, names: Sequence[str], question: Question) -> None:
+    def _check_names(self, names: Sequence[str], others: Sequence[str], question: Question) -> None:
+        nameless = next((n for n in (*names, *others) if not n.strip() or not n.isprintable()), None)
+        if nameless is not None:
+            raise InputError(
+                "INPUT-026",
+                f"a column is named {nameless[:100]!r}",
+                expected="names of printable characters",
+                party=self._party,
+                next="give the column another name",
+            )
         lower = [n.lower() for n in names]
         twice = next((n for n in names if lower.count(n.lower()) > 1), None)
         if twice is not None:

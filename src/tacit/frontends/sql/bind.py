@@ -61,7 +61,9 @@ def bind(query: str | bytes | exp.Expr, catalogue: Catalogue) -> Query:
 
     Raises `SqlError`: SQL-001 to SQL-009, each with its place in the text, see docs/errors.md.
     """
-    tree = parse(query) if isinstance(query, (str, bytes)) else query
+    if not isinstance(query, str | bytes | exp.Expr):
+        raise SqlError("SQL-001", f"a {type(query).__name__} is no SQL", expected="a text, one SELECT statement")
+    tree = parse(query) if isinstance(query, str | bytes) else query
     try:
         bound = _Queries(catalogue).query(tree, None, {})
     except RecursionError:
