@@ -103,3 +103,16 @@ def test_names_are_names(session: tacit.Session) -> None:
         session.psi("shop", "club", on="email").rows("shop", ['email" FROM "bank'])
     with pytest.raises(InputError, match="INPUT-027"):
         session.psi("shop", "club", on="email").sum("bank", "v")
+
+
+@pytest.mark.parametrize(
+    ("tables", "arguments"),
+    [
+        ((1, 2), {"on": ["email"]}),
+        (("bank", "shop"), {"on": 5}),
+        (("bank", "shop"), {"on": {"bank": "mail", "shop": "email"}, "normalise": 5}),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(session: tacit.Session, tables: tuple[str], arguments: dict) -> None:
+    with pytest.raises(InputError, match="INPUT-027"):
+        session.psi(*tables, **arguments)

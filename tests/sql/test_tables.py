@@ -652,3 +652,13 @@ def test_a_table_is_forgotten_under_any_spelling_of_its_name() -> None:
         assert not session.tables
         with pytest.raises(SqlError, match="SQL-002"):
             session.sql("SELECT days FROM stays")
+
+
+def test_whole_numbers_with_nulls_stay_exact_in_pandas(session: Session) -> None:
+    big = 2**60 + 1
+    session.table("t", {"i": [big, None], "b": [True, None], "k": [1, 2]}, party=0)
+
+    frame = session.sql("SELECT i, b, k, i FROM t ORDER BY k").reveal().to_pandas()
+
+    assert [str(kind) for kind in frame.dtypes] == ["Int64", "boolean", "int64", "Int64"]
+    assert frame.iloc[0, 0] == frame.iloc[0, 3] == big and frame.iloc[1, 0] is pd.NA and frame.iloc[0, 1]

@@ -80,7 +80,7 @@ class Matching:
 
     def _of(self, table: str) -> tuple[str, ...]:
         if table not in self.keys:
-            raise _bad(f"table {table[:60]!r} is not matched", f"one of {', '.join(self.keys)}")
+            raise _bad(f"table {str(table)[:60]!r} is not matched", f"one of {', '.join(self.keys)}")
         return self.keys[table]
 
 
@@ -88,6 +88,10 @@ def match(tables: Sequence[str], on: Keys, normalise: Steps, query: Callable[[st
     """The matching of tables, see `Session.psi`. Raises InputError INPUT-027 for tables or keys that do not go
     together.
     """
+    if not all(isinstance(t, str) for t in tables):
+        raise _bad("a table that is to be matched has no name", "names of registered tables")
+    if not isinstance(on, Mapping | Sequence) or not isinstance(normalise, Mapping):
+        raise _bad("on or normalise are not written as they should be", "on=['email'], normalise={'email': 'lower'}")
     if not 2 <= len(tables) <= 3 or len(set(tables)) < len(tables):
         raise _bad(f"{len(set(tables))} different tables are to be matched", "two or three, each once")
     columns: dict[str, tuple[str, ...]] = {}

@@ -46,8 +46,23 @@ class Answer:
         return self.table
 
     def to_pandas(self) -> Any:
-        """As a pandas data frame."""
-        return self.table.to_pandas()
+        """As a pandas data frame. Integers and truth values with NULLs have pandas' own types for that, `Int64` and the
+        like: as floats, large ones would not be exact.
+        """
+        import pandas
+        import pyarrow as pa
+
+        own = {
+            **{pa.int8(): "Int8", pa.int16(): "Int16", pa.int32(): "Int32", pa.int64(): "Int64"},
+            **{pa.uint8(): "UInt8", pa.uint16(): "UInt16", pa.uint32(): "UInt32", pa.uint64(): "UInt64"},
+            pa.bool_(): "boolean",
+        }
+        frame = self.table.to_pandas()
+        for k, column in enumerate(self.table.columns):
+            if column.null_count and column.type in own:
+                kind = pandas.api.types.pandas_dtype(own[column.type])
+                frame.isetitem(k, kind.__from_arrow__(column))
+        return frame
 
     def to_polars(self) -> Any:
         """As a Polars data frame."""

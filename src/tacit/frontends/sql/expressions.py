@@ -994,6 +994,14 @@ class Binder:
             where = self.predicate(node.expression.this)
             node = node.this
         fraction: exp.Expr | None = None
+        called = node.this if isinstance(node, exp.WithinGroup | exp.IgnoreNulls) else node
+        name = (
+            _NAMED_AGGREGATES.get(called.name.lower(), "")
+            if isinstance(called, exp.Anonymous)
+            else _AGGREGATES.get(type(called), "")
+        )
+        if not name:
+            raise self.unknown(called)
         if isinstance(node, exp.WithinGroup):
             keys = node.expression.expressions
             if len(keys) != 1:
@@ -1013,13 +1021,6 @@ class Binder:
                 raise unsupported(f"{node.key.upper()} with such operands", at, "give it one operand")
             if node.args.get("expressions") and not isinstance(node, exp.Anonymous):
                 operands = [*operands, *node.expressions]
-        name = (
-            _NAMED_AGGREGATES.get(node.name.lower(), "")
-            if isinstance(node, exp.Anonymous)
-            else _AGGREGATES.get(type(node), "")
-        )
-        if not name:
-            raise self.unknown(node)
         if operands and isinstance(operands[0], exp.Order):
             operands = [operands[0].this, *operands[1:]]
         distinct = bool(operands) and isinstance(operands[0], exp.Distinct)
