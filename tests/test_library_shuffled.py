@@ -127,6 +127,23 @@ def test_a_million_keys_take_under_400_rounds_and_1400_megabytes() -> None:
         assert cost.rounds < 400 and cost.bytes_total < megabytes * 10**6
 
 
+@pytest.mark.parametrize("n", [0, 1, 2, 65, 300])
+def test_shuffled_rows_come_with_the_places_they_had(n: int) -> None:
+    x = draw((n, 2), FULL)
+
+    async def program(box: BlackBox, rows: Arith) -> Arith:
+        rows, places = await box.shuffle_places(rows)
+        assert places.shape == (n,) and places.width == max((n - 1).bit_length(), 1)
+        return Arith.concat([rows, (await box.b2a(places)).reshape((n, 1))], axis=1)
+
+    mixed, traffic = run_rep3(program, x)
+    for rows in (mixed, run_plain(program, x)):
+        places = rows[:, 2].astype(np.intp)
+        np.testing.assert_array_equal(np.sort(places), np.arange(n))
+        np.testing.assert_array_equal(rows[:, :2].view(np.int64), x[places])
+    assert dry_cost(program, x) == traffic.cost
+
+
 # --- what is opened and what is seen ---------------------------------------------------------------------------
 
 
@@ -224,7 +241,8 @@ def test_batches_depend_on_the_length_alone(n: int) -> None:
 
 def test_batches_of_lanes_depend_on_the_length_alone() -> None:
     n = 70_000
-    assert shuffled.course(n, NETWORKS["lan"]).lanes == 4
+    assert shuffled.course(n, NETWORKS["lan"]).lanes == 4 == shuffled.course(10**6).lanes
+    assert [shuffled.course(m, NETWORKS["lan"]).lanes for m in (20_000, 10**5, 10**6)] == [1, 6, 8]
     first, *others = [simulate(n, seed, "lan", lanes=True) for seed in range(25)]
     assert all(batches == first for batches in others)
 

@@ -117,6 +117,19 @@ def test_pipelined_lanes_start_before_the_first_has_ended_and_keep_their_order()
     assert (traffic.rounds, traffic.exchanges, traffic.bytes_total) == (3, 6, 12)
 
 
+def test_lanes_apart_are_each_at_another_exchange():
+    log = []
+    traffic = Traffic()
+
+    async def program():
+        return await pipelined((lane(3, log, name) for name in "abc"), 3, apart=True)
+
+    (results,) = lockstep([program()], traffic)
+    assert results == [3, 3, 3]
+    assert log == ["a0", "b0", "a1", "c0", "b1", "a2", "c1", "b2", "c2"]
+    assert (traffic.rounds, traffic.exchanges) == (3, 9)
+
+
 @pytest.mark.parametrize("in_flight", [1, 2, 5])
 def test_nested_and_merged_pipelines_have_the_rounds_of_the_longest_chain(in_flight):
     async def inner(n):

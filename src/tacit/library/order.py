@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from tacit.protocols.blackbox import BlackBox
+from tacit.protocols.blackbox import BlackBox, place_bits
 from tacit.protocols.exchange import gather
 from tacit.protocols.shares import Arith, Bits, Digits
 
@@ -35,6 +35,12 @@ class Key:
     values: Arith
     bounds: tuple[int, int]
     descending: bool = False
+
+    @property
+    def bits(self) -> int:
+        """What its values take."""
+        lo, hi = self.bounds
+        return (hi - lo).bit_length()
 
 
 @dataclass(frozen=True)
@@ -59,20 +65,20 @@ def positions(box: BlackBox, shape: tuple[int, ...]) -> Arith:
     return box.constant(np.ascontiguousarray(np.broadcast_to(places, shape)))
 
 
-def joined(box: BlackBox, keys: Sequence[Key], position: Arith) -> Words:
-    """Keys, the most significant first, and the position along axis 0 as the fewest words that can be. Local."""
-    bits = max((position.shape[0] - 1).bit_length(), 1)
+def joined(box: BlackBox, keys: Sequence[Key], position: Arith | None) -> Words:
+    """Keys, the most significant first, and a position along axis 0, if any, as the fewest words that can be. Local."""
     columns, bounds = [], []
     for key in keys:
         lo, hi = key.bounds
         # ~x turns the order of all int64 around, the least one included.
         columns.append(box.add_public(-key.values, -1 % 2**64) if key.descending else key.values)
         bounds.append((~hi, ~lo) if key.descending else (lo, hi))
-    columns.append(position)
-    bounds.append((0, 2**bits - 1))
+    if position is not None:
+        columns.append(position)
+        bounds.append((0, 2 ** place_bits(position.shape[0]) - 1))
     widths = [hi - lo + 1 for lo, hi in bounds]
     groups = _groups(widths, WORD)
-    if len(groups) > 1:
+    if len(groups) > 1 and position is not None:
         groups = _groups(widths, LOW_WORD)
         alone = _groups(widths[:-1], LOW_WORD)
         if len(alone) < len(groups):
@@ -150,15 +156,15 @@ async def before(
     return result
 
 
-async def digits(box: BlackBox, words: Words) -> Digits:
-    """The words of each row as one number of all their bits, made ready for comparisons."""
+async def digits(box: BlackBox, words: Words, places: Bits) -> Digits:
+    """The words of each row and then its place as one number of all their bits, made ready for comparisons."""
     pairs = zip(words.columns, words.widths, strict=True)
     planes = await gather(*(box.a2b(column, width) for column, width in pairs))
     for k, wide in enumerate(words.wide):
         if wide:
             # Signed: with the sign turned around they are in order as unsigned numbers are.
             planes[k] = box.xor_public(planes[k], _SIGN)
-    return await box.digits(Bits.concat_bits(planes[::-1]))
+    return await box.digits(Bits.concat_bits([places, *planes[::-1]]))
 
 
 async def _unwrapped(box: BlackBox, less: Bits, sign: Bits, other: Bits) -> Bits:

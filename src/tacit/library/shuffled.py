@@ -29,10 +29,10 @@ from tacit import kernels
 from tacit.library.order import Key, Words, joined, positions
 from tacit.library.order import before as compared
 from tacit.library.order import digits as digits_of
-from tacit.protocols.blackbox import BlackBox
+from tacit.protocols.blackbox import BlackBox, place_bits
 from tacit.protocols.exchange import gather, pipelined
 from tacit.protocols.network import NETWORKS, Network
-from tacit.protocols.shares import Arith, Bits, Column, Differences, Digits
+from tacit.protocols.shares import Arith, Bits, Column, Differences, Digits, words_of
 
 Positions: TypeAlias = NDArray[np.intp]
 Outcomes: TypeAlias = NDArray[np.bool_] | None
@@ -43,6 +43,8 @@ ALL_PAIRS: Final = 128
 """Up to so many rows every pair is compared, in one batch."""
 ALL_PAIRS_MAX: Final = 1024
 """Up to so many, where the network makes it quicker."""
+LANES: Final = 8
+"""Up to so many lanes go side by side. More would hold much at once."""
 
 
 # --- sorting ---------------------------------------------------------------------------------------------------
@@ -72,8 +74,9 @@ async def sort_by(
     As `sort`, and one more shuffled column for each element of a row.
     """
     n = keys.shape[0]
-    done = await _by_keys(box, [Key(keys, bounds, descending)], [rows.reshape((n, rows.size // max(n, 1)))])
-    return done[:, 0], done[:, 2:].reshape(rows.shape)
+    width = rows.size // max(n, 1)
+    done = await _by_keys(box, [Key(keys, bounds, descending)], [rows.reshape((n, width))])
+    return done[:, 0], done[:, 1 : 1 + width].reshape(rows.shape)
 
 
 async def sort_rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]) -> list[Arith]:
@@ -89,7 +92,7 @@ async def sort_rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]
     columns = {id(key.values): slice(k, k + 1) for k, key in enumerate(keys)}
     moved = [p for p in payload if id(p) not in columns]
     done = await _by_keys(box, keys, [p.reshape((n, p.size // max(n, 1))) for p in moved])
-    start = len(keys) + 1
+    start = len(keys)
     for p in moved:
         columns[id(p)] = slice(start, start + p.size // max(n, 1))
         start = columns[id(p)].stop
@@ -101,7 +104,7 @@ async def _sorted(box: BlackBox, key: Key) -> Arith:
 
 
 async def _argsorted(box: BlackBox, keys: Sequence[Key]) -> Arith:
-    return await _by_keys(box, keys, at=len(keys))
+    return await _by_keys(box, keys, at=-1, places=True)
 
 
 def _at(keys: Sequence[Key], columns: Sequence[Arith]) -> list[Key]:
@@ -121,29 +124,42 @@ async def _lines(arrays: Sequence[Arith], axis: int, line: Callable[..., Corouti
 
 
 async def mixed(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith] = ()) -> tuple[Arith, Words]:
-    """Rows (keys ..., original position, payload ...) in a random order, and what they compare by: n > 1 keys `[n]`."""
-    rows = await box.shuffle(_rows(box, keys, payload))
-    shuffled = [replace(key, values=rows[:, k]) for k, key in enumerate(keys)]
-    return rows, joined(box, shuffled, rows[:, len(keys)])
+    """Rows (keys ..., payload ..., original position) in a random order, and what they compare by: n > 1 keys `[n]`."""
+    rows = await box.shuffle(_rows(box, keys, payload, True))
+    return rows, joined(box, _of_rows(keys, rows), rows[:, -1])
 
 
-def _rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]) -> Arith:
-    """Rows (keys ..., position, payload ...) as they come."""
+def _rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith], places: bool) -> Arith:
+    """Rows (keys ..., payload ..., position if asked for) as they come."""
     n = keys[0].values.shape[0]
-    columns = [*(key.values for key in keys), positions(box, (n,))]
-    return Arith.concat([*(c.reshape((n, 1)) for c in columns), *payload], axis=1)
+    columns = [*(key.values.reshape((n, 1)) for key in keys), *payload]
+    return Arith.concat([*columns, positions(box, (n, 1))] if places else columns, axis=1)
+
+
+def _of_rows(keys: Sequence[Key], rows: Arith) -> list[Key]:
+    return [replace(key, values=rows[:, k]) for k, key in enumerate(keys)]
 
 
 async def _by_keys(
-    box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith] = (), at: int | slice = slice(None)
+    box: BlackBox,
+    keys: Sequence[Key],
+    payload: Sequence[Arith] = (),
+    at: int | slice = slice(None),
+    places: bool = False,
 ) -> Arith:
-    """Rows (keys ..., original position, payload ...) in order, or what stands `at` some place of each."""
+    """Rows (keys ..., payload ..., original position if asked for) in order, or what stands `at` some place of each."""
     n = keys[0].values.shape[0]
     if n < 2:
-        return _rows(box, keys, payload)[:, at]
-    rows, words = await mixed(box, keys, payload)
-    before = await (readied if _ready(n, words, box.network) else comparison)(box, words)
-    del words
+        return _rows(box, keys, payload, True)[:, at]
+    if _ready(n, sum(key.bits for key in keys) + place_bits(n), box.network):
+        # What is compared bit by bit needs the position as bits alone, which are less to move than a number.
+        rows, numbers = await box.shuffle_places(_rows(box, keys, payload, places))
+        before: Before = await readied(box, joined(box, _of_rows(keys, rows), None), numbers)
+        del numbers
+    else:
+        rows, words = await mixed(box, keys, payload)
+        before = await comparison(box, words)
+        del words
     placed = await order(before, np.arange(n), box.network)
     del before  # It holds what was compared.
     return rows[:, at][placed]
@@ -163,17 +179,18 @@ async def comparison(box: BlackBox, words: Words) -> Before:
     return before
 
 
-async def readied(box: BlackBox, words: Words) -> Before:
-    """The same for rows that are compared so often that digits of their words are worth making."""
+async def readied(box: BlackBox, words: Words, places: Bits) -> Before:
+    """The same, and then by original position, for rows compared so often that digits of all that are worth making."""
     n = words.columns[0].shape[0]
     spans = replace(box.network, most=min(box.network.most, READY_PIECE)).spans(n)
     if len(spans) < 2:
-        return _Readied(box, await digits_of(box, words))
+        return _Readied(box, await digits_of(box, words, places))
     whole: list[Digits] = []
 
     async def fill(a: int, b: int) -> None:
         # Written where they belong at once: digits are the largest thing that a sort holds.
-        made = await digits_of(box, replace(words, columns=tuple(c[a:b] for c in words.columns)))
+        some = Bits((b - a,), *(part[:, a // 64 : words_of(b)] for part in places.parts))
+        made = await digits_of(box, replace(words, columns=tuple(c[a:b] for c in words.columns)), some)
         if not whole:
             whole.append(Digits.room(n, made))
         whole[0].put(a, made)
@@ -227,7 +244,8 @@ class Course:
 
     The sorted first `sample` = 2^k - 1 rows divide the others, by a search of `steps` bits at a time; batches of
     `batches` comparisons then sort what lies between, where segments of up to `leaf` rows are done by all pairs. Both
-    are done in `lanes`, a power of two, each for itself; `batches` are those of one lane.
+    are done in `lanes`, each for itself: `batches` are those of one lane. Up to `LANES` of them go side by side, each
+    at another round of a batch, so that something large is always on the way.
     """
 
     sample: int
@@ -235,6 +253,10 @@ class Course:
     leaf: int
     batches: tuple[int, ...]
     lanes: int = 1
+
+    def in_flight(self, network: Network) -> int:
+        """How many lanes go side by side."""
+        return self.lanes if self.lanes <= LANES else network.in_flight
 
 
 _COURSES: Final = tuple(
@@ -264,7 +286,7 @@ def course(n: int, network: Network = NETWORKS["loopback"]) -> Course | None:
     """The course for n rows, None for all pairs: fewer comparisons when they are many, fewer rounds when few."""
     if n <= ALL_PAIRS:
         return None
-    lanes = 1 << (len(network.spans(n)).bit_length() - 1)
+    lanes = max(1, min(_READY[0], n // network.least), -(-n // network.most))
     courses = [_course(n, *row, lanes) for row in _COURSES]
     best = min(courses, key=lambda c: _seconds(n, c, network))
     return best if n > ALL_PAIRS_MAX or _seconds(n, best, network) < _seconds(n, None, network) else None
@@ -296,9 +318,8 @@ def _work(n: int, plan: Course | None, network: Network) -> tuple[int, int]:
     return batches + len(found) + len(plan.batches), comparisons + sum(found) + plan.lanes * sum(plan.batches)
 
 
-def _ready(n: int, words: Words, network: Network) -> bool:
-    """Whether sorting takes less time with rows made ready."""
-    bits = sum(words.widths)
+def _ready(n: int, bits: int, network: Network) -> bool:
+    """Whether sorting rows of so many bits takes less time with rows made ready."""
     work = _work(n, course(n, network), network)
     once = _taken((1, n), _READYING, bits, network)
     return n < READY_MAX and once + _taken(work, _READY, bits, network) < _taken(work, _COMPARISON, bits, network)
@@ -314,7 +335,7 @@ def _batches(n: int, sample: int, leaf: int, rest: float, lanes: int) -> tuple[i
     size = np.arange(min(n - sample, 40 * (n // sample) + 40) + 1, dtype=np.float64)
     # Between two neighbours of a random sample lie m other rows with P(m+1) / P(m) = (n - sample - m) / (n - m - 1).
     ratio = (n - sample - size[:-1]) / (n - size[:-1] - 1)
-    many = (sample + 1) / lanes * (sample / n) * np.concatenate([[1.0], np.cumprod(ratio)])
+    many = ceil((sample + 1) / lanes) * (sample / n) * np.concatenate([[1.0], np.cumprod(ratio)])
     pairs = size * (size - 1) / 2
     out: list[int] = []
     while True:
@@ -345,7 +366,7 @@ async def order(before: Before, rows: Positions, network: Network = NETWORKS["lo
     # In lanes that each go their own way: none waits for the others at the end of a batch.
     compare = before if plan.lanes > 1 else in_pieces(before, network)
     parts = (_search(compare, pivots, part, plan.steps) for part in np.array_split(rest, plan.lanes))
-    bucket = np.concatenate(await pipelined(parts, network.in_flight))
+    bucket = np.concatenate(await pipelined(parts, plan.in_flight(network), apart=True))
     sizes = np.bincount(bucket, minlength=plan.sample + 1)
     starts = np.concatenate([[0], np.cumsum(sizes[:-1] + 1)])
     out = np.empty(n, dtype=rows.dtype)
@@ -360,8 +381,9 @@ async def order(before: Before, rows: Positions, network: Network = NETWORKS["lo
         compare = compare if plan.lanes > 1 else in_pieces(compare, network)
     else:
         places = out
-    segments = zip(np.split(starts, plan.lanes), np.split(sizes, plan.lanes), strict=True)
-    await pipelined((_finish(compare, places, *some, plan) for some in segments), network.in_flight)
+    segments = zip(np.array_split(starts, plan.lanes), np.array_split(sizes, plan.lanes), strict=True)
+    lanes = (_finish(compare, places, *some, plan) for some in segments)
+    await pipelined(lanes, plan.in_flight(network), apart=True)
     return out if places is out else out[places]
 
 

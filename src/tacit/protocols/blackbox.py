@@ -49,6 +49,11 @@ def declared(formula: CostFormula) -> Callable[[T], T]:
 FREE: CostFormula = lambda *_, **__: Cost()  # noqa: E731 - a formula among formulas
 
 
+def place_bits(n: int) -> int:
+    """Bits of the numbers 0 .. n-1, at least one."""
+    return max((n - 1).bit_length(), 1)
+
+
 @dataclass(frozen=True)
 class Bilinear:
     """A map that is linear in each of two ring arrays: elementwise product or matrix product."""
@@ -235,6 +240,10 @@ class BlackBox(ABC):
     @abstractmethod
     async def shuffle(self, rows: Arith) -> Arith:
         """The rows (axis 0) in a uniformly random order that no party knows."""
+
+    @abstractmethod
+    async def shuffle_places(self, rows: Arith) -> tuple[Arith, Bits]:
+        """As `shuffle`, for rows that have elements, and of each row the place that it had, in `place_bits` bits."""
 
     async def precedes(self, high: Arith, low: Arith, bits: int) -> Bits:
         """1 where high < 0, or high == 0 and low < 0: one lexicographic comparison.

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tacit.protocols.blackbox import Bilinear, BlackBox, Cost
+from tacit.protocols.blackbox import Bilinear, BlackBox, Cost, place_bits
 from tacit.protocols.exchange import Exchange
 from tacit.protocols.shares import DIGIT, Arith, Bits, Digits, U64Array, words_of
 
@@ -180,6 +180,11 @@ class Dry(BlackBox):
         """Pays for a shuffle."""
         await self._pay("shuffle", rows)
         return rows
+
+    async def shuffle_places(self, rows: Arith) -> tuple[Arith, Bits]:
+        """Pays for a shuffle with places."""
+        await self._pay("shuffle_places", rows)
+        return rows, _bits(rows.shape[:1], place_bits(rows.shape[0]))
 
     async def precedes(self, high: Arith, low: Arith, bits: int) -> Bits:
         """Pays for a lexicographic comparison."""

@@ -233,6 +233,8 @@ async def gather(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
     Costs the rounds of the longest and the bytes of all. The order of the arguments fixes the order of the merged
     buffers and of the streams they draw, so every party must pass the same coroutines in the same order.
     """
+    if len(coroutines) == 1:
+        return [await coroutines[0]]
     lanes: _Lanes[int] = _Lanes()
     try:
         for index, coroutine in enumerate(coroutines):
@@ -248,12 +250,15 @@ async def gather(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
     return [lanes.results[index] for index in range(len(coroutines))]
 
 
-async def pipelined(coroutines: Iterable[Coroutine[Any, Any, T]], in_flight: int) -> list[T]:
+async def pipelined(coroutines: Iterable[Coroutine[Any, Any, T]], in_flight: int, *, apart: bool = False) -> list[T]:
     """Run independent coroutines so that each computes while the messages of others travel; results in order.
 
     At most `in_flight` of them have begun and not ended; the next is taken from `coroutines` when one ends. Costs the
     rounds of the longest and the bytes of all. Messages leave in an order that depends only on the numbers of
     exchanges, so every party must pass the same coroutines in the same order, as for `gather`.
+
+    With `apart` each begins an exchange later than the one before: where all take the same steps, each is then at
+    another one, and the large messages of some fill the time that the small ones of others take to arrive.
     """
     lanes: _Lanes[int] = _Lanes(merged=False)
     count = 0
@@ -263,6 +268,8 @@ async def pipelined(coroutines: Iterable[Coroutine[Any, Any, T]], in_flight: int
             then = lanes.start(index, coroutine)
             if not isinstance(then, bool):
                 await lanes.post(index, then)
+            for _ in range(len(lanes) - 1 if apart else 0):
+                await lanes.round()
             while len(lanes) >= in_flight:
                 await lanes.round()
         while lanes:

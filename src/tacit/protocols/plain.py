@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit import kernels
-from tacit.protocols.blackbox import FREE, Bilinear, BlackBox, Cost, declared
+from tacit.protocols.blackbox import FREE, Bilinear, BlackBox, Cost, declared, place_bits
 from tacit.protocols.exchange import Exchange
 from tacit.protocols.shares import DIGIT, Arith, Bits, Digits, U64Array
 
@@ -183,8 +183,14 @@ class Plain(BlackBox):
     @declared(FREE)
     async def shuffle(self, rows: Arith) -> Arith:
         """A permutation from the common seed."""
-        perm = kernels.prg_permutation(self._key, self._next_step(), rows.shape[0])
-        return rows[perm]
+        return (await self.shuffle_places(rows))[0]
+
+    @declared(FREE)
+    async def shuffle_places(self, rows: Arith) -> tuple[Arith, Bits]:
+        """A permutation from the common seed, and that itself."""
+        n = rows.shape[0]
+        perm = kernels.prg_permutation(self._key, self._next_step(), n)
+        return rows[perm], Bits((n,), kernels.to_planes(perm.astype(np.uint64), place_bits(n)))
 
     @declared(FREE)
     async def digits(self, b: Bits) -> Digits:

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit import kernels
-from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox, Cost, declared
+from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox, Cost, declared, place_bits
 from tacit.protocols.exchange import Buffer, Exchange, gather
 from tacit.protocols.network import Network
 from tacit.protocols.shares import DIGIT, Arith, Bits, Differences, Digits, U64Array, unpack_plane, words_of
@@ -274,6 +274,10 @@ def _bilinear_truncate_cost(network: Network, op: Bilinear, x: Arith, y: Arith, 
         t = _exact_cost(network, n, f)
         return Cost(1 + t.rounds, 24 * n + t.bytes_total)
     return Cost(3, 24 * n + 3 * packed(n, f))
+
+
+def _shuffle_cost(rows: Arith, bits: int) -> Cost:
+    return Cost(2, 32 * rows.size + 24 * bits * words_of(rows.shape[0])) if rows.size else Cost()
 
 
 def _lut_cost(n: int, width: int, out_bits: int) -> Cost:
@@ -1036,7 +1040,7 @@ class Rep3(BlackBox):
 
     # --- shuffle -----------------------------------------------------------------------------------------------
 
-    @declared(lambda self, rows: Cost(2, 32 * rows.size) if rows.size else Cost())
+    @declared(lambda self, rows: _shuffle_cost(rows, 0))
     async def shuffle(self, rows: Arith) -> Arith:
         """Laur, Willemson, Zhang 2011: three permutations, each unknown to one party. 2 rounds, 32 bytes per element.
 
@@ -1044,11 +1048,23 @@ class Rep3(BlackBox):
         P0 sends P2 d = pi_1(pi_0(c) - alpha) - beta; P2 sends P1 g = pi_0(r) + alpha; then P1 holds
         T = pi_2(pi_1(g) + beta) and P2 holds S = pi_2(d), and they reshare. Roles do not rotate.
         """
+        return (await self._shuffled(rows, 0))[0] if rows.size else rows
+
+    @declared(lambda self, rows: _shuffle_cost(rows, place_bits(rows.shape[0])))
+    async def shuffle_places(self, rows: Arith) -> tuple[Arith, Bits]:
+        """As `shuffle`, and with it 3 bits for each bit of a place.
+
+        Places are public at first: P0 knows pi_1(pi_0(places)) and sends it to P2 with a Boolean mask from K1. So P1
+        needs no message to have the other share, the mask, before both apply pi_2.
+        """
+        bits = place_bits(rows.shape[0])
+        return await self._shuffled(rows, bits) if rows.size else (rows, self._no_bits(rows.shape[:1], bits))
+
+    async def _shuffled(self, rows: Arith, bits: int) -> tuple[Arith, Bits]:
+        """The rows in a random order, and so many bits of their places."""
         shape, n, size = rows.shape, rows.shape[0], rows.size
-        if size == 0:
-            return rows
-        step = self._streams(4)
-        width = size // n
+        step = self._streams(6)
+        width, words = size // n, words_of(n)
         a, b = (_flat(p).reshape(n, width) for p in rows.parts)
         # Whatever has been used goes at once: of many rows each copy counts.
         del rows
@@ -1057,31 +1073,52 @@ class Rep3(BlackBox):
             key = self._own if component == self.me else self._following
             return kernels.prg_permutation(key, step, n)
 
-        def place(x: U64Array, component: int) -> U64Array:
-            return kernels.gather(x.reshape(n, width), permutation(component)).reshape(-1)
+        def moved(x: U64Array, order: NDArray[np.uint32]) -> U64Array:
+            return kernels.gather(x.reshape(n, -1), order).reshape(-1)
 
         if self.me == 0:
             mine = a + b
             del a, b
-            mine = kernels.sub_prg(place(mine, 0), self._own, step + 1)
-            mine = kernels.sub_prg(place(mine, 1), self._following, step + 2)
-            await Exchange({2: [mine]}, {})
-            del mine
+            first, second = permutation(0), permutation(1)
+            mine = kernels.sub_prg(moved(mine, first), self._own, step + 1)
+            mine = kernels.sub_prg(moved(mine, second), self._following, step + 2)
+            masked = [mine]
+            if bits:
+                places = kernels.to_planes(first.take(second).astype(np.uint64), bits)
+                masked.append(kernels.xor_prg(places, self._following, step + 4))
+            del mine, first, second
+            await Exchange({2: masked}, {})
+            del masked
             await Exchange({}, {})
-            ya, yb = (kernels.prg_words(key, step + 3, size) for key in (self._own, self._following))
-            return Arith(ya.reshape(shape), yb.reshape(shape))
+            keys = (self._own, self._following)
+            numbers = Arith(*(kernels.prg_words(key, step + 3, size).reshape(shape) for key in keys))
+            streams = (kernels.prg_words(key, step + 5, bits * words).reshape(bits, words) for key in keys)
+            return numbers, Bits((n,), *streams)
         if self.me == 1:
             del a, b
-            mine = place(_words((await Exchange({}, {2: 8 * size}))[2]), 1)
-            mine = place(kernels.add_prg(mine, self._own, step + 2), 2)
+            mine = moved(_words((await Exchange({}, {2: 8 * size}))[2]), permutation(1))
+            mine = kernels.add_prg(mine, self._own, step + 2)
+            places = kernels.prg_words(self._own, step + 4, bits * words)
             key, peer = self._own, 2
         else:
-            mine = kernels.add_prg(place(a, 0), self._following, step + 1)
+            mine = kernels.add_prg(moved(a, permutation(0)), self._following, step + 1)
             del a, b
-            mine = place(_words((await Exchange({1: [mine]}, {0: 8 * size}))[0]), 2)
+            received = _words((await Exchange({1: [mine]}, {0: 8 * size + 8 * bits * words}))[0])
+            mine, places = received[:size], received[size:]
             key, peer = self._following, 1
+        last = permutation(2)
         # A resharing without rotation: party 0 has role 0 throughout.
-        mine = kernels.sub_prg(mine, key, step + 3)
-        mine = mine + _words((await Exchange({peer: [mine]}, {peer: 8 * size}))[peer])
-        y2, stream = mine.reshape(shape), kernels.prg_words(key, step + 3, size).reshape(shape)
-        return Arith(stream, y2) if self.me == 1 else Arith(y2, stream)
+        mine = kernels.sub_prg(moved(mine, last), key, step + 3)
+        masked = [mine]
+        if bits:
+            places = moved(kernels.from_planes(places.reshape(bits, words), n), last)
+            places = kernels.xor_prg(kernels.to_planes(places, bits), key, step + 5)
+            masked.append(places)
+        del last
+        received = _words((await Exchange({peer: masked}, {peer: 8 * (size + bits * words)}))[peer])
+        y2, stream = (mine + received[:size]).reshape(shape), kernels.prg_words(key, step + 3, size).reshape(shape)
+        b2, mask = places.reshape(-1) ^ received[size:], kernels.prg_words(key, step + 5, bits * words)
+        b2, mask = b2.reshape(bits, words), mask.reshape(bits, words)
+        if self.me == 1:
+            return Arith(stream, y2), Bits((n,), mask, b2)
+        return Arith(y2, stream), Bits((n,), b2, mask)
