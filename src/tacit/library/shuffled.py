@@ -335,7 +335,7 @@ def _batches(n: int, sample: int, leaf: int, rest: float, lanes: int) -> tuple[i
     size = np.arange(min(n - sample, 40 * (n // sample) + 40) + 1, dtype=np.float64)
     # Between two neighbours of a random sample lie m other rows with P(m+1) / P(m) = (n - sample - m) / (n - m - 1).
     ratio = (n - sample - size[:-1]) / (n - size[:-1] - 1)
-    many = ceil((sample + 1) / lanes) * (sample / n) * np.concatenate([[1.0], np.cumprod(ratio)])
+    many = (sample + 1) / lanes * (sample / n) * np.concatenate([[1.0], np.cumprod(ratio)])
     pairs = size * (size - 1) / 2
     out: list[int] = []
     while True:
@@ -381,7 +381,9 @@ async def order(before: Before, rows: Positions, network: Network = NETWORKS["lo
         compare = compare if plan.lanes > 1 else in_pieces(compare, network)
     else:
         places = out
-    segments = zip(np.array_split(starts, plan.lanes), np.array_split(sizes, plan.lanes), strict=True)
+    # About as many rows in each lane.
+    cuts = np.searchsorted(np.cumsum(sizes), (n - plan.sample) * np.arange(1, plan.lanes) // plan.lanes)
+    segments = zip(np.split(starts, cuts), np.split(sizes, cuts), strict=True)
     lanes = (_finish(compare, places, *some, plan) for some in segments)
     await pipelined(lanes, plan.in_flight(network), apart=True)
     return out if places is out else out[places]
