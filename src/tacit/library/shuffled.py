@@ -286,7 +286,7 @@ def course(n: int, network: Network = NETWORKS["loopback"]) -> Course | None:
     """The course for n rows, None for all pairs: fewer comparisons when they are many, fewer rounds when few."""
     if n <= ALL_PAIRS:
         return None
-    lanes = max(1, min(_READY[0], n // network.least), -(-n // network.most))
+    lanes = len(network.spans(n))
     courses = [_course(n, *row, lanes) for row in _COURSES]
     best = min(courses, key=lambda c: _seconds(n, c, network))
     return best if n > ALL_PAIRS_MAX or _seconds(n, best, network) < _seconds(n, None, network) else None
