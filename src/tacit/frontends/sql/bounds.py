@@ -193,8 +193,10 @@ def _told(predicate: Expr, before: Choices) -> dict[Column, Choice]:
     had, raws = _choice(x, before), [v for v in values if isinstance(v, int)]
     if len(raws) != len(values) or not raws or not isinstance(had, Interval):
         return {}
-    lo = min(raws) if name in ("eq", "in", "ge", "gt") else had.lo
-    hi = max(raws) if name in ("eq", "in", "le", "lt") else had.hi
+    # A double may lie between two raw values.
+    step = x.type.kind != "double"
+    lo = min(raws) + (step and name == "gt") if name in ("eq", "in", "ge", "gt") else had.lo
+    hi = max(raws) - (step and name == "lt") if name in ("eq", "in", "le", "lt") else had.hi
     lo, hi = max(had.lo, lo), min(had.hi, hi)
     # What cannot be at all is left to the filter.
     return {x.column: Interval(lo, hi)} if lo <= hi and all(c.type == x.type for c in rest) else {}
