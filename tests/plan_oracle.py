@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from tacit.frontends.encoding import as_public, encode, natural_dtype, raw_bounds
 from tacit.frontends.program import Program
-from tacit.plan import Node, Plan, Public, constant_array, numpy_index, product_shift
+from tacit.plan import Node, Plan, Public, constant_array, matched_sides, numpy_index, product_shift
 
 COMPARE = {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
 COMPARE |= {"eq": np.equal, "ne": np.not_equal, "logical_xor": np.not_equal}
@@ -93,6 +93,8 @@ def evaluate(node: Node, values: Mapping[int, Any], nodes: tuple[Node, ...], bin
         return [compress(starts, x) for x in columns[:heads]] + [run_sums(starts, x) for x in columns[heads:]]
     elif node.op == "shuffle_rows":
         return [x[::-1] for x in args]
+    elif node.op == "match_rows":
+        return match_rows(node, args)
     elif node.op in SEVERAL:
         flags, *columns = args
         return [SEVERAL[node.op](flags != 0, x) for x in columns]
@@ -255,6 +257,16 @@ def run_sums(starts: Any, x: Any) -> Any:
     for k, run in enumerate(runs(starts)):
         out[k] = x[run].sum(axis=0)
     return out
+
+
+def match_rows(node: Node, args: list[Any]) -> list[Any]:
+    """In the reverse order."""
+    (flags, keys, rows), (others, other_keys, other_rows) = matched_sides(args, node.attrs)
+    places = {row: k for k, row in enumerate(zip(*keys, strict=True)) if flags[k]}
+    found = [places.get(row, -1) if others[k] else -1 for k, row in enumerate(zip(*other_keys, strict=True))]
+    partner = np.array(found[::-1])
+    brought = [np.concatenate([np.zeros_like(x[:1]), x])[partner + 1] for x in rows]
+    return [(partner >= 0).astype(np.int64), *brought, *(x[::-1] for x in other_rows)]
 
 
 SEVERAL: dict[str, Any] = {

@@ -104,6 +104,19 @@ def test_small_groups_are_left_out(session) -> None:
     assert drugs.group_by("patient").agg(n=drugs.count()).execute().empty
 
 
+def test_joins_may_show_which_rows_match() -> None:
+    with tacit.local(3, transport="memory", network="wan") as s:
+        s.table("people", pd.DataFrame({"id": range(60), "age": range(60)}), party=0, unique="id")
+        s.table("visits", pd.DataFrame({"who": range(40, 90)}), party=1)
+        con, ordinary = ibis.tacit.connect(s, reveals="join_size"), ibis.tacit.connect(s)
+        people, visits = con.table("people"), con.table("visits")
+        expr = visits.join(people, visits.who == people.id).age.sum()
+
+        assert "opens which rows have equal keys" in con.explain(expr)
+        assert "opens which rows have equal keys" not in ordinary.explain(expr)
+        assert con.execute(expr) == sum(range(40, 60))
+
+
 def test_part_of_ibis_own_suite() -> None:
     chosen = "test_reduction_ops and no_cond or trivial_predicate and inner"
     came = outcomes("tacit", ["test_aggregation", "test_join"], ["-k", chosen, "-n", "0"])

@@ -428,6 +428,60 @@ def test_what_a_sort_opens_is_open_to_everyone_at_the_cost_of_a_reveal(protocol:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("to", [0, 2])
+def test_tags_open_to_one_party_which_tells_all_what_it_finds(protocol: str, to: int) -> None:
+    kind, make = PROTOCOLS[protocol]
+    tags = np.random.default_rng(to).integers(0, 2**63, (70, 2)).astype(np.uint64)
+
+    async def program(box: BlackBox, *x: Any) -> Any:
+        words = Bits.concat_bits(x[1:])
+        return [await box.open_tags(x[0], to), await box.open_tags(words, to)]
+
+    async def told(box: BlackBox) -> Any:
+        return await box.announce(to, tags if box.me == to else None, tags.shape)
+
+    boxes, traffic = make(), Traffic()
+    if to >= len(boxes):
+        return
+    items = [u64(tags), *(bits(tags[:, k], 64) for k in (0, 1))]
+    shares = [share(boxes, item) for item in items]
+    results = lockstep([program(b, *(s[b.me] for s in shares)) for b in boxes], traffic)
+    for box, found in zip(boxes, results, strict=True):
+        for seen in found:
+            if box.me == to:
+                np.testing.assert_array_equal(seen, tags)
+            elif issubclass(kind, Rep3):
+                assert seen is None
+    assert traffic.cost == dry_cost(program, *items, protocol=kind, parties=len(boxes))
+    traffic = Traffic()
+    for seen in lockstep([told(b) for b in boxes], traffic):
+        np.testing.assert_array_equal(seen, tags)
+    assert traffic.cost == dry_cost(told, protocol=kind, parties=len(boxes))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("party", [0, 1, 2])
+def test_bits_that_all_but_one_party_know(protocol: str, party: int) -> None:
+    kind, make = PROTOCOLS[protocol]
+    boxes = make()
+    made = [b.bits_without(party, 128) for b in boxes]
+    known = [k for _, k in made]
+    if issubclass(kind, Rep3):
+        assert known[party] is None
+        # Its shares tell it nothing: they are all zeros.
+        assert not any(part.any() for part in made[party][0].parts)
+    others = [k & np.uint64(1) for k in known if k is not None]
+    assert len(others) == len(boxes) - issubclass(kind, Rep3)
+    planes = [opened(boxes, [bits[64 * h : 64 * h + 64] for bits, _ in made]) for h in (0, 1)]
+    values = [int(w[0]) >> j & 1 for w in planes for j in range(64)]
+    for k in others:
+        assert k[:, 0].tolist() == values
+    assert 30 < sum(values) < 98
+    again = [b.bits_without(party, 128)[1] for b in boxes]
+    assert not any(np.array_equal(a, b) for a, b in zip(again, known, strict=True) if a is not None)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("n", [1, 3, 64, 200, 700])
 @pytest.mark.parametrize("width", [1, 4, 5, 17, 63, 80, 143])
 def test_rows_compare_by_their_digits_as_numbers_do(protocol: str, width: int, n: int) -> None:
@@ -466,7 +520,7 @@ COROUTINES = [name for name, method in vars(BlackBox).items() if inspect.iscorou
 
 
 def test_every_primitive_of_the_black_box_has_a_case() -> None:
-    apart = {"reveal", "check", "open_outcomes", "open_positions", "digits", "open_less"}
+    apart = {"reveal", "check", "open_outcomes", "open_positions", "digits", "open_less", "open_tags", "announce"}
     tested = {case.primitive for case in CASES} | apart
     # `mul` hands out the coroutine of `bilinear`.
     assert {*COROUTINES, "mul"} == tested

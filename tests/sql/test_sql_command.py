@@ -105,6 +105,18 @@ def test_explaining_shows_every_party_its_text_and_runs_nothing(folder: Path) ->
     assert 'FROM "visits"' in text and "postgres:SELECT" in text
 
 
+def test_matches_are_shown_only_where_that_is_asked_for(folder: Path) -> None:
+    pattern = "opens which rows have equal keys"
+    assert pattern not in run(folder, "--explain").output
+    assert pattern in run(folder, "--reveals", "join_size", "--explain").output
+    printed = " ".join(run(folder, "--reveals", "join_size").output.split())
+    assert "east │ 3 │ 14.00" in printed
+    found = CliRunner().invoke(
+        commands, ["sql", str(folder / "query.sql"), "--room", str(folder / "room.toml"), "--reveals", "everything"]
+    )
+    assert isinstance(found.exception, TacitError) and found.exception.code == "INPUT-028"
+
+
 def test_a_result_for_one_party_is_not_shown_to_the_client(folder: Path) -> None:
     text = run(folder, "--to", "west", "--min-group", "2").output
 

@@ -224,6 +224,34 @@ def test_messages_depend_on_public_facts_alone(
     assert compare(sessions, text, monkeypatch) == strategies
 
 
+TAGGED = {
+    "inner join, right unique": (
+        {"tags of keys opened, right side unique"},
+        "SELECT * FROM visits v JOIN people p ON v.who = p.id",
+    ),
+    "inner join, both unique": (
+        {"tags of keys opened, left side unique"},
+        "SELECT * FROM people JOIN cards USING (id)",
+    ),
+    "left join": (
+        {"tags of keys opened, right side unique"},
+        "SELECT p.id, points FROM people p LEFT JOIN cards c ON p.id = c.id AND points > age",
+    ),
+    "anti join": (
+        {"tags of keys opened, right side unique"},
+        "SELECT id, city FROM people WHERE id NOT IN (SELECT id FROM cards)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAGGED)
+def test_messages_do_not_depend_on_which_rows_match_even_where_that_is_shown(
+    name: str, sessions: list[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategies, text = TAGGED[name]
+    assert compare(sessions, text, monkeypatch, reveals="join_size") == strategies
+
+
 def test_messages_do_not_depend_on_how_many_groups_are_hidden(
     sessions: list[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,10 @@ def sql(
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="Who alone learns the result; by default everyone.")] = None,
     min_group: Annotated[int, typer.Option("--min-group", min=1, help="The fewest rows of a disclosed group.")] = 1,
+    reveals: Annotated[
+        list[str] | None,
+        typer.Option("--reveals", help="What may be disclosed besides, where it is quicker: join_size."),
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show what would be done and disclosed; run nothing.")] = (
         False
     ),
@@ -63,7 +67,7 @@ def sql(
     with connect(room, identity) as session:
         for name, entry in described.items():
             _register(session, name, entry)
-        frame = session.sql(text, min_group=min_group)
+        frame = session.sql(text, min_group=min_group, reveals=reveals or ())
         if explain:
             console.out(frame.explain(to), highlight=False)
             return

@@ -118,6 +118,8 @@ def learned(plan: Plan, query: Query, min_group: int) -> Iterator[str]:
             rows.setdefault(owner, set()).add(d.type.shape[0])
         elif d.kind == "opening":
             opened = True
+        elif d.kind == "pattern":
+            yield str(d)
         else:
             shown = max(shown, d.type.size)
             told.add(d.audience)

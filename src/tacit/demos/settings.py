@@ -58,7 +58,7 @@ def learned(plan: Plan, results: Sequence[str]) -> Iterator[str]:
     for d in plan.disclosures():
         if d.kind == "reveal":
             reveals.append(d)
-        elif d.kind == "opening":
+        elif d.kind in ("opening", "pattern"):
             yield str(d)
         else:
             owner = plan.parties[plan.nodes[d.node].attrs["party"]]

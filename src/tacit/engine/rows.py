@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Final, TypeAlias
 
 import numpy as np
 
 from tacit.engine.call import Call, Value
-from tacit.library import compact, groups
-from tacit.plan import BOOL
+from tacit.library import compact, groups, matching
+from tacit.plan import BOOL, Private, matched_sides, matched_words
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import gather
+from tacit.protocols.plain import Plain
 from tacit.protocols.shares import Arith, U64Array
 
 Moving: TypeAlias = Callable[[BlackBox, Arith, Arith], Awaitable[Arith]]
@@ -51,6 +53,31 @@ async def _shuffle(c: Call) -> list[Value]:
     return await _apart(c, dict(_split(rows, [(k, x.shape[1]) for k, x in zip(places, columns, strict=True)])))
 
 
+async def _match(c: Call) -> list[Value]:
+    """Keys without their least values, and the arrays of each table as the columns of one."""
+    sides = matched_sides(range(len(c.types)), c.attrs)
+    words = matched_words(*([c.types[k] for k in keys] for _, keys, _ in sides))
+
+    async def table(flag: int, keys: Sequence[int], arrays: Sequence[int]) -> matching.Table:
+        home = next((h.party for k in (flag, *keys) if isinstance(h := c.types[k].home, Private)), None)
+        # Who has the keys of a table makes its tags itself, and needs nobody for it.
+        own = c if home is None else replace(c, box=Plain())
+        absent = home not in (None, c.box.me)
+        none = c.box.constant(np.zeros((c.types[flag].shape[0], 0), np.uint64))
+        rows = Arith.concat([none, *await gather(*(_columns(c, k) for k in arrays))], axis=1)
+        if absent:
+            return matching.Table(None, [], rows, home)
+        everywhere = c.is_public(flag) and c.public(flag).all()
+        numbers = await gather(*(own.numbers(k) for k in keys))
+        parts = [matching.Word(own.box.add_public(x, -lo), n) for x, (lo, n) in zip(numbers, words, strict=True)]
+        return matching.Table(None if everywhere else await own.numbers(flag), parts, rows, home)
+
+    first, second = await gather(*(table(*side) for side in sides))
+    found, rows = await matching.match(c.box, first, second, sum(n for _, n in words))
+    order = [(k, prod(c.types[k].shape[1:])) for _, _, arrays in sides for k in arrays]
+    return [found, *await _apart(c, dict(_split(rows, order)))]
+
+
 async def _aggregate(c: Call) -> list[Value]:
     heads = c.attrs["heads"] + 1
     flags, first, second = await gather(c.numbers(0), _sides(c, range(1, heads)), _sides(c, range(heads, len(c.types))))
@@ -85,7 +112,7 @@ def _split(rows: Arith, order: Order) -> Iterator[tuple[int, Arith]]:
 
 
 async def _apart(c: Call, parts: Mapping[int, Arith]) -> list[Value]:
-    """The columns of each operand in its own shape and type."""
+    """The columns of each operand in its own shape, as many rows as there are, and type."""
 
     async def part(k: int) -> Value:
         t, rows = c.types[k], parts[k]
@@ -108,6 +135,7 @@ def _flat(x: U64Array) -> U64Array:
 SEVERAL: Final[Mapping[str, Callable[[Call], Awaitable[list[Value]]]]] = {
     "compress": _moved_known(compact.compress),
     "shuffle_rows": _shuffle,
+    "match_rows": _match,
     "expand": _moved(compact.expand),
     "fill_forward": _moved(compact.fill_forward),
     "run_sums": _moved_known(groups.run_sums),

@@ -16,7 +16,7 @@ from tacit.frontends.graph import Record, needed, record, write
 from tacit.frontends.loop import loop, repeat_body
 from tacit.frontends.namespace import Namespace
 from tacit.frontends.operands import Operand, arrays, owner_of, public
-from tacit.plan import DType, Interval, Plan, PlanBuilder, Private, Public, default_interval
+from tacit.plan import OPS, DType, Interval, Plan, PlanBuilder, Private, Public, default_interval
 
 Binding = TypeVar("Binding")
 """What the session attaches to an input, for its own use: where the data is."""
@@ -149,7 +149,10 @@ class Program(Generic[Binding]):
             builder.output(f"result{k}" if labels is None else labels[k], shown)
         plan = builder.build()
         if places is not None:
-            places.update((r, builder.numbering[i]) for r, (i, *_) in ids.items() if i in builder.numbering)
+            written = [(r, builder.numbering[i]) for r, (i, *_) in ids.items() if i in builder.numbering]
+            # What has several results is what these are picked from.
+            several = {r for r, _ in written if OPS[r.op].several}
+            places.update((r, plan.nodes[node].inputs[0] if r in several else node) for r, node in written)
         return plan
 
     def bindings(self, arrays: Sequence[SecretArray]) -> dict[str, Binding]:

@@ -50,16 +50,24 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):  # type: ignore[misc]  # Ibis
     compiler = compiler
     supports_python_udfs = False
 
-    def do_connect(self, session: Session, *, to: int | str | None = None, min_group: int = 1) -> None:
+    def do_connect(
+        self,
+        session: Session,
+        *,
+        to: int | str | None = None,
+        min_group: int = 1,
+        reveals: str | Iterable[str] = (),
+    ) -> None:
         """Connect to a session.
 
         Executed expressions are revealed to everyone, or to the party or client `to` alone; `min_group` is the fewest
-        rows that a disclosed group may have, see `Session.sql`. The session stays its owner's: `disconnect` leaves it
-        open.
+        rows that a disclosed group may have, and `reveals` what may be disclosed besides, see `Session.sql`. The
+        session stays its owner's: `disconnect` leaves it open.
         """
         self.con = session
         self.to = to
         self.min_group = min_group
+        self.reveals = reveals if isinstance(reveals, str) else tuple(reveals)
 
     def disconnect(self) -> None:
         """Nothing to end: the session is not ours."""
@@ -239,7 +247,7 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):  # type: ignore[misc]  # Ibis
 
     def _frame(self, query: str) -> SecretFrame:
         with _refusals():
-            return self.con.sql(query, min_group=self.min_group)
+            return self.con.sql(query, min_group=self.min_group, reveals=self.reveals)
 
     @contextmanager
     def _safe_raw_sql(self, query: str | exp.Expr, *args: Any, **kwargs: Any) -> Iterator[Any]:

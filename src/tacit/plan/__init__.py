@@ -7,7 +7,19 @@ from tacit.plan.functions import FUNCTION_BOUNDS, FunctionBound
 from tacit.plan.graph import Plan, PlanBuilder, RegionBuilder
 from tacit.plan.indexing import normalise_index, numpy_index
 from tacit.plan.nodes import Attr, Attrs, Graph, Node, Region
-from tacit.plan.ops import OPS, OpSpec, constant_array, defaults, infer, infer_results, product_shift, truncates
+from tacit.plan.ops import (
+    MATCH_BITS,
+    OPS,
+    OpSpec,
+    constant_array,
+    defaults,
+    infer,
+    infer_results,
+    matched_sides,
+    matched_words,
+    product_shift,
+    truncates,
+)
 from tacit.plan.sources import full_source
 from tacit.plan.types import (
     BOOL,
@@ -41,6 +53,7 @@ __all__ = [
     "INT16",
     "INT32",
     "INT64",
+    "MATCH_BITS",
     "NETWORKS",
     "OPS",
     "OUT_OF_RANGE",
@@ -76,6 +89,8 @@ __all__ = [
     "infer",
     "infer_results",
     "join",
+    "matched_sides",
+    "matched_words",
     "normalise_index",
     "numpy_index",
     "product_shift",

@@ -3,8 +3,8 @@
 
 The list is complete by construction: only a `reveal` node widens a home, shapes are public, a sort or a selection by
 the strategy "shuffle" opens how shuffled rows compare, what moves rows by a secret permutation opens where a shuffle
-puts them, and everything else a party sees is masked. What the plan itself says (constants, numbers of trips, names) is
-public to its readers.
+puts them, what matches rows opens which of the shuffled ones have equal keys, and everything else a party sees is
+masked. What the plan itself says (constants, numbers of trips, names) is public to its readers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from typing import Final, Literal
 
 from tacit.plan.attributes import STR_MAX
 from tacit.plan.nodes import Graph, Node, all_nodes
-from tacit.plan.ops import MOVES, MOVES_OPEN, PERMUTATION_OPENS, SELECTION_OPENS, SORT_STRATEGIES, made_from
+from tacit.plan.ops import (
+    MATCH_OPENS,
+    MOVES,
+    MOVES_OPEN,
+    PERMUTATION_OPENS,
+    SELECTION_OPENS,
+    SORT_STRATEGIES,
+    made_from,
+    matched_sides,
+)
 from tacit.plan.sources import reference
 from tacit.plan.types import BOOL, Interval, Secret, TensorType
 from tacit.plan.words import NAME_MAX, PARTS_MAX, Reader, input_name, listing, quoted
@@ -29,13 +38,14 @@ TEXT_SHOWN: Final = 2000
 class Disclosure:
     """One thing that becomes known.
 
-    `kind` is `reveal` (values), `size` (the shape of an input) or `opening` (what an operation opens on its way, which
-    is random whatever the data). `to` is a party's index, or None for everyone; `audience` is its name, or `everyone`.
-    `node` is the id of the `reveal`, `input` or opening node, in its own region. `type` is the type of what is
-    disclosed; of a `size` only the shape is, and of an `opening` it is that of the node's result, which stays secret.
+    `kind` is `reveal` (values), `size` (the shape of an input), `opening` (what an operation opens on its way, which is
+    random whatever the data) or `pattern` (what one opens that depends on the data: which rows match). `to` is a
+    party's index, or None for everyone; `audience` is its name, or `everyone`. `node` is the id of the `reveal`,
+    `input` or opening node, in its own region. `type` is the type of what is disclosed; of a `size` only the shape is,
+    and of an `opening` or a `pattern` it is that of the node's result, which stays secret.
     """
 
-    kind: Literal["reveal", "size", "opening"]
+    kind: Literal["reveal", "size", "opening", "pattern"]
     what: str
     to: int | None
     audience: str
@@ -88,11 +98,13 @@ def disclosures(graph: Graph) -> tuple[Disclosure, ...]:
 
 
 def opens(node: Node) -> bool:
-    """Whether an operation other than `reveal` opens something: a sort of secrets by comparisons of shuffled rows, or a
-    secret permutation of them.
+    """Whether an operation other than `reveal` opens something: a sort of secrets by comparisons of shuffled rows, a
+    secret permutation of them, or which of them match.
     """
     if node.type.home != Secret() or not _opening(node):
         return False
+    if node.op == "match_rows":
+        return True
     if node.op in ("topk", "order_statistics"):
         return node.type.size > 0
     return any(t.size > 0 and t.shape[node.attrs.get("axis", 0)] > 1 for t in node.types)
@@ -102,6 +114,8 @@ def _opening(node: Node) -> str:
     """What the operation opens if its operands are secret and of more than one row."""
     if node.op == "permute":
         return PERMUTATION_OPENS
+    if node.op == "match_rows":
+        return MATCH_OPENS
     if node.op in MOVES:
         return MOVES_OPEN
     strategy = node.attrs.get("strategy", "network")
@@ -116,13 +130,16 @@ def _openings(graph: Graph, reader: Reader) -> list[Disclosure]:
     for node, times in all_nodes(graph.nodes):
         if opens(node):
             how = _opening(node)
+            kind: Literal["opening", "pattern"] = "opening"
             # Flags come before the rows that are moved; of several keys the first names the sort.
-            moved = node.inputs[node.op == "permute" or node.op in MOVES]
+            named = [node.inputs[node.op == "permute" or node.op in MOVES]]
+            if node.op == "match_rows":
+                kind, named = "pattern", [own[0] for _, own, _ in matched_sides(node.inputs, node.attrs)]
             if id(node) in inside:
-                what = f"{node.op} of {reader.describe(moved)} (%{node.id})"
+                what = f"{node.op} of {' and '.join(map(reader.describe, named))} (%{node.id})"
             else:
                 what = f"{node.op} of a value in a loop (%{node.id}), in each of {times} trips"
-            found.append(Disclosure("opening", f"{what}: {how}", None, "everyone", "", node.id, node.type))
+            found.append(Disclosure(kind, f"{what}: {how}", None, "everyone", "", node.id, node.type))
     return found
 
 

@@ -17,7 +17,7 @@ from tacit.plan.attributes import check_attrs
 from tacit.plan.disclosure import Assumption, Disclosure
 from tacit.plan.exactness import make_exact
 from tacit.plan.nodes import Attr, Attrs, Graph, Node, Region, live
-from tacit.plan.ops import check_permutation, defaults, infer_node, spec_of, truncates
+from tacit.plan.ops import at_home, check_permutation, defaults, infer_node, spec_of, truncates
 from tacit.plan.sources import name_once
 from tacit.plan.types import (
     BOOL,
@@ -101,10 +101,14 @@ class _Scope:
             raise PlanError("PLAN-018", f"`{op}` may not stand {'in' if self._inside else 'outside'} a loop")
         operands = [self._node(i) for i in inputs]
         if op != "share":
-            mixed = op not in ("reveal", "repeat") and join(n.type.home for n in operands) == Secret()
+            homes = [n.type.home for n in operands]
+            mixed = op not in ("reveal", "repeat") and join(homes) == Secret()
+            kept = at_home(op, homes, Attrs(attrs)) if mixed else frozenset()
             inputs = [
-                self.add("share", [n.id]) if mixed and isinstance(n.type.home, Private) else self._usable(n.id)
-                for n in operands
+                self.add("share", [n.id])
+                if mixed and k not in kept and isinstance(n.type.home, Private)
+                else self._usable(n.id)
+                for k, n in enumerate(operands)
             ]
             operands = [self._node(i) for i in inputs]
         attrs = {**defaults(op), **attrs}

@@ -5,7 +5,7 @@ A typing rule gives the result's element type, shape (NumPy's broadcasting) and 
 operation and are applied here once:
 
 - Home. Operands are all public or private to one party (then the operation runs there, in the clear), or all public
-  or secret. A `share` node stands wherever a private value becomes secret.
+  or secret. A `share` node stands wherever a private value becomes secret, but for keys of `match_rows` (`at_home`).
 - Range. Integers stay in the signed 64-bit range, fixed-point values within 2^61 raw, and fixed-point products before
   truncation, summed over the inner dimension, within 2^62: so no result ever wraps.
 - Exactness. A secret fixed-point product is truncated to the floor or to floor + 1, and which of the two depends on the
@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from tacit.plan.types import (
     RING_HI,
     RING_LO,
     DType,
+    Home,
     Interval,
     Private,
     Public,
@@ -58,6 +59,7 @@ SHIFT_MAX: Final = 61
 """Truncation drops at most this many bits."""
 
 Types: TypeAlias = Sequence[TensorType]
+T = TypeVar("T")
 Result: TypeAlias = tuple[DType, tuple[int, ...], Interval]
 """What a typing rule gives, once for each result; the home follows from the operands'."""
 
@@ -154,12 +156,21 @@ def has_several(node: Node) -> bool:
 
 def made_from(nodes: Sequence[Node], node: Node) -> tuple[int, ...]:
     """The operands that a value comes from: of rows that are moved, the flags and these rows."""
-    if node.op != "result" or nodes[node.inputs[0]].op not in MOVES | {"shuffle_rows"}:
+    if node.op != "result" or nodes[node.inputs[0]].op not in MOVES | {"shuffle_rows", "match_rows"}:
         return node.inputs
     operands = nodes[node.inputs[0]].inputs
+    if nodes[node.inputs[0]].op == "match_rows":
+        return _matched_from(operands, nodes[node.inputs[0]].attrs, node.attrs["index"])
     if nodes[node.inputs[0]].op == "shuffle_rows":
         return (operands[node.attrs["index"]],)
     return operands[0], operands[1 + node.attrs["index"]]
+
+
+def _matched_from(operands: tuple[int, ...], attrs: Attrs, index: int) -> tuple[int, ...]:
+    """Which operands of a `match_rows` its result comes from: an array of the second table is only put in order."""
+    start, first = 2 + 2 * attrs["keys"], attrs["first"]
+    own = operands[start + index - 1 : start + index] if index else ()
+    return own if index > first else (*operands[:start], *own)
 
 
 def check_permutation(node: Node, nodes: Sequence[Node]) -> None:
@@ -280,7 +291,8 @@ def _home(op: str, types: Types, attrs: Attrs) -> Public | Private | Secret:
         return target
     homes = [t.home for t in types]
     home = join(homes)
-    if home == Secret() and any(isinstance(h, Private) for h in homes):
+    kept = at_home(op, homes, attrs)
+    if home == Secret() and any(isinstance(h, Private) and k not in kept for k, h in enumerate(homes)):
         raise PlanError(
             "PLAN-010",
             f"`{op}` mixes values that live at {', '.join(map(str, homes))}",
@@ -726,6 +738,73 @@ def _aggregate(types: Types, attrs: Attrs) -> list[Result]:
     return [*first, *sums]
 
 
+def _match_rows(types: Types, attrs: Attrs) -> list[Result]:
+    keys, first = attrs["keys"], attrs["first"]
+    if keys < 1 or first < 0 or 2 + 2 * keys + first > len(types):
+        raise PlanError(
+            "PLAN-006",
+            "attribute `keys` or `first` of `match_rows` is out of range",
+            expected="two flags, as many keys of each table, then arrays of the first table and of the second",
+        )
+    sides = matched_sides(types, attrs)
+    for flags, own, _ in sides:
+        if flags.dtype != BOOL or any(not (t.dtype.is_int or t.dtype == BOOL) for t in own):
+            raise _type_error("match_rows", types, "bool flags, and keys of integers or bool")
+    for flags, own, payload in sides:
+        if any(t.shape != flags.shape for t in own) or any(t.shape[:1] != flags.shape for t in payload):
+            shapes = ", ".join(str(list(t.shape)) for t in types)
+            raise _shape_error("match_rows", f"got shapes {shapes}", "a flag, keys and a row of arrays for each row")
+        if len(flags.shape) != 1 or not flags.shape[0]:
+            raise _shape_error("match_rows", f"got flags of shape {list(flags.shape)}", "one or more rows each")
+    bits = sum(width for _, width in matched_words(sides[0][1], sides[1][1]))
+    if bits > MATCH_BITS:
+        raise PlanError(
+            "PLAN-011",
+            f"`match_rows` got keys of {bits} bits together",
+            expected=f"at most {MATCH_BITS} bits by their ranges",
+            next="declare narrower ranges, or sort both tables by their keys",
+        )
+    (_, _, left), (flags, _, right) = sides
+    found: Result = (BOOL, flags.shape, _BIT)
+    brought: list[Result] = [(x.dtype, flags.shape + x.shape[1:], x.interval | _ZERO) for x in left]
+    return [found, *brought, *((x.dtype, x.shape, x.interval) for x in right)]
+
+
+MATCH_BITS: Final = 126
+"""Bits of a key that fit what a tag is made from, beside two that tell rows apart that match nothing."""
+
+
+def matched_sides(operands: Sequence[T], attrs: Attrs) -> tuple[tuple[T, Sequence[T], Sequence[T]], ...]:
+    """Of the operands of a `match_rows` for each table (flags, keys, arrays)."""
+    keys, first = attrs["keys"], attrs["first"]
+    start = 2 + 2 * keys
+    return (
+        (operands[0], operands[2 : 2 + keys], operands[start : start + first]),
+        (operands[1], operands[2 + keys : start], operands[start + first :]),
+    )
+
+
+def at_home(op: str, homes: Sequence[Home], attrs: Attrs) -> frozenset[int]:
+    """Which private operands an operation on secrets takes as they are, where others have to be shared.
+
+    A table whose flags and keys one party has, whoever has the other: that party makes its tags itself.
+    """
+    if op != "match_rows":
+        return frozenset()
+    found: set[int] = set()
+    for flags, keys, _ in matched_sides(range(len(homes)), attrs):
+        own = [flags, *keys]
+        if isinstance(join(homes[k] for k in own), Private):
+            found.update(k for k in own if isinstance(homes[k], Private))
+    return frozenset(found)
+
+
+def matched_words(left: Types, right: Types) -> list[tuple[int, int]]:
+    """Of each key of two tables the least value that either may have, and the bits of what exceeds it."""
+    bounds = [a.interval | b.interval for a, b in zip(left, right, strict=True)]
+    return [(b.lo, max((b.hi - b.lo).bit_length(), 1)) for b in bounds]
+
+
 def _running_sum(types: Types, _: Attrs) -> list[Result]:
     n, columns = _rows("running_sum", types)
     return [(_numeric("running_sum", [x]), x.shape, x.interval | x.interval.sum_of(n)) for x in columns]
@@ -971,6 +1050,11 @@ SELECTION_OPENS: Final = (
 )
 PERMUTATION_OPENS: Final = "opens the positions in randomly shuffled order: a random permutation whatever they are"
 """What else is opened, in the same words as the ways to sort."""
+MATCH_OPENS: Final = (
+    "opens which rows have equal keys, both tables in a random order that nobody knows: how many rows match, and how "
+    "often each key is there"
+)
+"""The only opening that depends on the data: nothing of the keys themselves, nor of rows whose flag does not hold."""
 MOVES: Final = frozenset({"aggregate", "compress", "expand", "fill_forward", "run_sums", "running_sum"})
 """Operations that move secret rows by a secret permutation."""
 
@@ -1161,6 +1245,19 @@ _SPECS: Final = (
         "The rows of all arrays in one random order, which no party knows where they are secret.",
         "{0} in a random order",
         _shuffle_rows,
+        several=True,
+    ),
+    OpSpec(
+        "match_rows",
+        None,
+        "For each row of a second table whether a row of a first one, whose keys are unique, has equal keys; the "
+        "arrays of that row, zeros where there is none; the arrays of the second. In one random order, which no party "
+        "knows where they are secret. Operands are the flags of both tables, without which a row matches nothing, "
+        "their keys, their arrays.",
+        "whether rows have equal keys in {all}",
+        _match_rows,
+        {"keys": "int", "first": "int"},
+        low_bits="hidden",
         several=True,
     ),
     OpSpec(

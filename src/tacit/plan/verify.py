@@ -25,6 +25,7 @@ REVEALS_MAX: Final = 256
 _TOLD: Final = (
     ("PLAN-024", "reveal", "reveals"),
     ("PLAN-024", "opening", "openings"),
+    ("PLAN-024", "pattern", "matches"),
     ("PLAN-025", "size", "inputs"),
 )
 

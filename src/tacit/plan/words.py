@@ -21,7 +21,7 @@ from typing import Final, Literal, NamedTuple
 
 from tacit.plan.attributes import STR_MAX
 from tacit.plan.nodes import Node, Region
-from tacit.plan.ops import MOVES, OPS, constant_array, made_from, product_shift
+from tacit.plan.ops import MOVES, OPS, constant_array, made_from, matched_sides, product_shift
 
 WORDS_MAX: Final = 320
 """Longest description; one that would be longer says `a computed value` for its innermost parts."""
@@ -354,6 +354,8 @@ class Reader:
             source, result = self._nodes[node.inputs[0]], node
             if source.op == "repeat":
                 return self._loop(result, depth)
+            if source.op == "match_rows":
+                return self._matched(result, depth)
             if source.op not in MOVES and source.op != "shuffle_rows":
                 return self._one_of(result, depth)
             if source.op == "aggregate" and result.attrs["index"] < source.attrs["heads"]:
@@ -433,6 +435,22 @@ class Reader:
         keys = self._keys(source, source.inputs[: source.attrs["keys"]], depth)
         rows = self._part(source.inputs[source.attrs["keys"] + k], depth - 1)
         return None if keys is None or rows is None else Text(f"{rows} {keys}", True)
+
+    def _matched(self, node: Node, depth: int) -> Text | None:
+        """One result of a `match_rows`."""
+        source, k = self._nodes[node.inputs[0]], node.attrs["index"]
+        (_, left, brought), (_, right, _) = matched_sides(source.inputs, source.attrs)
+        if k > len(brought):
+            words = self._part(source.inputs[len(source.inputs) - len(source.types) + k], depth - 1)
+            return None if words is None else Text(f"{words} in a random order", True)
+        keys = [[self._part(i, depth - 1) for i in own[:PARTS_MAX]] for own in (left, right)]
+        own = self._part(brought[k - 1], depth - 1) if k else ""
+        if own is None or None in keys[0] + keys[1]:
+            return None
+        theirs, mine = (listing([w for w in side if w is not None], len(left)) for side in keys)
+        if not k:
+            return Text(f"whether {mine} is among {theirs}", True)
+        return Text(f"{own} where {theirs} equals {mine}", True)
 
     def _keys(self, node: Node, keys: Sequence[int], depth: int) -> str | None:
         """How the keys of a sort order."""

@@ -116,9 +116,19 @@ class BlackBox(ABC):
     def random_bits(self, shape: tuple[int, ...], width: int) -> Bits:
         """Uniform secret bits that no party knows. No communication where the protocol has common randomness."""
 
+    @abstractmethod
+    def bits_without(self, party: int, width: int) -> tuple[Bits, U64Array | None]:
+        """`width` uniform bits that every party but one knows, as shares `[1]`, and as planes `[width, 1]` to those who
+        do. No communication.
+        """
+
     def invert(self, x: Bits) -> Bits:
         """Bitwise NOT."""
         return self.xor_public(x, np.full((1, 1), 2**64 - 1, dtype=np.uint64))
+
+    def linear(self, function: Callable[..., U64Array], *values: Bits, width: int) -> Bits:
+        """A function of the planes of some values that is linear over GF(2); it gives `width` planes."""
+        return values[0].planes(function, *values[1:])
 
     # --- input and output --------------------------------------------------------------------------------------
 
@@ -262,8 +272,8 @@ class BlackBox(ABC):
         """Open single bits that say how rows compare which `shuffle` put in an order that nobody knows.
 
         The caller answers for it that no two rows are equal: then what opens is the pattern of a uniformly random
-        permutation, whatever the data. With `open_less` and `open_positions` the only opening inside the library; a
-        plan lists it. None where nothing is computed and only the cost is of interest.
+        permutation, whatever the data. With `open_less`, `open_positions`, and `open_tags` and `announce`, the only
+        opening inside the library; a plan lists it. None where nothing is computed and only the cost is of interest.
         """
         opened = await self.reveal(b)
         assert opened is not None
@@ -278,6 +288,21 @@ class BlackBox(ABC):
         opened = await self.reveal(x)
         assert opened is not None
         return np.asarray(opened.astype(np.intp))
+
+    async def open_tags(self, x: Arith | Bits, to: int) -> U64Array | None:
+        """Open to one party tags of 128 bits as `[n, 2]`, given as that or as words `[n]` of 128 bits: what a
+        pseudorandom function gave, under a key which that party does not have, of rows in an order that nobody knows.
+        """
+        if isinstance(x, Arith):
+            return await self.reveal(x, to)
+        low, high = await gather(self.reveal(x[:64], to), self.reveal(x[64:], to))
+        return None if low is None or high is None else np.stack([low, high], axis=1)
+
+    @abstractmethod
+    async def announce(self, owner: int, values: U64Array | None, shape: tuple[int, ...]) -> U64Array:
+        """Tell everyone an array that party `owner` holds; the others pass None. In a plan it is listed as `open_tags`
+        is, of which it is made.
+        """
 
     async def check(self) -> None:  # noqa: B027 - a no-op is the right default for semi-honest protocols
         """Verify everything computed so far; called before any opening. Semi-honest protocols have nothing to check."""

@@ -7,7 +7,7 @@ including how `gather` merges rounds, because it is the same program.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, ClassVar
 
@@ -79,6 +79,14 @@ class Dry(BlackBox):
     def random_bits(self, shape: tuple[int, ...], width: int) -> Bits:
         """Zeros: randomness is free where the protocol says so."""
         return _bits(shape, width)
+
+    def bits_without(self, party: int, width: int) -> tuple[Bits, U64Array | None]:
+        """Zeros that nobody need know."""
+        return _bits((1,), width), None
+
+    def linear(self, function: Callable[..., U64Array], *values: Bits, width: int) -> Bits:
+        """Zeros."""
+        return _bits(values[0].shape, width)
 
     async def input(self, owner: int, values: U64Array | None, shape: tuple[int, ...]) -> Arith:
         """Pays for an input."""
@@ -204,6 +212,11 @@ class Dry(BlackBox):
     async def open_less(self, x: Digits, left: NDArray[np.intp], right: NDArray[np.intp]) -> None:
         """Pays; there are no outcomes."""
         await self._pay("open_less", x, left, right)
+
+    async def announce(self, owner: int, values: U64Array | None, shape: tuple[int, ...]) -> U64Array:
+        """Pays; zeros."""
+        await self._pay("announce", owner, values, shape)
+        return np.zeros(shape, np.uint64)
 
     async def open_positions(self, x: Arith) -> NDArray[np.intp]:
         """Pays; the identity."""

@@ -80,6 +80,11 @@ class Plain(BlackBox):
         words = -(-prod(shape) // 64)
         return Bits(shape, kernels.prg_words(self._key, self._next_step(), width * words).reshape(width, words))
 
+    def bits_without(self, party: int, width: int) -> tuple[Bits, U64Array | None]:
+        """Uniform bits from the common seed, which everyone has."""
+        bits = self.random_bits((1,), width)
+        return bits, bits.parts[0]
+
     @declared(
         lambda self, owner, values, shape: (
             Cost(1, 8 * prod(shape) * (self.parties - 1)) if prod(shape) and self.parties > 1 else Cost()
@@ -105,6 +110,15 @@ class Plain(BlackBox):
     async def input_bits(self, owner: int, values: U64Array | None, shape: tuple[int, ...], width: int) -> Bits:
         """As `input`; each word travels as 8 bytes."""
         return bits_of((await self.input(owner, values, shape)).parts[0], width)
+
+    @declared(
+        lambda self, owner, values, shape: (
+            Cost(1, 8 * prod(shape) * (self.parties - 1)) if prod(shape) and self.parties > 1 else Cost()
+        )
+    )
+    async def announce(self, owner: int, values: U64Array | None, shape: tuple[int, ...]) -> U64Array:
+        """As `input`."""
+        return (await self.input(owner, values, shape)).parts[0]
 
     @declared(FREE)
     async def reveal(self, x: Arith | Bits, to: int | None = None) -> U64Array | None:

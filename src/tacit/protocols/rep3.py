@@ -373,6 +373,16 @@ class Rep3(BlackBox):
         a, b = (kernels.prg_words(k, step, width * words) for k in (self._own, self._following))
         return Bits(shape, a.reshape(width, words), b.reshape(width, words))
 
+    def bits_without(self, party: int, width: int) -> tuple[Bits, U64Array | None]:
+        """A stream of the key that the two others have in common, as the component which is of that key."""
+        step, of = self._streams(1), (party - 1) % 3
+        if self.me == party:
+            none = np.zeros((width, 1), np.uint64)
+            return Bits((1,), none, none), None
+        words = kernels.prg_words(self._own if self.me == of else self._following, step, width).reshape(width, 1)
+        a, b = (words, np.zeros_like(words)) if self.me == of else (np.zeros_like(words), words)
+        return Bits((1,), a, b), words
+
     # --- input and output --------------------------------------------------------------------------------------
 
     async def _input(self, owner: int, values: U64Array | None, n: int, boolean: bool) -> tuple[U64Array, U64Array]:
@@ -422,6 +432,20 @@ class Rep3(BlackBox):
         if opened is None or isinstance(x, Arith):
             return opened
         return kernels.from_planes(opened, x.size).reshape(x.shape)
+
+    @declared(lambda self, owner, values, shape: Cost(1, 16 * prod(shape)) if prod(shape) else Cost())
+    async def announce(self, owner: int, values: U64Array | None, shape: tuple[int, ...]) -> U64Array:
+        """1 round, 16n bytes in total: to each of the others, in the clear."""
+        n = prod(shape)
+        if n == 0:
+            return np.zeros(shape, np.uint64)
+        if self.me == owner:
+            if values is None:
+                raise ValueError("who announces an array must give it")
+            data = _flat(values)
+            await Exchange({self._next: [data], self._prev: [data]}, {})
+            return data.reshape(shape)
+        return _words((await Exchange({}, {owner: 8 * n}))[owner]).reshape(shape)
 
     @declared(lambda self, b: _reveal_cost(b, None))
     async def open_outcomes(self, b: Bits) -> NDArray[np.bool_]:

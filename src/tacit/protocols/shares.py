@@ -289,6 +289,11 @@ class Bits(_Shares):
     def concat(items: Sequence[Bits], axis: int = 0) -> Bits:
         """Join elements along an existing axis; all of one width."""
         width = items[0].width
+        if axis == 0 and not any(i.size % 64 for i in items[:-1]):
+            # One after the other, words and all.
+            whole = (sum(i.shape[0] for i in items), *items[0].shape[1:])
+            words = zip(*(i.parts for i in items), strict=True)
+            return Bits(whole, *(np.concatenate(parts, axis=1) for parts in words))
         shape: tuple[int, ...] = ()
         parts = []
         for component in range(len(items[0].parts)):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from tacit.engine.estimate import CostReport, PricedPlan, bytes_by_node
-from tacit.errors import PlanError
+from tacit.errors import InputError, PlanError
 from tacit.frontends.array import SecretArray
 from tacit.frontends.graph import Record
 from tacit.frontends.program import Program
@@ -26,6 +26,10 @@ from tacit.protocols.shares import U64Array
 from tacit.session.relations import Relations, whole_number
 
 TITLE_MAX: Final = 200
+
+
+REVEALS: Final = {"join_size": "which shuffled rows of the tables of a join have equal keys"}
+"""What queries may disclose beyond their results where that is quicker."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +89,46 @@ class SecretFrame:
     `names` are its columns, `schema` their types in DuckDB's dialect.
     """
 
-    def __init__(self, program: Program[U64Array | None], relations: Relations, text: str, min_group: int = 1) -> None:
+    def __init__(
+        self,
+        program: Program[U64Array | None],
+        relations: Relations,
+        text: str,
+        min_group: int = 1,
+        reveals: str | Iterable[str] = (),
+    ) -> None:
+        allowed = _allowed(reveals)
         self.text = text
         self._program = program
         min_group = whole_number(min_group, 1, "min_group")
         self._query = place(rewrite(bind(text, relations.catalogue), min_group), min_group)
+        self._compile(relations, min_group, frozenset())
+        if "join_size" in allowed:
+            self._match(relations, min_group)
+
+    def _compile(self, relations: Relations, min_group: int, by_tags: frozenset[int]) -> None:
+        """Make the query an array program, with these of its joins by tags of keys."""
+        for name in ("_arrays", "_labels"):
+            self.__dict__.pop(name, None)
         try:
-            self._lowered = lower(self._query, program, relations.leaf, min_group=min_group)
+            self._lowered = lower(self._query, self._program, relations.leaf, min_group=min_group, by_tags=by_tags)
             self._result = disclosed(self._lowered.frame, self._query)
         except PlanError as error:
             if error.code not in OUT_OF_RANGE:
                 raise
             # What lowering puts between two steps, such as a sum of squares, may need more room than their results.
             raise overflow("a value on the way to the result", error) from None
+
+    def _match(self, relations: Relations, min_group: int) -> None:
+        """Let tags of keys compute each join that is quicker for it, by the exact cost of the whole query."""
+        chosen: frozenset[int] = frozenset()
+        for number in range(self._lowered.matches):
+            least = self.plan().cost().seconds
+            self._compile(relations, min_group, chosen | {number})
+            if self.plan().cost().seconds < least:
+                chosen |= {number}
+            else:
+                self._compile(relations, min_group, chosen)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -187,3 +218,17 @@ class SecretFrame:
     def __repr__(self) -> str:
         columns = ", ".join(f"{name} {kind}" for name, kind in self.schema)
         return f"SecretFrame({columns}; at most {self._lowered.frame.rows} rows)"
+
+
+def _allowed(reveals: str | Iterable[str]) -> frozenset[str]:
+    """What a query may disclose beyond its result. Raises InputError INPUT-028 for anything unknown."""
+    words = [reveals] if isinstance(reveals, str) else list(reveals)
+    unknown = next((w for w in words if w not in REVEALS), None)
+    if unknown is not None:
+        raise InputError(
+            "INPUT-028",
+            f"a query cannot reveal {str(unknown)[:60]!r}",
+            expected="; ".join(f"{word!r}: {what}" for word, what in REVEALS.items()),
+            next="correct reveals=, or leave it out: then nothing but the result is disclosed",
+        )
+    return frozenset(words)

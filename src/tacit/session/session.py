@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
@@ -296,19 +297,24 @@ class Session:
         """Take a table off this session; its rows stay where they are. Nothing, if there is none of that name."""
         self._relations.remove(name)
 
-    def sql(self, text: str, *, min_group: int = 1) -> SecretFrame:
+    def sql(self, text: str, *, min_group: int = 1, reveals: str | Iterable[str] = ()) -> SecretFrame:
         """A query over registered tables in DuckDB's dialect, bound and planned; `reveal` runs it.
 
         What touches one party's tables only is computed by that party's own engine; the rest on shares of rows whose
         number is public. `min_group` is the fewest rows that a disclosed group may have; smaller ones are left out, and
-        `Answer.hidden_groups` says how many. Raises SqlError, before anything is sent.
+        `Answer.hidden_groups` says how many.
+        `reveals="join_size"` lets a join one side of which has unique keys show which rows, in random orders, have
+        equal keys, so how many match and how often keys repeat, where that is quicker; the plan then lists it. Raises
+        SqlError, before anything is sent, and InputError INPUT-028 for anything else as `reveals`.
         """
         # Here, so that whoever writes no SQL need not load what reads it.
         from tacit.session.query import SecretFrame
 
-        return SecretFrame(self._program, self._relations, text, min_group)
+        return SecretFrame(self._program, self._relations, text, min_group, reveals)
 
-    def psi(self, *tables: str, on: Keys, normalise: Steps | None = None) -> Matching:
+    def psi(
+        self, *tables: str, on: Keys, normalise: Steps | None = None, reveals: str | Iterable[str] = ()
+    ) -> Matching:
         """Match two or three registered tables by key (private set intersection): of the result, `size()`, `sum(table,
         column)` and `rows(table)` are queries, and `reveal` discloses only what that query shows.
 
@@ -316,13 +322,13 @@ class Session:
         "email"}`. `normalise` names what owners do to a column first, in order: `trim`, `lower`, `accents` (none are
         kept), `spaces` (one at a time), `letters` (and digits only), `digits` (only), and at last a date's format, as
         in `{"email": ("trim", "lower"), "bank.born": "%d/%m/%Y"}`; text that is no such date, or of which nothing is
-        left, matches nothing. Keys are compared exactly: there are no false matches.
+        left, matches nothing. Keys are compared exactly: there are no false matches. `reveals` as in `sql`.
 
         Raises InputError INPUT-027 for tables or keys that do not go together, and what `sql` raises.
         """
         from tacit.session.matching import match
 
-        return match(tables, on, normalise or {}, self.sql)
+        return match(tables, on, normalise or {}, partial(self.sql, reveals=reveals))
 
     def constant(self, array: ArrayLike, dtype: DType | str | type | None = None) -> SecretArray:
         """A public array, written into the plan for all to read. Raises InputError INPUT-101 to -103."""

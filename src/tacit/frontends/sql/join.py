@@ -3,8 +3,9 @@
 
 Where one side's keys are unique, both sides are put on top of each other and sorted by key, so that a row of the unique
 side heads its partners; what the heads bring is copied to their runs in a constant number of rounds, and the rows of
-the other side are brought together. Whether there is any partner at all needs no unique keys. Without either, all pairs
-are formed, which only small tables have room for.
+the other side are brought together. Where the query may show which of the shuffled rows have equal keys, tags of the
+keys do without the sort. Whether there is any partner at all needs no unique keys. Without either, all pairs are
+formed, which only small tables have room for.
 
 Source: sort-merge joins with a copy of heads as in Asharov, Hamada, Kikuchi, Nof, Pinkas, Tomida 2023 (CCS), the copy
 by differences of neighbouring heads (`library.compact`).
@@ -19,7 +20,7 @@ from typing import Final
 from tacit.frontends.arithmetic import equal, logical_and, logical_not, logical_or, multiply
 from tacit.frontends.array import Owner, SecretArray
 from tacit.frontends.graph import Record
-from tacit.frontends.groups import running_any
+from tacit.frontends.groups import match_rows, running_any
 from tacit.frontends.reductions import all as all_of
 from tacit.frontends.reductions import any as any_of
 from tacit.frontends.shaping import concat, flip, getitem, reshape, stack
@@ -28,7 +29,7 @@ from tacit.frontends.sql.algebra import Column
 from tacit.frontends.sql.frame import Frame, SortWord, Vector
 from tacit.frontends.sql.rows import Flag
 from tacit.frontends.sql.vectors import null_if_absent, same
-from tacit.plan import INT64
+from tacit.plan import INT64, MATCH_BITS, matched_words
 
 Residual = Callable[[Frame], SecretArray] | None
 """Of a table of pairs, those for which what a join asks besides equal keys is true."""
@@ -200,6 +201,51 @@ def _merged(
 
 def _nodes(v: Vector) -> tuple[Record, ...]:
     return tuple(a.node for a in v.arrays)
+
+
+# --- by tags of keys ------------------------------------------------------------------------------------------------
+
+
+def has_tags(pairs: Pairs) -> bool:
+    """Whether rows can be matched by tags of these keys: integers that fit one tag."""
+    left, right = ([w.node.type for pair in pairs for w in pair[side].words] for side in (0, 1))
+    if len(left) != len(right) or any(t.dtype.is_fixed for t in (*left, *right)):
+        return False
+    return sum(bits for _, bits in matched_words(left, right)) <= MATCH_BITS
+
+
+def by_tags(
+    unique: Frame, other: Frame, pairs: Pairs, *, keep_other: bool = False, residual: Residual = None
+) -> Joined:
+    """As `with_unique` without rows of the unique side that have no partner, in a random order: opens which rows have
+    equal keys. As many rows as `other` has; pre-condition: `has_tags`.
+    """
+    program = pairs[0][0].words[0].program
+    alike = {_nodes(a): k for k, (a, _) in enumerate(pairs)}
+    # A key needs not be brought to where it is equal.
+    keys = {c: alike[_nodes(v)] for c, v in unique.columns.items() if _nodes(v) in alike}
+    held = on.both(unique.present, on.not_null(a for a, _ in pairs))
+    fits = on.both(other.present, on.not_null(b for _, b in pairs))
+    own: dict[Column | int, Vector] = dict(other.columns.items())
+    own |= {k: replace(pairs[k][1], null=None) for k in keys.values()}
+    given, put = on.apart({c: v for c, v in unique.columns.items() if c not in keys})
+    mine, put_own = on.apart(own, *([other.present] if keep_other and other.present is not None else []))
+    words = [[w for pair in pairs for w in pair[side].words] for side in (0, 1)]
+    found, brought, moved = match_rows(
+        (on.known(held, unique.rows, program), words[0], given), (on.known(fits, other.rows, program), words[1], mine)
+    )
+    kept, flags = put_own(moved, other.rows)
+    columns: dict[Column, Vector] = {c: kept[c] for c in other.columns} | put(brought, other.rows)[0]
+    columns |= {c: replace(unique.columns[c], words=kept[k].words, null=None) for c, k in keys.items()}
+    matched = found if residual is None else logical_and(found, residual(Frame(other.rows, columns)))
+    nodes = {a.node for a in given}
+    for c, v in unique.columns.items() if keep_other else ():
+        # What is brought to a row without a partner is zero.
+        clean = residual is None and c not in keys and nodes.issuperset(_nodes(v))
+        columns[c] = _missing(columns[c], matched) if clean else null_if_absent(columns[c], matched)
+    ordered = {c: columns[c] for c in (*unique.columns, *other.columns)}
+    present = matched if not keep_other else flags[0] if flags else None
+    return Joined(Frame(other.rows, ordered, present), matched)
 
 
 # --- whether there is a partner -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ compare, which do not depend on the data; nothing else is opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Final
@@ -86,7 +86,7 @@ class Lowered:
     """A query as arrays: `frame` has the rows of the result, those that are meant first.
 
     `hidden` [] is the number of groups that were left out because they are too small, None where there is no such rule.
-    `steps` are in the order of computation.
+    `steps` are in the order of computation. `matches` is the number of joins that tags of keys could compute.
     """
 
     frame: Frame
@@ -94,14 +94,23 @@ class Lowered:
     names: tuple[str, ...]
     hidden: SecretArray | None
     steps: tuple[Step, ...]
+    matches: int
 
 
-def lower(query: Query, program: Owner, leaf: Callable[[Home], Frame], *, min_group: int = 1) -> Lowered:
+def lower(
+    query: Query,
+    program: Owner,
+    leaf: Callable[[Home], Frame],
+    *,
+    min_group: int = 1,
+    by_tags: Container[int] = frozenset(),
+) -> Lowered:
     """The array program of a query whose one-party parts are at their homes.
 
     `leaf` gives the rows that a home brings. Groups of fewer than `min_group` rows, or than one of their tables asks
     for, are left out and counted. The result's rows are in the order that the query asks for, and where it asks for
-    none in one that says nothing else about them.
+    none in one that says nothing else about them. Of the joins that tags of keys could compute, those numbered in
+    `by_tags` are, which opens which rows match; no other.
 
     Raises `SqlError` SQL-006 for what cannot be computed on secrets, SQL-008 for sums that may not fit, SQL-010 for
     tables that would be too large.
@@ -110,12 +119,12 @@ def lower(query: Query, program: Owner, leaf: Callable[[Home], Frame], *, min_gr
     while isinstance(top, (Limit, Project)):
         top = top.source
     least, wishes = judged(query.relation, min_group), order.wishes(query.relation)
-    lowering = _Lowering(program, leaf, least, top, query.relation.columns, wishes)
+    lowering = _Lowering(program, leaf, least, top, query.relation.columns, wishes, by_tags)
     for relation in relations(query.relation):
         lowering.compute(relation)
     frame = lowering.result(query.relation)
     hidden = reduce(lambda a, b: a + b, lowering.hidden) if lowering.hidden else None
-    return Lowered(frame, query.relation.columns, query.names, hidden, tuple(lowering.steps))
+    return Lowered(frame, query.relation.columns, query.names, hidden, tuple(lowering.steps), lowering.matches)
 
 
 @dataclass
@@ -126,6 +135,8 @@ class _Lowering:
     top: Relation
     shown: tuple[Column, ...]
     wishes: Mapping[int, tuple[SortKey, ...]]
+    by_tags: Container[int]
+    matches: int = 0
     frames: dict[int, Frame] = field(default_factory=dict)
     traces: dict[int, order.Trace] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
@@ -151,7 +162,9 @@ class _Lowering:
         known = on.following(frame.order, frame.columns, frame.columns)
         frame = replace(frame, order=known, firsts=frame.firsts if known == frame.order else None)
         self.frames[id(relation)] = frame
-        self.traces[id(relation)] = order.trace(relation, (self.traces[id(s)] for s in sources(relation)))
+        before = (self.traces[id(s)] for s in sources(relation))
+        # What tags have matched is in a random order.
+        self.traces[id(relation)] = frozenset() if self.strategy in _TAGS else order.trace(relation, before)
         self.steps.append(Step(relation, self.strategy, frame.rows, first, self._serial()))
 
     def result(self, relation: Relation) -> Frame:
@@ -259,7 +272,13 @@ class _Lowering:
         else:
             turned = True
         if (unique_right or unique_left) and not few:
-            self.strategy = f"sorted, {'left' if turned else 'right'} side unique"
+            side = "left" if turned else "right"
+            if not (keep_left if turned else keep_right) and self._tags(pairs, side):
+                if not turned:
+                    pairs, left, right = [(b, a) for a, b in pairs], right, left
+                keep = keep_right if turned else keep_left
+                return joins.by_tags(left, right, pairs, keep_other=keep, residual=residual).frame
+            self.strategy = f"sorted, {side} side unique"
             both = unique_left and unique_right
             if not turned:
                 return joins.with_unique(
@@ -276,6 +295,16 @@ class _Lowering:
         if not keep_left:
             return frame
         return joins.outer_pairs(left, right, frame, self.program, keep_left=True, keep_right=keep_right)
+
+    def _tags(self, pairs: joins.Pairs, unique: str) -> bool:
+        """Whether tags of its keys compute a join one side of which is unique; if so, that is its strategy."""
+        if not joins.has_tags(pairs):
+            return False
+        self.matches += 1
+        if self.matches - 1 not in self.by_tags:
+            return False
+        self.strategy = f"{_BY_TAGS}, {unique} side unique"
+        return True
 
     def _pairs(self, relation: Join, left: Frame, right: Frame, condition: Expr | None) -> Frame:
         """All pairs for which a condition holds."""
@@ -300,6 +329,14 @@ class _Lowering:
         if relation.null_aware and any(e.nullable for e in _compared(relation)):
             if len(pairs) == 1 and not rest:
                 return self._null_aware(relation, left, right, pairs[0])
+        elif pairs and (residual is None or unique[1]) and any(unique) and self._tags(pairs, _side(unique)):
+            turned = [(b, a) for a, b in pairs]
+            needed = right if residual is not None else replace(right, columns={})
+            done = joins.by_tags(needed, left, turned, keep_other=True, residual=residual)
+            frame = replace(done.frame, columns={c: done.frame.columns[c] for c in left.columns})
+            if keep is not None:
+                frame = replace(frame, present=keep(done.matched, frame.present), compact=False)
+            return _marked(relation, frame, done.matched)
         elif pairs and residual is None:
             self.strategy = "sorted"
             done = joins.partners(left, right, pairs, keep)
@@ -483,6 +520,14 @@ class _Lowering:
             given = [(c, call, tuple(self._value(a, frame) for a in call.args)) for c, call in calls]
             frame = window.windows(frame, *by, given, self.program)
         return frame
+
+
+_BY_TAGS: Final = "tags of keys opened"
+_TAGS: Final = frozenset(f"{_BY_TAGS}, {side} side unique" for side in ("left", "right"))
+
+
+def _side(unique: tuple[bool, bool]) -> str:
+    return "right" if unique[1] else "left"
 
 
 _KEEP: Final[dict[str, Callable[[SecretArray, on.Flag], on.Flag]]] = {

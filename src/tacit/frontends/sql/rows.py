@@ -84,6 +84,20 @@ def moved(
     by: Callable[[list[SecretArray]], Sequence[SecretArray]], columns: Mapping[Key, Vector], *others: SecretArray
 ) -> tuple[dict[Key, Vector], list[SecretArray]]:
     """Columns and other arrays after `by` has moved the rows of all of them at once, each different array only once."""
+    distinct, put = apart(columns, *others)
+    done = list(by(distinct)) if distinct else []
+    return put(done, len(done[0]) if done else None)
+
+
+def apart(
+    columns: Mapping[Key, Vector], *others: SecretArray
+) -> tuple[
+    list[SecretArray],
+    Callable[[Sequence[SecretArray], int | None], tuple[dict[Key, Vector], list[SecretArray]]],
+]:
+    """The different arrays among columns and others that rows differ in; and what makes the same columns and others of
+    what stands for these, of so many rows.
+    """
     given = [a for v in columns.values() for a in v.arrays] + list(others)
     places: dict[Record, int] = {}
     distinct: list[SecretArray] = []
@@ -91,14 +105,16 @@ def moved(
         if a.node not in places and not _uniform(a):
             places[a.node] = len(distinct)
             distinct.append(a)
-    done = list(by(distinct)) if distinct else []
-    rows = len(done[0]) if done else None
-    out = iter(
-        done[places[a.node]] if a.node in places else a if rows is None else broadcast_to(_value(a), (rows,))
-        for a in given
-    )
-    vectors = {k: v.with_arrays(tuple(next(out) for _ in v.arrays)) for k, v in columns.items()}
-    return vectors, list(out)
+
+    def put(done: Sequence[SecretArray], rows: int | None) -> tuple[dict[Key, Vector], list[SecretArray]]:
+        out = iter(
+            done[places[a.node]] if a.node in places else a if rows is None else broadcast_to(_value(a), (rows,))
+            for a in given
+        )
+        vectors = {k: v.with_arrays(tuple(next(out) for _ in v.arrays)) for k, v in columns.items()}
+        return vectors, list(out)
+
+    return distinct, put
 
 
 def _uniform(a: SecretArray) -> bool:
