@@ -189,6 +189,17 @@ def test_a_csv_row_with_too_many_values_is_named(data: Datasets) -> None:
         read(data, "ragged.csv", ["v"])
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_what_separates_the_names_separates_the_values(data: Datasets, mark: str) -> None:
+    write(data, "cells.CSV", f'"a, b; c"{mark}d\n1{mark}"2"\n3{mark}4')
+
+    assert [c.name for c in data.describe("cells.CSV").columns] == ["a, b; c", "d"]
+    assert data.read(source_of("cells.CSV", ["d"], False), INT64, Interval(0, 9)).tolist() == [2, 4]
+    write(data, "ragged.csv", f"a{mark}b\n1{mark}2\n3")
+    with pytest.raises(InputError, match=r"INPUT-002.*row 2"):
+        data.describe("ragged.csv")
+
+
 def test_an_empty_line_in_a_one_column_csv_is_a_missing_value(data: Datasets) -> None:
     write(data, "one.csv", "v\n1\n\n3\n")
 

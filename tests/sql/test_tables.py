@@ -384,6 +384,18 @@ def test_declared_types_have_the_names_of_the_dialect(session: Session, name: st
     assert session.table("t", {"a": ["1", "0"]}, party=0, types={"a": name}).schema == {"a": f"{kind} NOT NULL"}
 
 
+def test_a_value_in_a_file_that_is_not_of_the_declared_type_is_found_by_its_column(
+    session: Session, folders: dict[int, Path]
+) -> None:
+    (folders[1] / "t.csv").write_text(f"a;b\n1;2,5\n2;{SECRET}\n")
+
+    with pytest.raises(InputError, match=r"INPUT-005.*column 2 of t\.csv") as raised:
+        session.table("t", "t.csv", party=1, types={"b": "DOUBLE"})
+
+    assert SECRET not in str(raised.value)
+    assert session.table("t", "t.csv", party=1).schema["b"] == "VARCHAR NOT NULL"
+
+
 def test_columns_left_out_and_keys_are_on_the_list(session: Session) -> None:
     table = session.table("t", {"id": [1, 2], "at": pa.array([1, 2], pa.time32("s"))}, party=0, unique="id")
 

@@ -186,11 +186,19 @@ class Datasets:
                 next="put a row with the names of the columns first",
             ) from None
         except tables.UnreadableError as error:
+            if error.column:
+                raise InputError(
+                    "INPUT-005",
+                    f"column {error.column} of {file} has a value that is not of the type that was declared",
+                    expected="values of the declared type in every row, numbers with a decimal point",
+                    party=self._party,
+                    next="correct the value, or declare another type with types=",
+                ) from None
             ragged = f": row {error.row} has too few or too many values" if error.row else ""
             raise InputError(
                 "INPUT-002",
                 f"{file} cannot be read as {path.suffix[1:]}{ragged}",
-                expected="a well-formed file that the party's user may read",
+                expected="a well-formed file that the party's user may read, CSV in UTF-8",
                 party=self._party,
                 next="check the file's permissions, and open it with another program",
             ) from None
@@ -219,7 +227,7 @@ class Datasets:
                 party=self._party,
                 next="name a file below the directory given with --data",
             )
-        if path.suffix not in SUFFIXES:
+        if path.suffix.lower() not in SUFFIXES:
             raise InputError(
                 "INPUT-002", f"{file} is of no known format", expected=", ".join(SUFFIXES), party=self._party
             )

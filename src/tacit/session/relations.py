@@ -198,7 +198,7 @@ class Relations:
                     "this client is no party that reads files",
                     next="pass a table of your own, or name the party",
                 )
-            if PurePosixPath(text).suffix in SUFFIXES:
+            if PurePosixPath(text).suffix.lower() in SUFFIXES:
                 return file_source(text, types), ()
             database, _, relation = text.partition(".")
             return f"database:{database}#{relation}", ()

@@ -33,7 +33,7 @@ from tacit.frontends.sql.catalogue import Field
 from tacit.frontends.sql.types import BOOLEAN, TEXT, SqlType, parse_type, to_arrow
 from tacit.plan import BOOL, DType, Interval
 from tacit.session.columns import TEXT_MAX, declared_domain, encode_column, normalised, nulls, raw_of, rounded
-from tacit.session.datasets import Datasets
+from tacit.session.datasets import SUFFIXES, Datasets
 from tacit.session.engines import (
     Postgres,
     at_most,
@@ -317,7 +317,8 @@ class Sources:
         raise InputError(
             "INPUT-021",
             f"there is no source {source[:100]!r}",
-            expected=f"a file, or NAME#TABLE as {CONFIGURATION} in the party's data directory lists them",
+            expected=f"a file ({', '.join(SUFFIXES)}), or NAME#TABLE as {CONFIGURATION} in the party's data directory "
+            "lists them",
             party=self._party,
             next="correct the name, or have the party's operator configure it",
         )

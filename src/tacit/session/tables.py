@@ -35,27 +35,33 @@ def read_table(path: Path, types: Mapping[str, Any] | None = None) -> Any:
     """The Arrow table in a file; columns of a CSV file are text, or with `types` these Arrow types, and otherwise what
     all their values are. Raises `UnreadableError`, and `HeaderError` for a CSV file whose first row has no names.
     """
+    kind = path.suffix.lower()
     try:
-        if path.suffix == ".csv":
+        if kind == ".csv":
             return _csv(path, types)
-        if path.suffix in (".parquet", ".pq"):
+        if kind in (".parquet", ".pq"):
             table = pyarrow.parquet.ParquetFile(path).read()
         else:
             table = pyarrow.feather.read_table(path, memory_map=False)
         # Lengths, offsets and UTF-8 as they are, not as the file says.
         table.validate(full=True)
         return table
-    except (pa.ArrowException, OSError, ValueError):
+    except (pa.ArrowException, OSError, ValueError) as error:
         # The reason is not repeated: Arrow's messages quote the contents.
-        raise UnreadableError(_ragged_row(path) if path.suffix == ".csv" else 0) from None
+        wrong = re.match(r"In CSV column #(\d+): CSV conversion error to", str(error)) if types else None
+        column = int(wrong[1]) + 1 if wrong else 0
+        raise UnreadableError(0 if wrong or kind != ".csv" else _ragged_row(path), column) from None
 
 
 class UnreadableError(Exception):
-    """A file cannot be read; `row` is the first row of a CSV file with too few or too many values, or 0."""
+    """A file cannot be read: because of `row` of a CSV file, the first with too few or too many values, or of `column`,
+    from 1, where a value has not the type that was asked for; 0 for neither.
+    """
 
-    def __init__(self, row: int) -> None:
+    def __init__(self, row: int, column: int = 0) -> None:
         self.row = row
-        super().__init__(row)
+        self.column = column
+        super().__init__(row, column)
 
 
 class HeaderError(Exception):
@@ -110,8 +116,16 @@ def as_numpy(column: Any, dtype: DType) -> NDArray[Any]:
     return result
 
 
+def _delimiter(path: Path) -> str:
+    """What stands between the names in the first row of a CSV file: of commas, semicolons, tabs and bars the most."""
+    with path.open("rb") as file:
+        first = re.sub(rb'"[^"]*"', b"", file.readline(1 << 20))
+    return max(",;\t|", key=lambda c: first.count(c.encode()))
+
+
 def _csv(path: Path, types: Mapping[str, Any] | None) -> Any:
-    with pyarrow.csv.open_csv(path) as reader:
+    delimiter = _delimiter(path)
+    with pyarrow.csv.open_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter)) as reader:
         names = reader.schema.names
     check_header(names)
     if types is None:
@@ -119,7 +133,7 @@ def _csv(path: Path, types: Mapping[str, Any] | None) -> Any:
         types = dict.fromkeys(names, pa.string())
     convert = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=_MISSING)
     # In a table of one column an empty line is a missing value, in a wider one it is nothing.
-    parse = pyarrow.csv.ParseOptions(ignore_empty_lines=len(names) > 1)
+    parse = pyarrow.csv.ParseOptions(delimiter=delimiter, ignore_empty_lines=len(names) > 1)
     table = pyarrow.csv.read_csv(path, convert_options=convert, parse_options=parse)
     if any(pa.types.is_binary(kind) for kind in table.schema.types):
         raise ValueError("text that is not UTF-8")
@@ -137,7 +151,8 @@ def _ragged_row(path: Path) -> int:
     with contextlib.suppress(pa.ArrowException, OSError, ValueError):
         # Row numbers are known only to a reader on one thread.
         read = pyarrow.csv.ReadOptions(use_threads=False)
-        pyarrow.csv.read_csv(path, read_options=read, parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=note))
+        parse = pyarrow.csv.ParseOptions(delimiter=_delimiter(path), invalid_row_handler=note)
+        pyarrow.csv.read_csv(path, read_options=read, parse_options=parse)
     return rows[0] if rows else 0
 
 
