@@ -51,10 +51,12 @@ class Held:
     owner: tuple[int, ...]
     unique: tuple[str, ...] = ()
     bound: int | None = None
+    parties: tuple[int, ...] = ()
+    """Who has a part, of no rows perhaps, besides the owners of rows."""
 
     def parts(self) -> dict[int, pa.Table]:
-        """The rows of each party; of party 0 if there are none."""
-        parties = sorted(set(self.owner)) or [0]
+        """The rows of each party; of party 0 if there is none."""
+        parties = sorted({*self.owner, *self.parties}) or [0]
         return {p: self.rows.filter(pa.array([o == p for o in self.owner], pa.bool_())) for p in parties}
 
     def without(self, row: int) -> Held:
@@ -75,8 +77,8 @@ class Case:
 # --- tables ---------------------------------------------------------------------------------------------------------
 
 _TYPES: Final = {
-    "int": (pa.int32(), pa.int64(), pa.int32(), pa.int16(), pa.int8()),
-    "decimal": (pa.decimal128(9, 2), pa.decimal128(15, 2), pa.decimal128(5, 1)),
+    "int": (pa.int32(), pa.int64(), pa.int32(), pa.int16(), pa.int8(), pa.uint16()),
+    "decimal": (pa.decimal128(9, 2), pa.decimal128(15, 2), pa.decimal128(5, 1), pa.decimal128(10, 4)),
     "double": (pa.float64(),),
     "bool": (pa.bool_(),),
     "date": (pa.date32(),),
@@ -86,13 +88,30 @@ _TYPES: Final = {
 _NAMES: Final = {"int": "INTEGER", "decimal": "DECIMAL(9,2)", "text": "VARCHAR", "bool": "BOOLEAN"} | {
     kind: kind.upper() for kind in ("double", "date", "timestamp")
 }
-_WORDS: Final = ("", "a", "b", "ab", "Ab", "abc", "b a", "zebra", "élan", "a%b", "x_y", "unfathomable")
+_WORDS: Final = (
+    "",
+    "a",
+    "b",
+    "ab",
+    "Ab",
+    "abc",
+    "b a",
+    "zebra",
+    "élan",
+    "a%b",
+    "x_y",
+    "unfathomable",
+    "straße",
+    "日本",
+    "a😀b",
+)
 _DAY: Final = date(1996, 2, 27)
 
 
 def _value(rng: random.Random, kind: str, arrow: Any) -> Any:
     if kind == "int":
-        return rng.choice((rng.randint(-3, 3), rng.randint(0, 5), rng.randint(-60, 60)))
+        number = rng.choice((rng.randint(-3, 3), rng.randint(0, 5), rng.randint(-60, 60)))
+        return abs(number) if arrow == pa.uint16() else number
     if kind == "decimal":
         return Decimal(rng.choice((rng.randint(-40, 40), rng.randint(-3000, 3000)))).scaleb(-arrow.scale)
     if kind == "double":
@@ -126,7 +145,7 @@ def tables(seed: int) -> tuple[Held, ...]:
             missing = 0.0 if key else rng.choice((0.0, 0.15, 0.4, 1.0 if rng.random() < 0.1 else 0.2))
             values = [None if rng.random() < missing else _value(rng, kind, arrow) for _ in range(count)]
             if key:
-                values = rng.sample(range(-4, 14), count)
+                values = rng.sample(range(0 if arrow == pa.uint16() else -4, 14), count)
             columns.append(pa.array(values, arrow))
             fields.append(f"{'k' if k == 0 else 'abcdefghij'[k]}{'' if rng.random() < 0.3 else k}")
         split = rng.choice(("one", "one", "two", "three"))
@@ -134,7 +153,8 @@ def tables(seed: int) -> tuple[Held, ...]:
         owner = tuple(rng.choice(parties) for _ in range(count))
         bound = 14 if rng.random() < 0.2 else None
         unique = (fields[0],) if keyed and rng.random() < 0.7 else ()
-        made.append(Held(name, pa.table(columns, names=fields), owner, unique, bound))
+        held = tuple(parties) if rng.random() < 0.5 else ()
+        made.append(Held(name, pa.table(columns, names=fields), owner, unique, bound, held))
     return tuple(made)
 
 
@@ -206,6 +226,7 @@ class _Maker:
         column = self.column(scope, kind)
         if depth <= 0 or self.chance(0.45):
             return column if column and self.chance(0.85) else self.constant(kind)
+        letter = self.pick("'a'", "'b'", "'ab'", "''")
         e: Callable[..., str] = lambda k=kind: self.expr(scope, k, depth - 1)  # noqa: E731
         general = [
             lambda: f"CASE WHEN {e('bool')} THEN {e()} ELSE {e()} END",
@@ -213,6 +234,11 @@ class _Maker:
             lambda: f"COALESCE({e()}, {e()})",
             lambda: f"NULLIF({e()}, {e()})",
         ]
+        if self.subqueries > 0 and self.chance(0.06) and kind != "bool":
+            self.subqueries -= 1
+            made = self.scalar(scope, kind)
+            if made:
+                return made
         own: dict[str, list[Callable[[], str]]] = {
             "int": [
                 lambda: f"({e()} {self.pick('+', '-', '*')} {e()})",
@@ -220,9 +246,13 @@ class _Maker:
                 lambda: f"{self.pick('abs', 'sign', '-')}({e()})",
                 lambda: f"{self.pick('greatest', 'least')}({e()}, {e()})",
                 lambda: (
-                    f"EXTRACT({self.pick('year', 'month', 'day', 'quarter', 'dow', 'doy', 'week', 'isodow')}"
+                    f"EXTRACT({self.pick('year', 'month', 'day', 'quarter', 'dow', 'doy', 'week', 'isodow', 'hour')}"
                     f" FROM {e(self.pick('date', 'timestamp'))})"
                 ),
+                lambda: f"date_diff('{self.pick('hour', 'second', 'week')}', {e('timestamp')}, {e('timestamp')})",
+                lambda: f"({e('date')} - {e('date')})",
+                lambda: f"length({self.column(scope, 'text') or self.constant('text')})",
+                lambda: f"strpos({self.column(scope, 'text') or self.constant('text')}, {letter})",
                 lambda: f"date_diff('{self.pick('day', 'month', 'year')}', {e('date')}, {e('date')})",
                 lambda: f"CAST({e(self.pick('bool', 'decimal', 'int', 'double'))} AS {self.pick('INTEGER', 'BIGINT')})",
                 lambda: f"CASE {e()} WHEN {self.constant(kind)} THEN {e()} WHEN 2 THEN 5 ELSE {e()} END",
@@ -257,6 +287,7 @@ class _Maker:
                 lambda: f"CAST(date_trunc('{self.pick('month', 'year', 'quarter', 'week')}', {e()}) AS DATE)",
                 lambda: f"CAST({e('timestamp')} AS DATE)",
                 lambda: f"{self.pick('greatest', 'least')}({e()}, {e()})",
+                lambda: f"last_day({e(self.pick('date', 'timestamp'))})",
             ],
             "timestamp": [
                 lambda: (
@@ -270,6 +301,10 @@ class _Maker:
                 lambda: f"{self.pick('upper', 'lower', 'trim')}({column or self.constant(kind)})",
                 lambda: f"substring({column or self.constant(kind)}, {self.pick(1, 2)}, {self.pick(1, 2, 3)})",
                 lambda: f"({column or self.constant(kind)} || {self.constant(kind)})",
+                lambda: f"concat({column or self.constant(kind)}, {self.constant(kind)})",
+                lambda: f"{self.pick('left', 'right')}({column or self.constant(kind)}, {self.pick(1, 2, -1)})",
+                lambda: f"replace({column or self.constant(kind)}, 'a', {letter})",
+                lambda: f"{self.pick('reverse', 'ltrim', 'rtrim')}({column or self.constant(kind)})",
             ],
         }
         return self.rng.choice(general + own[kind] * (2 if kind != "text" else 1))()
@@ -278,7 +313,7 @@ class _Maker:
         """A double that is rounded differently here and there."""
         number = self.pick("int", "decimal", "int", "double")
         x, y = self.expr(scope, number, depth), self.expr(scope, self.pick("int", "decimal", "double"), depth)
-        return self.pick(f"({x} / {y})", f"sqrt(abs({x}))", f"exp(({x}) / 100)", f"ln(abs({x}) + 1)", f"({x} / {y})")
+        return self.pick(f"({x} / {y})", f"sqrt(abs({x}))", f"exp(({x}) / 100)", f"ln(abs({x}) + 1)", f"power({x}, 2)")
 
     def any(self, scope: Columns) -> str:
         """A kind that the scope has."""
@@ -297,6 +332,8 @@ class _Maker:
             column = self.column(scope, kind) or "''"
             pattern = self.pick("a%", "%b", "%a%", "_b%", "", "a_b", "%", "Z%", "a%b%")
             choices = [*choices[:2], f"({column} {self.pick('', 'NOT ')}{self.pick('LIKE', 'ILIKE')} '{pattern}')"]
+            test = self.pick("starts_with", "contains", "suffix", "regexp_matches", "regexp_full_match")
+            choices.append(f"{test}({column}, '{self.pick('a', 'b', 'ab')}')")
         if kind in ("int", "decimal"):
             choices.append(f"({x} {self.pick('<', '>=')} {self.expr(scope, self.pick('int', 'decimal'), 0)})")
             if self.chance(0.3):
@@ -306,8 +343,8 @@ class _Maker:
             return self.subquery_test(scope, kind, x)
         return self.rng.choice(choices)
 
-    def subquery_test(self, scope: Columns, kind: str, x: str) -> str:
-        """EXISTS, IN or a comparison with a scalar subquery, correlated or not."""
+    def inner(self, scope: Columns) -> tuple[str, Columns, str]:
+        """FROM of a subquery, its columns, and its WHERE, correlated or not."""
         source, inner = self.relation(allow_subquery=False)
         conditions = []
         correlated = self.chance(0.6)
@@ -318,14 +355,25 @@ class _Maker:
                 conditions.append(f"{a} = {b}")
         if self.chance(0.4):
             conditions.append(self.expr(inner, "bool", 1))
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return source, inner, f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+    def scalar(self, scope: Columns, kind: str) -> str | None:
+        """A scalar subquery of a kind, if a table has it."""
+        source, inner, where = self.inner(scope)
+        column = self.column(inner, kind)
+        return f"(SELECT {self.pick('max', 'min')}({column}) FROM {source}{where})" if column else None
+
+    def subquery_test(self, scope: Columns, kind: str, x: str) -> str:
+        """EXISTS, IN or a comparison with a scalar subquery."""
+        source, inner, where = self.inner(scope)
         same = [a for a, k in inner if k == kind]
         form = self.pick("exists", "in", "scalar", "scalar")
         if form == "exists" or not same:
             return f"({self.pick('', 'NOT ')}EXISTS (SELECT {self.pick('1', '*')} FROM {source}{where}))"
         column = self.rng.choice(same)
         if form == "in":
-            return f"({x} {self.pick('', 'NOT ')}IN (SELECT {column} FROM {source}{where}))"
+            test = self.pick("IN", "IN", "NOT IN", "NOT IN", "= ANY", "<> ALL")
+            return f"({x} {test} (SELECT {column} FROM {source}{where}))"
         if kind in ("int", "decimal", "double"):
             what = self.pick("max", "min", "sum", "avg", "count")
             return f"({x} {self.pick('<', '>', '=', '<=')} (SELECT {what}({column}) FROM {source}{where}))"
@@ -343,6 +391,10 @@ class _Maker:
         if self.ctes and self.chance(0.5):
             name = self.rng.choice(list(self.ctes))
             return f"{name} AS {alias}", [(f"{alias}.{n}", k) for n, k in self.ctes[name]]
+        if self.chance(0.03):
+            kinds = self.rng.choices(("int", "text", "decimal", "bool"), k=2)
+            rows = ", ".join(f"({', '.join(self.constant(k) for k in kinds)})" for _ in range(self.pick(1, 2, 3)))
+            return f"(VALUES {rows}) AS {alias}(k, b)", [(f"{alias}.{n}", k) for n, k in zip("kb", kinds, strict=True)]
         table = self.rng.choice(self.tables)
         columns = [(f.name, _kind(f.type)) for f in table.rows.schema]
         return f"{table.name} AS {alias}", [(f"{alias}.{n}", k) for n, k in columns]
@@ -368,7 +420,13 @@ class _Maker:
         for _ in range(self.pick(0, 0, 1, 1, 1, 2)):
             other, columns = self.relation(depth=depth)
             kind = self.pick("JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "SEMI JOIN", "ANTI JOIN", ",", "X")
-            if kind == "X":
+            names = {(n.rpartition(".")[2], k) for n, k in scope}
+            shared = [c for c in ((n.rpartition(".")[2], k) for n, k in columns) if c in names]
+            if shared and kind.endswith("JOIN") and self.chance(0.12):
+                chosen = self.rng.sample(shared, self.pick(1, 1, min(2, len(shared))))
+                text += f" {kind} {other} USING ({', '.join(n for n, _ in chosen)})"
+                scope = scope + (chosen if kind not in ("SEMI JOIN", "ANTI JOIN") else [])
+            elif kind == "X":
                 text += f" CROSS JOIN {other}"
             elif kind == ",":
                 text += f", {other}"
@@ -405,6 +463,9 @@ class _Maker:
             (f"quantile_cont({x}, {self.pick('0.25', '0.5', '0.9')})", _REAL),
             (f"{self.pick('corr', 'covar_samp', 'covar_pop', 'regr_slope', 'regr_intercept', 'regr_r2', 'regr_avgx')}"
              f"({x}, {self.expr(scope, 'int', 1)})", _REAL),
+            (f"regr_{self.pick('avgy', 'sxx', 'syy', 'sxy')}({x}, {self.expr(scope, 'int', 1)})", _REAL),
+            (f"percentile_{self.pick('cont', 'disc')}(0.25) WITHIN GROUP (ORDER BY {x})", _REAL),
+            (f"count_if({self.expr(scope, 'bool', 1)})", "int"),
             (f"regr_count({x}, {self.expr(scope, 'int', 1)})", "int"),
             (f"{self.pick('bool_and', 'bool_or')}({self.expr(scope, 'bool', 1)})", "bool"),
             (f"sum(DISTINCT {x})", number),
@@ -425,6 +486,11 @@ class _Maker:
         part = f"PARTITION BY {', '.join(n for n, _ in partition)} " if partition else ""
         over = f"OVER ({part}ORDER BY {keys})"
         loose = f"OVER ({part}ORDER BY {self.key(order[0][0])})"
+        ends = self.pick(
+            "1 PRECEDING", "BETWEEN 2 PRECEDING AND CURRENT ROW", "BETWEEN 1 PRECEDING AND 1 FOLLOWING",
+            "BETWEEN CURRENT ROW AND 2 FOLLOWING", "BETWEEN 3 PRECEDING AND 1 PRECEDING",
+        )  # fmt: skip
+        moving = f"OVER ({part}ORDER BY {keys} ROWS {ends})"
         kind = self.any(scope)
         x = self.expr(scope, kind, 1)
         number = self.pick("int", "decimal", "double")
@@ -442,6 +508,11 @@ class _Maker:
             (f"avg({y}) {self.pick(over, loose)}", _REAL),
             (f"count({x}) {loose}", "int"),
             (f"count(*) OVER ({part.strip()})", "int"),
+            (f"{self.pick('sum', 'min', 'max')}({y}) {moving}", number),
+            (f"avg({y}) {moving}", _REAL),
+            (f"count({self.pick('*', x)}) {moving}", "int"),
+            (f"{self.pick('percent_rank', 'cume_dist')}() {loose}", _REAL),
+            (f"{self.pick('bool_or', 'bool_and')}({self.expr(scope, 'bool', 1)}) {self.pick(over, loose)}", "bool"),
             (f"{self.pick('min', 'max')}({x}) {self.pick(over, loose, f'OVER ({part.strip()})')}", kind),
         )
         return made
@@ -460,15 +531,18 @@ class _Maker:
             right, _, _ = self.select(0, shape=[k for _, k in columns])
             word = self.pick("UNION", "UNION ALL", "INTERSECT", "EXCEPT", "INTERSECT ALL", "EXCEPT ALL", "UNION ALL")
             text = f"{left} {word} {right}"
+            if self.chance(0.2):
+                third, _, _ = self.select(0, shape=[k for _, k in columns])
+                text += f" {self.pick('UNION', 'UNION ALL', 'INTERSECT', 'EXCEPT')} {third}"
             return self.ordered(text, columns, top)
         text, columns, _ = self.select(depth, shape=shape, top=top)
         return self.ordered(text, columns, top)
 
     def ordered(self, text: str, columns: Columns, top: bool) -> tuple[str, Columns, bool]:
-        if any(k == _REAL for _, k in columns) or not self.chance(0.35):
+        if not columns or any(k == _REAL for _, k in columns) or not self.chance(0.35):
             return text, columns, False
         places = self.rng.sample(range(len(columns)), len(columns))
-        text += " ORDER BY " + ", ".join(self.key(str(p + 1)) for p in places)
+        text += " ORDER BY " + ", ".join(self.key(self.pick(str(p + 1), columns[p][0])) for p in places)
         if self.chance(0.5) or not top:
             text += f" LIMIT {self.pick(0, 1, 2, 3, 5)}" + (f" OFFSET {self.pick(1, 2)}" if self.chance(0.3) else "")
         return text, columns, True
@@ -483,6 +557,8 @@ class _Maker:
         if shape is not None:
             items = [(self.expr(scope, k, 1), k) for k in shape]
             return self.written("SELECT", items, f" FROM {source}{where}", False)
+        if top and scope and self.chance(0.04):
+            return f"SELECT * FROM {source}{where}", [], False
         if mode == "group":
             return self.grouped(source, scope, where, top)
         if mode == "window" and scope:
@@ -513,7 +589,7 @@ class _Maker:
     def written(self, word: str, items: list[tuple[str, str]], tail: str, top: bool) -> tuple[str, Columns, bool]:
         parts, columns = [], []
         for k, (text, kind) in enumerate(items):
-            parts.append(text if top and self.chance(0.03) else f"{text} AS c{k}")
+            parts.append(text if top and "SELECT" not in text and self.chance(0.03) else f"{text} AS c{k}")
             columns.append((f"c{k}", kind))
         return f"{word} {', '.join(parts)}{tail}", columns, False
 
@@ -535,11 +611,15 @@ class _Maker:
             if usable:
                 a = self.rng.choice(usable)
                 items.append((f"({a[0]} {self.pick('+', '*')} {self.pick(2, 3)})", a[1]))
+                items.append(self.pick(("rank()", "int"), (f"sum({a[0]})", a[1])))
+                items[-1] = (f"{items[-1][0]} OVER (ORDER BY {a[0]})", items[-1][1])
         tail = f" FROM {source}{where}"
         if keys:
             listed = ", ".join(k for k, _ in keys)
-            style = self.pick("plain", "plain", "plain", "plain", "rollup", "cube", "sets")
-            if style == "plain":
+            style = self.pick("plain", "plain", "plain", "plain", "all", "rollup", "cube", "sets")
+            if style == "all":
+                tail += " GROUP BY ALL"
+            elif style == "plain":
                 tail += f" GROUP BY {listed}"
             elif style == "sets":
                 tail += f" GROUP BY GROUPING SETS (({listed}), ({keys[0][0]}), ())"
@@ -562,16 +642,16 @@ class _Maker:
 
     def statement(self) -> tuple[str, bool]:
         """A whole query, perhaps with WITH."""
-        head = ""
-        if self.chance(0.15):
+        heads: list[str] = []
+        for name in ("w", "y")[: self.pick(0, 0, 0, 0, 0, 0, 1, 2)]:
             text, columns, _ = self.query(0)
-            self.parts.append(text)
+            self.parts.append(f"WITH {', '.join(heads)} {text}" if heads else text)
             columns = [c for c in columns if c[1] != _REAL]
             if columns:
-                self.ctes["w"] = columns
-                head = f"WITH w AS ({text}) "
+                self.ctes[name] = columns
+                heads.append(f"{name} AS ({text})")
         text, _, ordered = self.query(1, top=True)
-        return head + text, ordered
+        return f"WITH {', '.join(heads)} {text}" if heads else text, ordered
 
 
 def case(seed: int) -> Case:
@@ -787,7 +867,7 @@ def show(case: Case) -> str:
     """A case as text."""
     lines = [
         f"{t.name}: {t.rows.to_pydict()} {[str(k) for k in t.rows.schema.types]} owner={t.owner} unique={t.unique} "
-        f"bound={t.bound}"
+        f"bound={t.bound} parties={t.parties}"
         for t in case.tables
     ]
     return "\n".join([*lines, case.query])

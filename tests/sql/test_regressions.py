@@ -95,6 +95,8 @@ QUERIES = {
     "FROM t GROUP BY k",
     "relative ranks": "SELECT percent_rank() OVER (ORDER BY k), cume_dist() OVER (PARTITION BY g ORDER BY k DESC), "
     "bool_or(k > 1) OVER (PARTITION BY g) FROM t",
+    "COUNT_IF of nothing": "SELECT count_if(o), count_if(k > 1) FILTER (WHERE k > 9), "
+    "(SELECT count_if(o) FROM none) AS c FROM t GROUP BY g",
     "powers": "SELECT k ** 2, d ** 2, x ** 2, (s * s) ** 0.5, avg(s ** 3) OVER () AS c FROM t",
     "days of months": "SELECT last_day(y), last_day(z) FROM t",
     "names of days and months": "SELECT dayname(y), monthname(z) FROM one",

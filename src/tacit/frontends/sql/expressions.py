@@ -972,22 +972,18 @@ class Binder:
         made = inner.aggregate(node, at)
         for partner in inner.partners:
             self.block.attach(partner)
-        column = self.block.aggregate(made[0], made[1])
-        return self.call(*made[2](column), at=at) if made[2] else column
+        return self.block.aggregate(made, made.name)
 
-    def aggregate(self, node: exp.Expr, at: At) -> tuple[Aggregate, str, Any]:
-        """The aggregate that a node calls, its name, and for COUNT_IF what is made of it."""
-        name, args, options, distinct, where, after = self.function(node, at)
+    def aggregate(self, node: exp.Expr, at: At) -> Aggregate:
+        """The aggregate that a node calls."""
+        name, args, options, distinct, where = self.function(node, at)
         if where is not None and isinstance(where, Constant) and where.raw == 1:
             where = None
-        made = functions.aggregate(
+        return functions.aggregate(
             name, args, self.block.rows, keyed=self.block.keyed, distinct=distinct, where=where, options=options, at=at
         )
-        return made, name, after
 
-    def function(
-        self, node: exp.Expr, at: At
-    ) -> tuple[str, list[Expr], tuple[Any, ...], bool, Expr | None, Callable[[Expr], tuple[Any, ...]] | None]:
+    def function(self, node: exp.Expr, at: At) -> tuple[str, list[Expr], tuple[Any, ...], bool, Expr | None]:
         """Name, operands, constants, DISTINCT and FILTER of an aggregate call."""
         where: Expr | None = None
         if isinstance(node, exp.Filter):
@@ -1027,7 +1023,7 @@ class Binder:
         if distinct:
             operands = [*operands[0].expressions, *operands[1:]]
         if name == "count" and (not operands or operands[0] is None or isinstance(operands[0], exp.Star)):
-            return "count_star", [], (), False, where, None
+            return "count_star", [], (), False, where
         options: tuple[Any, ...] = ()
         if name in ("quantile_cont", "quantile_disc"):
             if fraction is None and len(operands) == 2:
@@ -1042,11 +1038,11 @@ class Binder:
             )
         args = [self.bind(o) for o in operands]
         if name == "count_if":
-            chosen = self.call("case", (args[0], Constant(1, INTEGER), Constant(None, NULL)), at=at)
-            return "count", [chosen], (), distinct, where, lambda c: ("cast", (c,), HUGEINT)
+            # As in DuckDB: of no rows, and of NULLs alone, it is NULL.
+            return "sum", [fold(cast(args[0], INTEGER, at))], (), distinct, where
         if name == "count" and distinct is False and not args[0].nullable:
-            return "count_star", [], (), False, where, None
-        return name, args, options, distinct, where, None
+            return "count_star", [], (), False, where
+        return name, args, options, distinct, where
 
     def fraction(self, node: exp.Expr | None, descending: bool, at: At) -> Decimal:
         """The fraction of a quantile, a constant from 0 to 1."""
@@ -1162,9 +1158,9 @@ class Binder:
             raise unsupported("IGNORE NULLS", at, "filter the NULLs out first")
         if not (is_aggregate(node) or isinstance(node, (exp.Filter, exp.IgnoreNulls))):
             raise self.unknown(node)
-        name, args, options, distinct, where, after = self.function(node, at)
+        name, args, options, distinct, where = self.function(node, at)
         name = {"bool_or": "max", "bool_and": "min"}.get(name, name)
-        if distinct or name not in ("sum", "avg", "count", "count_star", "min", "max") or after:
+        if distinct or name not in ("sum", "avg", "count", "count_star", "min", "max"):
             raise unsupported(
                 f"{'DISTINCT ' if distinct else ''}{name.upper()} as a window function", at,
                 "use SUM, AVG, COUNT, MIN or MAX, or join with a GROUP BY",
