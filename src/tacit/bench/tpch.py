@@ -114,7 +114,7 @@ def measure(session: Session, tables: Mapping[str, Any], queries: Sequence[int] 
         start = time.perf_counter()
         answer = session.sql(query).reveal()
         seconds = time.perf_counter() - start
-        if not same(rows_of(answer.table), database.execute(query).fetchall()):
+        if not same(rows_of(answer.table), rows_of(database.sql(query).to_arrow_table())):
             raise RunError(
                 "RUN-210",
                 f"query {number} of TPC-H gave another answer than DuckDB",

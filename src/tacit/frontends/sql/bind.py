@@ -396,7 +396,7 @@ def _merged(items: list[Item], right: list[Item], shared: list[str], side: str, 
             value = functions.apply("coalesce", (mine, other), at=at)
         else:
             value = mine
-        out += [Item("", item.name, value), replace(item, hidden=True)]
+        out += [Item("", item.name, value, merged=True), replace(item, hidden=True, merged=False)]
     return out + [replace(i, hidden=True) if i.name.lower() in names and not i.hidden else i for i in right]
 
 

@@ -61,13 +61,14 @@ from tacit.plan import Interval
 class Item:
     """A name that expressions may use: `table` is what may stand before it, "" for columns merged by USING.
 
-    Hidden items are found with their table's name alone.
+    Hidden items are found with their table's name alone, and a merged one before others without it.
     """
 
     table: str
     name: str
     expr: Expr
     hidden: bool = False
+    merged: bool = False
 
 
 @dataclass
@@ -88,6 +89,7 @@ class Scope:
         found = [
             i for i in self.items if i.name.lower() == low and (i.table.lower() == owner if table else not i.hidden)
         ]
+        found = [i for i in found if i.merged] or found
         if len(found) > 1:
             raise SqlError(
                 "SQL-004", f"{name!r}{place(at)} may be a column of {found[0].table} or of {found[1].table}",
