@@ -27,8 +27,10 @@ use crate::inbox::{Inbox, Verdict};
 use crate::mesh::Limits;
 use crate::{SLICE, contained, lock};
 
-/// How long the threads leave the reading to a caller that does not show up.
+/// How long the threads leave the reading to a caller that does not show up: at first, and at most where it did show up
+/// whenever they looked.
 const STANDBY: Duration = Duration::from_millis(2);
+const STANDBY_MAX: Duration = Duration::from_millis(16);
 
 /// How long a caller that waits for a small message stays awake.
 const AWAKE: Duration = Duration::from_micros(100);
@@ -339,6 +341,7 @@ impl Shared {
 
     /// The thread that stands by for one peer, until a fault or `close`.
     pub(crate) fn stand_by(&self, peer: &Peer) {
+        let mut patience = STANDBY;
         while !self.closed.load(Ordering::Acquire) && !peer.broken.load(Ordering::Acquire) {
             let pause = self.read(peer);
             if let Pause::Full(change) = pause {
@@ -357,23 +360,29 @@ impl Shared {
                 let _ = poll(&mut socket, Some(&timespec(SLICE)));
             }
             if self.direct.load(Ordering::Acquire) {
-                self.rest();
+                let shows_up = self.rest(patience);
+                patience = if shows_up {
+                    STANDBY_MAX.min(2 * patience)
+                } else {
+                    STANDBY
+                };
             }
         }
     }
 
-    /// Leaves the reading to the caller for some time, and takes it back if it did not show up.
-    fn rest(&self) {
+    /// Leaves the reading to the caller for some time, and takes it back if it did not show up; whether it did.
+    fn rest(&self, patience: Duration) -> bool {
         let seen = self.steps.load(Ordering::Relaxed);
         let (mutex, condition) = &self.standby;
         let guard = lock(mutex);
         if self.direct.load(Ordering::Acquire) && !self.closed.load(Ordering::Acquire) {
-            let _ = condition.wait_timeout(guard, STANDBY);
+            let _ = condition.wait_timeout(guard, patience);
         }
         let absent = self.polling.load(Ordering::Acquire) == 0;
         if absent && self.steps.load(Ordering::Relaxed) == seen {
             self.direct.store(false, Ordering::Release);
         }
+        self.direct.load(Ordering::Acquire)
     }
 
     /// Ends all waits for good.

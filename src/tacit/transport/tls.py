@@ -370,7 +370,7 @@ class TlsTransport:
     @property
     def stats(self) -> Stats:
         """The counts so far, over all sessions."""
-        return Stats(**self._mesh.stats())
+        return Stats(*self._mesh.stats())
 
     def __enter__(self) -> TlsTransport:
         """As a context manager it closes at the end."""
