@@ -5,17 +5,18 @@ use std::cell::Cell;
 use std::ops::RangeInclusive;
 
 use numpy::{
-    Element, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
+    Element, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
     PyUntypedArrayMethods,
 };
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 use tacit_gemm::Size;
 use tacit_perm::Segments;
 use tacit_prg::PrgKey;
-use tacit_ring::{Bits, F_MAX, Reshare, Ring, Role, Thirds};
+use tacit_ring::{Bits, F_MAX, Line, Reshare, Ring, Role, Round, Step, Thirds, Work};
 use tacit_simd::Path;
 
 /// An array of any shape.
@@ -1317,6 +1318,164 @@ fn force_path(name: Option<&str>) -> PyResult<()> {
         .map_err(|_| PyValueError::new_err("name must be a path that this CPU has, or None"))
 }
 
+/// A straight line of steps on vectors of `n` shares at party `me`, repeated `trips` times: what it computes from one
+/// exchange to the next. `registers` are pairs of flat arrays, and steps `("combine", out, x, a, y, b)` for a x + b y,
+/// `("product", out, x, y, f)` and `("truncate", out, x, f)` for registers out, x, y. After a trip, register k gets what
+/// is in register `carried[k]`. A product uses one stream from `step` on, a truncation nine.
+#[pyclass(module = "tacit.kernels")]
+struct Rep3Line {
+    line: Line,
+    keys: [Py<PyPrgKey>; 2],
+    next: usize,
+    before: usize,
+    expects: [usize; 2],
+    /// How many streams it uses, from `step` on.
+    #[pyo3(get)]
+    streams: u64,
+}
+
+#[pymethods]
+impl Rep3Line {
+    #[new]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        me: &Bound<'_, PyAny>,
+        n: &Bound<'_, PyAny>,
+        ka: Py<PyPrgKey>,
+        kb: Py<PyPrgKey>,
+        step: &Bound<'_, PyAny>,
+        registers: Vec<(Bound<'_, PyAny>, Bound<'_, PyAny>)>,
+        steps: Vec<Bound<'_, PyTuple>>,
+        carried: Vec<usize>,
+        trips: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let thirds = thirds(me, size("n", n, 0..=FEW_MAX)?)?;
+        let trips = size("trips", trips, 1..=usize::MAX)?;
+        let count = registers.len();
+        let registers = registers
+            .iter()
+            .map(|(x0, x1)| {
+                same_shape!(shape = x0, x1);
+                if shape != [thirds.len()] {
+                    return Err(PyValueError::new_err("registers must be flat, of length n"));
+                }
+                Ok([x0.to_vec(), x1.to_vec()])
+            })
+            .collect::<PyResult<_>>()?;
+        let steps = steps.iter().map(line_step).collect::<PyResult<Vec<_>>>()?;
+        let named = steps.iter().flat_map(|step| match step.work {
+            Work::Combine([x, y], _) | Work::Product([x, y], _) => [step.out, x, y],
+            Work::Truncate(x, _) => [step.out, x, x],
+        });
+        if named
+            .chain(carried.iter().copied())
+            .any(|register| register >= count)
+            || carried.len() > count
+        {
+            return Err(PyValueError::new_err("there is no such register"));
+        }
+        let (me, first) = (size("me", me, 0..=2)?, step_number(step)?);
+        let line = Line::new(
+            Path::active(),
+            thirds,
+            first,
+            registers,
+            steps,
+            carried,
+            trips,
+        );
+        let streams = line
+            .streams()
+            .filter(|count| first.checked_add(*count).is_some())
+            .ok_or_else(|| PyValueError::new_err("there are not so many streams"))?;
+        Ok(Self {
+            line,
+            streams,
+            keys: [ka, kb],
+            next: (me + 1) % 3,
+            before: (me + 2) % 3,
+            expects: [0, 0],
+        })
+    }
+
+    /// Takes what came in the exchange before, if there was one, and goes on to the next: what to send to each peer and
+    /// how many bytes come from each; None at the end.
+    #[allow(clippy::type_complexity)]
+    fn advance<'py>(
+        &mut self,
+        py: Python<'py>,
+        inbox: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<(Bound<'py, PyDict>, Bound<'py, PyDict>)>> {
+        let peers = [self.next, self.before];
+        let mut received = [Vec::new(), Vec::new()];
+        for ((peer, bytes), expected) in peers.into_iter().zip(&mut received).zip(self.expects) {
+            if expected > 0 {
+                let inbox = inbox.ok_or_else(|| PyValueError::new_err("messages are missing"))?;
+                *bytes = PyBuffer::<u8>::get(&inbox.get_item(peer)?)?.to_vec(py)?;
+                check_size("a message", bytes.len(), expected..=expected)?;
+            }
+        }
+        let [ka, kb] = &self.keys;
+        let round = self
+            .line
+            .advance([&ka.get().0, &kb.get().0], [&received[0], &received[1]]);
+        let Some(Round { sends, expects }) = round else {
+            self.expects = [0, 0];
+            return Ok(None);
+        };
+        self.expects = expects;
+        let (outgoing, incoming) = (PyDict::new(py), PyDict::new(py));
+        for ((peer, message), expected) in peers.into_iter().zip(&sends).zip(expects) {
+            if !message.is_empty() {
+                outgoing.set_item(peer, (PyBytes::new(py, message),))?;
+            }
+            if expected > 0 {
+                incoming.set_item(peer, expected)?;
+            }
+        }
+        Ok(Some((outgoing, incoming)))
+    }
+
+    /// What the carried registers hold after the last trip.
+    fn results<'py>(&self, py: Python<'py>) -> Vec<Shares<'py>> {
+        let array = |part: Vec<u64>| PyArray1::from_vec(py, part).to_dyn().clone();
+        self.line
+            .results()
+            .into_iter()
+            .map(|[x0, x1]| (array(x0), array(x1)))
+            .collect()
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "Rep3Line"
+    }
+}
+
+/// The longest vectors of a line: it takes every step at once.
+const FEW_MAX: usize = 1 << 20;
+
+fn line_step(step: &Bound<'_, PyTuple>) -> PyResult<Step> {
+    let name: String = step.get_item(0)?.extract()?;
+    let (out, work) = match name.as_str() {
+        "combine" => {
+            let (_, out, x, a, y, b): (String, _, _, _, _, _) = step.extract()?;
+            (out, Work::Combine([x, y], [a, b]))
+        }
+        "product" => {
+            let (_, out, x, y, f): (String, _, _, _, _) = step.extract()?;
+            check_size("f", f, 0..=F_MAX)?;
+            (out, Work::Product([x, y], f))
+        }
+        "truncate" => {
+            let (_, out, x, f): (String, _, _, _) = step.extract()?;
+            check_size("f", f, 1..=F_MAX)?;
+            (out, Work::Truncate(x, f))
+        }
+        _ => return Err(PyValueError::new_err("there is no such step")),
+    };
+    Ok(Step { out, work })
+}
+
 fn packed_len(name: &str, n: usize, bits: usize) -> PyResult<usize> {
     tacit_bits::packed_len(n, bits)
         .ok_or_else(|| PyValueError::new_err(format!("{name} has too many elements")))
@@ -1331,6 +1490,7 @@ fn boolean(name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Adds this file's functions and classes to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyPrgKey>()?;
+    module.add_class::<Rep3Line>()?;
     macro_rules! add {
         ($($function:ident),+ $(,)?) => { $(module.add_function(wrap_pyfunction!($function, module)?)?;)+ };
     }

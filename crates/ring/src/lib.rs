@@ -11,6 +11,7 @@
 mod bytes;
 mod convert;
 mod gates;
+mod line;
 mod reshare;
 mod thirds;
 mod trunc;
@@ -18,6 +19,7 @@ mod trunc;
 pub use bytes::{aes_layer_keyed, rep3_gf256_mul};
 pub use convert::{b2a_combine, b2a_send, b2a_sent, inject_combine, inject_send};
 pub use gates::{Algebra, Bits, Ring, add_prg, add_zero, rep3_product, rep3_row_products, sub_prg};
+pub use line::{Line, Round, Step, Work};
 pub use reshare::{Reshare, reshare_planes};
 pub use thirds::{Role, Thirds};
 pub use trunc::{F_MAX, trunc_exchange, trunc_finish, trunc_send};

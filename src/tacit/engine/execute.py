@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from tacit.engine.call import Call, Handler, Prepared, Several, Value
+from tacit.engine.line import line_of
 from tacit.engine.operations import FEW, HANDLERS, LOCAL
 from tacit.engine.rows import SEVERAL
 from tacit.errors import RunError
@@ -308,6 +309,9 @@ class _Execution:
         region, trips = node.attrs["body"], node.attrs["trips"]
         body = self.prepared(region.nodes, set(region.outputs), proven(region.nodes, self._plan.computing, sound))
         line = body.line()
+        small = line_of(region) if line is not None and trips else None
+        if small is not None:
+            return lambda *operands: small.run(self._box, operands, trips)
 
         async def call(*operands: Any) -> list[Any]:
             carried, captured = list(operands[: len(region.outputs)]), operands[len(region.outputs) :]

@@ -28,6 +28,7 @@ from contextlib import contextmanager
 
 from tacit._native import (
     PrgKey,
+    Rep3Line,
     add_prg,
     aes_layer,
     b2a_combine,
@@ -72,6 +73,7 @@ from tacit._native import (
 
 __all__ = [
     "PrgKey",
+    "Rep3Line",
     "add_prg",
     "aes_layer",
     "b2a_combine",

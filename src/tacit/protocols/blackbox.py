@@ -78,6 +78,11 @@ MUL = Bilinear("mul", lambda x, y: np.asarray(x * y), lambda x, y: x if x == y e
 MATMUL = Bilinear("matmul", _matmul, _matmul_shape)
 
 
+LineStep: TypeAlias = tuple[str | int, ...]
+"""A step of a line on registers out, x, y: `("combine", out, x, a, y, b)` puts a x + b y into out for public a and b,
+`("product", out, x, y, f)` puts x y, truncated by f bits unless f is 0, and `("truncate", out, x, f)` x / 2^f."""
+
+
 class BlackBox(ABC):
     """One party's end of a protocol. Runs are single-threaded per party; every party runs the same program."""
 
@@ -175,6 +180,28 @@ class BlackBox(ABC):
     async def bilinear_truncate(self, op: Bilinear, x: Arith, y: Arith, f: int, exact: bool = False) -> Arith:
         """truncate(op(x, y), f), fused where the protocol can."""
         return await self.truncate(await self.bilinear(op, x, y), f, exact)
+
+    async def line(
+        self, steps: Sequence[LineStep], carried: Sequence[int], registers: Sequence[Arith], trips: int
+    ) -> list[Arith]:
+        """Run elementwise steps on registers of one shape, one after the other, `trips` times, at least once.
+
+        After each trip register k gets what is in register `carried[k]`; the result are these after the last. The cost
+        is that of the steps.
+        """
+        held = list(registers)
+        for _ in range(trips):
+            for step in steps:
+                match step:
+                    case ("combine", int(out), int(x), int(a), int(y), int(b)):
+                        held[out] = held[x] * a + held[y] * b
+                    case ("product", int(out), int(x), int(y), int(f)):
+                        product = self.bilinear_truncate(MUL, held[x], held[y], f) if f else self.mul(held[x], held[y])
+                        held[out] = await product
+                    case ("truncate", int(out), int(x), int(f)):
+                        held[out] = await self.truncate(held[x], f)
+            held[: len(carried)] = [held[k] for k in carried]
+        return held[: len(carried)]
 
     @abstractmethod
     async def and_(self, x: Bits, y: Bits) -> Bits:

@@ -30,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit import kernels
-from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox, Cost, declared, place_bits
-from tacit.protocols.exchange import Buffer, Exchange, gather
+from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox, Cost, LineStep, declared, place_bits
+from tacit.protocols.exchange import Buffer, Exchange, Inbox, gather
 from tacit.protocols.network import Network
 from tacit.protocols.shares import DIGIT, Arith, Bits, Differences, Digits, U64Array, unpack_plane, words_of
 
@@ -278,6 +278,17 @@ def _bilinear_truncate_cost(network: Network, op: Bilinear, x: Arith, y: Arith, 
 
 def _shuffle_cost(rows: Arith, bits: int) -> Cost:
     return Cost(2, 32 * rows.size + 24 * bits * words_of(rows.shape[0])) if rows.size else Cost()
+
+
+def _line_cost(steps: Sequence[LineStep], n: int, trips: int) -> Cost:
+    rounds = size = 0
+    for step in steps:
+        match step:
+            case ("product", _, _, _, int(f)):
+                rounds, size = rounds + (3 if f else 1), size + 24 * n + 3 * packed(n, f)
+            case ("truncate", _, _, int(f)):
+                rounds, size = rounds + 2, size + 8 * n + 3 * packed(n, f)
+    return Cost(trips * rounds, trips * size) if n else Cost()
 
 
 def _lut_cost(n: int, width: int, out_bits: int) -> Cost:
@@ -541,7 +552,8 @@ class Rep3(BlackBox):
         step = self._streams(prod(batch))
         z = np.empty((prod(batch), x0.shape[-2] * y0.shape[-1]), np.uint64)
         for i, at in enumerate(np.ndindex(batch)):
-            z[i] = self._matrices(*(p[at] for p in parts), step=step + i).reshape(-1)
+            a, b, c, d = (p[at] for p in parts)
+            z[i] = self._matrices(a, b, c, d, step + i).reshape(-1)
         return z.reshape(-1)
 
     def _matrices(self, x0: U64Array, x1: U64Array, y0: U64Array, y1: U64Array, step: int) -> U64Array:
@@ -586,6 +598,23 @@ class Rep3(BlackBox):
             following[: two.start], following[two.stop :] = received[: two.start], received[two.start :]
         a, b = await self._truncate(z, following, f)
         return Arith(a.reshape(shape), b.reshape(shape))
+
+    @declared(lambda self, steps, carried, registers, trips: _line_cost(steps, registers[0].size, trips))
+    async def line(
+        self, steps: Sequence[LineStep], carried: Sequence[int], registers: Sequence[Arith], trips: int
+    ) -> list[Arith]:
+        """The same messages by one native call for each round, where there are elements."""
+        shape, n = registers[0].shape, registers[0].size
+        if n == 0:
+            return await super().line(steps, carried, registers, trips)
+        held = [(_flat(x.parts[0]), _flat(x.parts[1])) for x in registers]
+        line = kernels.Rep3Line(self.me, n, self._own, self._following, self._stream, held, steps, carried, trips)
+        # All at once: whoever shares its rounds draws streams too.
+        self._streams(line.streams)
+        inbox: Inbox | None = None
+        while (messages := line.advance(inbox)) is not None:
+            inbox = await Exchange(*messages)
+        return [Arith(a.reshape(shape), b.reshape(shape)) for a, b in line.results()]
 
     @declared(lambda self, x, y: _and_cost(x))
     async def and_(self, x: Bits, y: Bits) -> Bits:
