@@ -179,6 +179,11 @@ async def _input(box: BlackBox, owner: int, x: np.ndarray) -> Any:
     return await box.input(owner, x if box.me == owner else None, x.shape)
 
 
+async def _rows_of(shuffled: Any) -> Any:
+    rows, _ = await shuffled
+    return rows
+
+
 async def _input_bits(box: BlackBox, owner: int, x: np.ndarray, width: int) -> Any:
     return await box.input_bits(owner, x if box.me == owner else None, x.shape, width)
 
@@ -262,6 +267,13 @@ CASES = [
     *(lut_near_case(drop, bits, (bits,), np.arange(2**bits, dtype=np.uint64)) for drop, bits in ((13, 7), (40, 8))),
     Case(
         "shuffle", lambda d, s: any_values(d, (*s, 2), 1), lambda b, x: b.shuffle(x), lambda x: signed(x), permuted=True
+    ),
+    Case(
+        "shuffle_places",
+        lambda d, s: any_values(d, (*s, 2), 1),
+        lambda b, x: _rows_of(b.shuffle_places(x)),
+        lambda x: signed(x),
+        permuted=True,
     ),
     *(
         Case(
