@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from html import escape
+from itertools import pairwise
 from math import log10
 from pathlib import Path
 from typing import Any
@@ -345,9 +346,14 @@ def picture(result: dict[str, Any], kind: str) -> str:
         ticks = [10.0**k for k in range(low, high + 1)]
         return bars("How many times the wall time of tacit other engines take", engines, log10, ticks)
     slow = [
-        (name, r["task"], best(r) / floor_of(r, network))
+        # Further sizes of a task stand behind its own.
+        (
+            name,
+            r["task"] if r["task"] != last.get("task") else f"{r['task']} {r['n']:,}",
+            best(r) / floor_of(r, network),
+        )
         for name, network in result["networks"].items()
-        for r in network["rows"]
+        for last, r in pairwise([{}, *network["rows"]])
     ]
     ticks = [float(k) for k in range(int(max(2.0, *(r + 1 for *_, r in slow))) + 1)]
     return bars("Seconds under emulated networks, by what the network takes alone", slow, float, ticks)

@@ -40,7 +40,7 @@ BATCH: Final = 2000
 FEW: Final = 32
 """To take a word apart costs up to so many times as much as to shuffle one, ..."""
 COMPACT: Final = 2**15
-"""... and ten rounds, which are worth it from so many rows on."""
+"""... and nine rounds, which are worth it from so many rows on."""
 
 FIRST: Final = -1
 LAST: Final = np.iinfo(np.intp).max

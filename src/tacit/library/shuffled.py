@@ -271,7 +271,7 @@ _COMPARISON: Final = (9, 0.7)
 """Rounds of a batch, and bytes of each comparison in it for each bit of the rows' words, about ..."""
 _READY: Final = (6, 0.34)
 """... and of rows that were made ready, ..."""
-_READYING: Final = (10, 3.3)
+_READYING: Final = (9, 2.3)
 """... which takes that, once for each row."""
 _BITS: Final = 80
 """Bits that courses are weighed with."""

@@ -273,8 +273,8 @@ def _added(above: Sequence[int]) -> list[int]:
 
 @lru_cache(maxsize=256)
 def _carry_rows(width: int) -> tuple[int, ...]:
-    """How many rows of carries there are: out of each digit but the last, and of those that let one through; then the same
-    of the lower 1, 2 and 3 bits of each digit that has more, where those of one bit need not say the latter.
+    """How many rows of carries there are: out of each digit but the last, and of those that let one through; then the
+    same of the lower 1, 2 and 3 bits of each digit that has more, where those of one bit need not say the latter.
     """
     digits, *above = _with_bit(width)
     out = max(digits - 1, 0)
