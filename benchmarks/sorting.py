@@ -101,22 +101,24 @@ A random sample is sorted in the same way, and every other row searches its plac
 fixed number of comparisons each. What lies between two rows of the sample is sorted by quicksort, all segments at once,
 until all pairs of what is left can be compared in one batch. Up to 128 rows, all pairs are compared at once. A million
 keys take about 20 comparisons each, where 18.5 are the least there can be. Many rows go in lanes of about as many each,
-with batches of their own, an exchange apart: one is computed while the messages of others travel, and as the messages of
-a batch become smaller from round to round, some lane always has a large one to send.
+with batches of their own, an exchange apart: one is computed while the messages of others travel, and as the messages
+of a batch become smaller from round to round, some lane always has a large one to send.
 
-Before that, the bits of each row are cut into digits of four, and each digit becomes a thermometer code of 16 bits:
-33 bits of messages per digit, once. The original position is bits from the start: places are public before they are
-shuffled, so they move at 3 bits of messages for each bit, where a column of numbers takes 256. Two rows then compare by inner products of their codes, for each digit one that
-says which is less and one that says whether they are equal. In replicated sharing an inner product takes no more
-messages than one AND gate, so rows of 80 bits compare with 219 bits of messages, in 6 rounds with the opening. Few
-rows, order statistics, and 2^21 rows and more (codes take 80 bytes a row at each party) are compared as numbers.
+Before that, the bits of each row are cut into digits of four, and each digit becomes a thermometer code of 16 bits: 33
+bits of messages per digit, once. The original position is bits from the start: places are public before they are
+shuffled, so they move at 3 bits of messages for each bit, where a column of numbers takes 256. Two rows then compare by
+inner products of their codes, for each digit one that says which is less and one that says whether they are equal. In
+replicated sharing an inner product takes no more messages than one AND gate, so rows of 80 bits compare with 219 bits
+of messages, in 6 rounds with the opening. Few rows, order statistics, and 2^21 rows and more (codes take 80 bytes a row
+at each party) are compared as numbers.
 
 How large the sample is and how many rows are compared at a time also depends on the network that the plan is written
 for: of fifty ways the parties take the one that a model of its latency and bandwidth says is quickest. The tables are
 for `"loopback"`.
 
 Several keys, each turned around where it is to descend, fill as few words of 63 bits as they can. The original position
-comes last: as bits beside the digits, or where numbers are compared as the last key. Where numbers are compared and there are several words, equalities say which outcome counts.
+comes last: as bits beside the digits, or where numbers are compared as the last key. Where numbers are compared and
+there are several words, equalities say which outcome counts.
 
 Order statistics are found by quickselect (Floyd and Rivest 1975). A sorted random sample gives two rows that enclose
 the wanted ranks but for chance; the others are compared with one of the two, those that may lie between with the other,

@@ -58,8 +58,7 @@ def _spread(value: Value, shape: tuple[int, ...]) -> Value:
 
 def _piece(value: Value, start: int, stop: int) -> Value:
     if isinstance(value, Bits):
-        words = slice(start // 64, -(-stop // 64))
-        return Bits((stop - start,), *(np.ascontiguousarray(p[:, words]) for p in value.parts))
+        return value.piece(start, stop)
     # A broadcast operand is copied piece by piece, never as a whole.
     return value.map(lambda p: p.reshape(-1)[start:stop] if p.flags.c_contiguous else p.flat[start:stop])
 

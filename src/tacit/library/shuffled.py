@@ -32,7 +32,7 @@ from tacit.library.order import digits as digits_of
 from tacit.protocols.blackbox import BlackBox, place_bits
 from tacit.protocols.exchange import gather, pipelined
 from tacit.protocols.network import NETWORKS, Network
-from tacit.protocols.shares import Arith, Bits, Column, Differences, Digits, words_of
+from tacit.protocols.shares import Arith, Bits, Column, Differences, Digits
 
 Positions: TypeAlias = NDArray[np.intp]
 Outcomes: TypeAlias = NDArray[np.bool_] | None
@@ -189,8 +189,8 @@ async def readied(box: BlackBox, words: Words, places: Bits) -> Before:
 
     async def fill(a: int, b: int) -> None:
         # Written where they belong at once: digits are the largest thing that a sort holds.
-        some = Bits((b - a,), *(part[:, a // 64 : words_of(b)] for part in places.parts))
-        made = await digits_of(box, replace(words, columns=tuple(c[a:b] for c in words.columns)), some)
+        some = replace(words, columns=tuple(c[a:b] for c in words.columns))
+        made = await digits_of(box, some, places.piece(a, b))
         if not whole:
             whole.append(Digits.room(n, made))
         whole[0].put(a, made)

@@ -256,6 +256,11 @@ class Bits(_Shares):
         """The same elements in another shape."""
         return Bits(shape, *self.parts)
 
+    def piece(self, start: int, stop: int) -> Bits:
+        """Elements `start` to `stop` in row-major order, flat; `start` begins a word."""
+        words = slice(start // 64, words_of(stop))
+        return Bits((stop - start,), *(np.ascontiguousarray(p[:, words]) for p in self.parts))
+
     def item(self, k: int) -> Bits:
         """Entry k along the first axis; without taking words apart where it begins and ends with one."""
         rest = self.shape[1:]
