@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import subprocess
@@ -11,13 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from tacit.cli.main import commands
+from tacit.cli.sql import _shown
 from tacit.errors import TacitError
 from tacit.room import Client, Party, Room, write
 from tacit.session.identity import create_identity
@@ -127,7 +131,10 @@ def test_a_result_for_one_party_is_not_shown_to_the_client(folder: Path) -> None
     ("tables", "arguments", "code"),
     [
         (TABLES, ["--output", "x.xlsx"], "INPUT-222"),
+        (TABLES, ["--output", "nowhere/x.csv"], "INPUT-222"),
         (TABLES, ["--tables", "missing.toml"], "INPUT-221"),
+        ("[visits]\nsource = 'x.csv'\nparty = 'north'\nunique = 5", [], "INPUT-025"),
+        ("[visits]\nsource = 'x.csv'\nparty = 'north'\nmin_group = '11'", [], "INPUT-025"),
         ("[visits", [], "INPUT-223"),
         ("[visits]\nsource = 'x.csv'", [], "INPUT-223"),
         ("[visits]\nsource = 'x.csv'\nparty = 'north'\nsources = {}", [], "INPUT-223"),
@@ -151,3 +158,12 @@ def test_what_cannot_be_is_one_error(
 
     assert isinstance(found.exception, TacitError), found.output
     assert found.exception.code == code
+
+
+def test_values_of_others_are_shown_as_they_are() -> None:
+    console = Console(width=80, force_terminal=False, file=io.StringIO())
+
+    console.print(_shown(pa.table({"[red]a[/]": ["[/bold]", "x\x1b[2Jy", None], "b": [1, 2, 3]})))
+
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "[/bold]" in text and "[red]a[/]" in text and "NULL" in text and "\x1b" not in text

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tacit.errors import InputError
 from tacit.session import Session, connect
@@ -61,6 +62,9 @@ def sql(
             expected=f"a name that ends in {', '.join(OUTPUTS)}",
             next="correct --output",
         )
+    if output is not None and not output.resolve().parent.is_dir():
+        # Found here, not after everything has been disclosed.
+        raise _unwritable(output)
     text = _read(query)
     described = _described(tables or room.parent / "tables.toml")
     console = Console()
@@ -117,9 +121,7 @@ def _bad_tables(file: Path, why: str) -> InputError:
 
 def _register(session: Session, name: str, entry: Mapping[str, Any]) -> None:
     options = {key: value for key, value in entry.items() if key not in ("source", "sources", "party")}
-    unique = options.pop("unique", ())
-    columns = unique if isinstance(unique, str) else [u if isinstance(u, str) else tuple(u) for u in unique]
-    session.table(name, entry.get("source", entry.get("sources")), entry.get("party"), unique=columns, **options)
+    session.table(name, entry.get("source", entry.get("sources")), entry.get("party"), **options)
 
 
 def _write(table: Any, output: Path) -> None:
@@ -127,18 +129,37 @@ def _write(table: Any, output: Path) -> None:
     import pyarrow.feather
     import pyarrow.parquet
 
-    if output.suffix == ".parquet":
-        pyarrow.parquet.write_table(table, output)
-    elif output.suffix == ".csv":
-        pyarrow.csv.write_csv(table, output)
-    else:
-        pyarrow.feather.write_feather(table, output)
+    try:
+        if output.suffix == ".parquet":
+            pyarrow.parquet.write_table(table, output)
+        elif output.suffix == ".csv":
+            pyarrow.csv.write_csv(table, output)
+        else:
+            pyarrow.feather.write_feather(table, output)
+    except OSError:
+        raise _unwritable(output) from None
+
+
+def _unwritable(output: Path) -> InputError:
+    return InputError(
+        "INPUT-222",
+        f"{output} cannot be written",
+        expected="a name in a directory that there is, which this user may write to",
+        next="correct --output",
+    )
+
+
+def _cell(value: Any) -> Text:
+    """A value as it is: what other organisations have written is neither markup nor orders to a terminal."""
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)))
 
 
 def _shown(table: Any) -> Table:
-    shown = Table(*map(str, table.column_names))
+    shown = Table()
+    for name in table.column_names:
+        shown.add_column(_cell(name))
     for row in zip(*(c.to_pylist() for c in table.slice(0, ROWS_SHOWN).columns), strict=True):
-        shown.add_row(*("NULL" if value is None else str(value) for value in row))
+        shown.add_row(*("NULL" if value is None else _cell(value) for value in row))
     if table.num_rows > ROWS_SHOWN:
         shown.caption = f"{table.num_rows - ROWS_SHOWN} more rows: use --output"
     return shown
