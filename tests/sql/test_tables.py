@@ -326,6 +326,7 @@ def test_rows_may_be_padded_to_a_bound(session: Session) -> None:
         ({"min_group": "11"}, "INPUT-025"),
         ({"min_group": 2.5}, "INPUT-025"),
         ({"types": {"name": "INTEGER"}}, "INPUT-005"),
+        ({"types": {"nome": "VARCHAR"}}, "INPUT-004"),
         ({"party": 7}, "INPUT-111"),
     ],
 )
@@ -394,6 +395,16 @@ def test_a_value_in_a_file_that_is_not_of_the_declared_type_is_found_by_its_colu
 
     assert SECRET not in str(raised.value)
     assert session.table("t", "t.csv", party=1).schema["b"] == "VARCHAR NOT NULL"
+
+
+def test_declared_types_are_those_of_columns_without_regard_to_case(session: Session, folders: dict[int, Path]) -> None:
+    (folders[0] / "t.csv").write_text("Zip,n\n01234,1\n")
+
+    for source in ("t.csv", {"Zip": ["01234"], "n": [1]}):
+        session.table("t", source, party=0, types={"zip": "VARCHAR", "N": "SMALLINT"})
+        assert session.sql("SELECT * FROM t").reveal().table.to_pylist() == [{"Zip": "01234", "n": 1}]
+        with pytest.raises(InputError, match=r"INPUT-004.*'plz'"):
+            session.table("t", source, party=0, types={"plz": "VARCHAR"})
 
 
 def test_columns_left_out_and_keys_are_on_the_list(session: Session) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -151,6 +151,21 @@ def rounded(lo: int, hi: int, kind: SqlType) -> Interval:
     high = (1 << hi.bit_length()) - 1 if hi > 0 else 0
     limits = range_of(kind)
     return Interval(max(low, limits.lo), min(high, limits.hi))
+
+
+def declared_for(names: Sequence[str], declared: Mapping[str, SqlType], party: str | None) -> dict[str, SqlType]:
+    """Declared types by the names of columns as a table spells them. Raises InputError INPUT-004 for others."""
+    spelled = {n.lower(): n for n in names}
+    missing = next((n for n in declared if n.lower() not in spelled), None)
+    if missing is not None:
+        raise InputError(
+            "INPUT-004",
+            f"there is no column {missing[:100]!r} to have a declared type",
+            expected=f"one of {', '.join(map(repr, names[:64]))}",
+            party=party,
+            next="correct the name in types=",
+        )
+    return {spelled[n.lower()]: kind for n, kind in declared.items()}
 
 
 def normalised(

@@ -20,7 +20,7 @@ from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.types import NULL, TEXT, TEXT_WORD, SqlType, decimal, words_of
 from tacit.plan import BOOL, DType, Interval
 from tacit.protocols.shares import U64Array
-from tacit.session.columns import TEXT_MAX, normalised
+from tacit.session.columns import TEXT_MAX, declared_for, normalised
 from tacit.session.datasets import SUFFIXES, Datasets
 from tacit.session.engines import Postgres, understood, written
 from tacit.session.sources import HomeQuery, Inputs, Question, Sources, TableFacts, file_source, input_source
@@ -203,7 +203,8 @@ class Relations:
             database, _, relation = text.partition(".")
             return f"database:{database}#{relation}", ()
         self._check_operator(party)
-        table, others = normalised(_as_arrow(source), types, _no_such_values)
+        arrow = _as_arrow(source)
+        table, others = normalised(arrow, declared_for(arrow.column_names, types, None), _no_such_values)
         self._given += 1
         return f"given:{self._give(party, f't{self._given}', table)}", others
 

@@ -32,7 +32,16 @@ from tacit.errors import InputError, SqlError, TacitError
 from tacit.frontends.sql.catalogue import Field
 from tacit.frontends.sql.types import BOOLEAN, TEXT, SqlType, parse_type, to_arrow
 from tacit.plan import BOOL, DType, Interval
-from tacit.session.columns import TEXT_MAX, declared_domain, encode_column, normalised, nulls, raw_of, rounded
+from tacit.session.columns import (
+    TEXT_MAX,
+    declared_domain,
+    declared_for,
+    encode_column,
+    normalised,
+    nulls,
+    raw_of,
+    rounded,
+)
 from tacit.session.datasets import SUFFIXES, Datasets
 from tacit.session.engines import (
     Postgres,
@@ -338,6 +347,7 @@ class Sources:
             except ValueError:
                 raise _unknown_source() from None
             raw = self._datasets.table(file, {name: to_arrow(kind) for name, kind in declared.items()})
+            declared = declared_for(raw.column_names, declared, self._party)
             self._tables[key] = normalised(raw, declared, self._bad_type)
             while len(self._tables) > 1 and sum(t.nbytes for t, _ in self._tables.values()) > KEPT_BYTES:
                 self._tables.popitem(last=False)

@@ -131,6 +131,10 @@ def _csv(path: Path, types: Mapping[str, Any] | None) -> Any:
     if types is None:
         # All columns as text first: type inference would decide by values that we have to judge ourselves.
         types = dict.fromkeys(names, pa.string())
+    else:
+        # SQL does not tell case in names.
+        by_name = {name.lower(): kind for name, kind in types.items()}
+        types = {name: by_name[name.lower()] for name in names if name.lower() in by_name}
     convert = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=True, null_values=_MISSING)
     # In a table of one column an empty line is a missing value, in a wider one it is nothing.
     parse = pyarrow.csv.ParseOptions(delimiter=delimiter, ignore_empty_lines=len(names) > 1)
