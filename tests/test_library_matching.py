@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tags of keys and rows matched by them: the published answers, right rows, at the cost that dry says, and nothing
 opened but which rows are equal.
 """
@@ -154,8 +155,8 @@ def test_tags_made_at_home_are_like_those_made_on_shares(homes: tuple[int | None
 
     async def match(box: BlackBox, *rows: Arith) -> list[Any]:
         made = []
-        for home, given, x in zip(homes, tables, rows, strict=True):
-            *held, a, b, _ = (Arith(u64(v)) for v in given)
+        for home, own, x in zip(homes, tables, rows, strict=True):
+            *held, a, b, _ = (Arith(u64(v)) for v in own)
             if home is None:
                 # A sharing of public values does for what is computed of it.
                 *held, a, b = (box.constant(v.parts[0]) for v in (*held, a, b))
@@ -163,7 +164,7 @@ def test_tags_made_at_home_are_like_those_made_on_shares(homes: tuple[int | None
             made.append(matching.Table(held[0] if held and words else None, words, x, home))
         return list(await matching.match(box, *made, 63))
 
-    inputs = [u64(given[-1]) for given in tables]
+    inputs = [u64(own[-1]) for own in tables]
     (found, rows), cost = agrees(match, *inputs)
     assert Counter((int(f), *map(int, r)) for f, r in zip(found, rows.view(np.int64), strict=True)) == expected(
         *tables, (flags, flags)

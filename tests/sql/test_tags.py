@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Joins by tags of keys: only where the query says that it may show which rows match, right as DuckDB is, and telling
 what the plan lists and nothing else.
 """

@@ -335,7 +335,7 @@ class _Lowering:
             done = joins.by_tags(needed, left, turned, keep_other=True, residual=residual)
             frame = replace(done.frame, columns={c: done.frame.columns[c] for c in left.columns})
             if keep is not None:
-                frame = replace(frame, present=keep(done.matched, frame.present), compact=False)
+                frame = frame.meaning(keep(done.matched, frame.present))
             return _marked(relation, frame, done.matched)
         elif pairs and residual is None:
             self.strategy = "sorted"
