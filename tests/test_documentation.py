@@ -269,6 +269,7 @@ COSTS: dict[str, tuple[Any, list[Any]]] = {
     "`lut_numbers` (the same, fields as numbers)": (lambda b, x: b.lut_numbers(x, TABLE, (9, 8)), [bits(X, 5)]),
     "`lut_near` (at about a number)": (lambda b, x: b.lut_near(x, 12, np.tile(TABLE, 4), (9, 8)), [X]),
     "`shuffle` (secret order)": (lambda b, x: b.shuffle(x), [X]),
+    "`announce` (what one party found out, to all)": (lambda b, x: b.announce(0, None, x.shape), [X]),
 }
 
 
