@@ -18,7 +18,7 @@ N, M = 60, 150
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, pa.Table]:
-    """people(id, city, band) with unique ids, visits(id, day, cost, note) of them and of others, ids that are NULL."""
+    """people(id, city, band), labs and tests(id, value) with unique ids, visits(id, day, cost, note)."""
     rng = np.random.default_rng(5)
 
     def some(n: int, hi: int, nulls: float = 0.1) -> pa.Array:
@@ -31,20 +31,25 @@ def tables() -> dict[str, pa.Table]:
         "cost": some(M, 500),
         "note": pa.array([f"note {v}" for v in rng.integers(0, 40, M)]),
     }
-    return {"people": pa.table(people), "visits": pa.table(visits)}
+    made = {"people": people, "visits": visits}
+    for name, rows in (("labs", 2 * N), ("tests", N // 2)):
+        ids = (rng.permutation(2 * rows)[: rows - 1] * 1000).tolist()
+        made[name] = {"id": pa.array([None, *ids]), "value": some(rows, 50)}
+    return {name: pa.table(columns) for name, columns in made.items()}
 
 
 @pytest.fixture(scope="module", params=["vertical", "horizontal"])
 def session(request: pytest.FixtureRequest, tables: dict[str, pa.Table]) -> Iterator[tc.Session]:
     with tc.local(transport="memory", protocol="plain") as made:
-        for owner, (name, table) in enumerate(tables.items()):
-            parts = {owner: table}
+        for k, (name, table) in enumerate(tables.items()):
+            parts = {(k + k // 3) % 3: table}
             if request.param == "horizontal":
                 parts = {p: table.take(list(range(p, len(table), 3))) for p in range(3)}
-            made.table(name, parts, unique=["id"] if name == "people" else [])
+            made.table(name, parts, unique=[] if name == "visits" else ["id"])
         yield made
 
 
+EACH = "FROM people p JOIN labs l ON p.id = l.id JOIN visits v ON p.id = v.id"
 JOIN = "FROM people p JOIN visits v ON p.id = v.id"
 CASES = {
     "a join and groups by its key": (
@@ -75,6 +80,18 @@ CASES = {
     "groups of groups": (
         "SELECT city, count(*) AS n FROM "
         f"(SELECT city, band, sum(day) AS s {JOIN} GROUP BY city, band ORDER BY city, band) GROUP BY city ORDER BY 1", 2
+    ),
+    "three tables by one key": (f"SELECT p.id, v.id AS other, city, value, day, cost, note {EACH}", 1),
+    "three tables, filtered": (f"SELECT l.id, city, value, note {EACH} WHERE p.band > 100 AND l.value + day > 9", 2),
+    "three tables and groups by their key": (
+        f"SELECT l.id, value, sum(cost) AS s {EACH} GROUP BY ALL ORDER BY l.id", 1
+    ),
+    "three tables, two keys": (
+        "SELECT p.id, a.value, b.value AS v FROM people p JOIN labs a ON p.id = a.id JOIN labs b ON p.band = b.id", 2
+    ),
+    "three unique tables": (
+        "SELECT p.id, p.city, l.value, q.value AS v FROM people p JOIN labs l ON p.id = l.id "
+        "JOIN tests q ON q.id = l.id ORDER BY p.id", 1
     ),
     "different rows in order": (f"SELECT DISTINCT city, band {JOIN} ORDER BY band DESC, city", 2),
     "windows of one order": (

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Final
 
-from tacit.frontends.arithmetic import equal, logical_and, logical_not, logical_or, multiply
+from tacit.frontends.arithmetic import equal, logical_and, logical_not, logical_or, multiply, subtract
 from tacit.frontends.array import Owner, SecretArray
 from tacit.frontends.graph import Record
 from tacit.frontends.groups import match_rows, running_any
@@ -93,7 +94,8 @@ def with_unique(
         # Within a run: its head, rows that may match it, and last what has no key that counts.
         last = multiply(on.bit(on.inverse(heads, n, program)), 2)
         order.append((concat([last, 1 + on.bit(on.inverse(fits, m, program))]), False))
-    starts, words, columns, keys, flags = _merged(pairs, order, unique.columns, other.columns, flags)
+    sides = [([a for a, _ in pairs], unique.columns), ([b for _, b in pairs], other.columns)]
+    starts, words, columns, keys, flags = _merged(sides, order, flags)
     lower = logical_not(flags["upper"])
     flags = {"head": flags["upper"], "unique": flags["upper"], "fits": lower, "other": lower} | flags
 
@@ -106,8 +108,7 @@ def with_unique(
     rows, present, compact = n + m, matched if not keep_other else flags["other"], False
     firsts = None
     if together:
-        behind = concat([on.filled(program, 1, False), getitem(flags["upper"], slice(0, n + m - 1))])
-        firsts = logical_and(matched, behind)
+        firsts = _behind(flags["upper"], matched)
     elif not keep_unique and KEEP_ROWS * n > m:
         rows = min(n, m) if one_to_one and not keep_other else m
         before = columns
@@ -135,10 +136,50 @@ def with_unique(
     if not (keep_unique or keep_other):
         # No row that is meant has a key that is NULL.
         ordered |= {c: replace(ordered[c], null=None) for c in keys}
-    found = on.following(words, ordered, ordered)
-    return Joined(
-        Frame(rows, ordered, present, compact, found, firsts if found == words else None), matched, met, alone
-    )
+    return Joined(Frame(rows, ordered, present, compact, words, firsts), matched, met, alone)
+
+
+Side = tuple[Frame, Sequence[Vector]]
+"""A table, and its keys."""
+
+
+def with_each(uniques: Sequence[Side], other: Side, *, one_to_one: bool = False, together: bool = False) -> Frame:
+    """The rows of a table that have a partner in each of several others, whose keys are unique, with all their columns:
+    inner joins by the same keys in one sort. `one_to_one` and `together` as in `with_unique`.
+    """
+    sides = [*uniques, other]
+    program, count, total = other[1][0].words[0].program, len(uniques), sum(f.rows for f, _ in sides)
+    ranks, flags, above = [], {}, 0
+    for k, (frame, own) in enumerate(sides):
+        counts = on.known(on.both(frame.present, on.not_null(own)), frame.rows, program)
+        # Within a run: heads, rows that may match them, and last what has no key that counts.
+        ranks.append(subtract(count + 1, multiply(on.bit(counts), count + 1 - k)))
+        flags[str(k)] = on.amid(counts, above, total - above - frame.rows)
+        above += frame.rows
+    tables = [(own, frame.columns) for frame, own in sides]
+    starts, words, columns, keys, flags = _merged(tables, [(concat(ranks), False)], flags)
+    present = flags[str(count)]
+    for k, (frame, _) in enumerate(uniques):
+        # A key needs not be brought to where it is equal.
+        given = {c: columns[c] for c in frame.columns if c not in keys}
+        brought, (head,) = on.forward(logical_or(starts, flags[str(k)]), given, flags[str(k)])
+        columns |= brought
+        present = logical_and(present, head)
+    # No row that is meant has a key that is NULL.
+    columns = {c: replace(v, null=None) if c in keys else v for c, v in columns.items()}
+    if together:
+        return Frame(total, columns, present, order=words, firsts=_behind(flags[str(count - 1)], present))
+    if KEEP_ROWS * (total - other[0].rows) <= other[0].rows:
+        return Frame(total, columns, present, order=words)
+    size = min(f.rows for f, _ in sides) if one_to_one else other[0].rows
+    moved, _, present = on.kept(present, size, columns)
+    return Frame(size, moved, present, True, on.following(words, columns, moved))
+
+
+def _behind(heads: SecretArray, matched: SecretArray) -> SecretArray:
+    """The first of the rows behind each head that match it."""
+    before = concat([on.filled(heads.program, 1, False), getitem(heads, slice(0, len(heads) - 1))])
+    return logical_and(matched, before)
 
 
 def _any_in_run(starts: SecretArray, flag: SecretArray) -> SecretArray:
@@ -163,35 +204,34 @@ def _halves(program: Owner, n: int, m: int) -> tuple[Callable[[Flag], SecretArra
 
 
 def _merged(
-    pairs: Pairs,
+    sides: Sequence[tuple[Sequence[Vector], Mapping[Column, Vector]]],
     order: Sequence[SortWord],
-    upper: Mapping[Column, Vector],
-    lower: Mapping[Column, Vector],
     flags: Mapping[str, SecretArray],
 ) -> tuple[SecretArray, tuple[SortWord, ...], dict[Column, Vector], frozenset[Column], dict[str, SecretArray]]:
-    """Rows on top of each other in the order of their keys, then of `order`; equal rows keep theirs, so that those of
-    the upper table come first: (where runs of equal keys start, the words of the keys, columns, which of them are keys,
-    flags).
+    """Tables, (keys, columns), on top of each other in the order of keys, then of `order`; equal rows keep theirs, so
+    that those of the first table come first: (where runs of equal keys start, the words of the keys, columns, which
+    of them are keys, flags).
 
-    A column that is a key has the other table's key in that one's rows, any other column zeros.
+    A column that is a key has other tables' keys in their rows, any other column zeros.
     """
-    n, m = (len(v.words[0]) for v in pairs[0])
-    keys = {k: on.stacked(a, b) for k, (a, b) in enumerate(pairs)}
+    keys = {k: reduce(on.stacked, column) for k, column in enumerate(zip(*(own for own, _ in sides), strict=True))}
     given: dict[Column | int, Vector] = dict(keys.items())
     alike: dict[Column, int] = {}
-    for side, columns in enumerate((upper, lower)):
-        places = {_nodes(pair[side]): k for k, pair in enumerate(pairs)}
+    total, above = len(keys[0].words[0]), 0
+    for own, columns in sides:
+        places, rows = {_nodes(v): k for k, v in enumerate(own)}, len(own[0].words[0])
         for c, v in columns.items():
             if _nodes(v) in places:
                 alike[c] = places[_nodes(v)]
             else:
-                given[c] = on.below(v, n) if side else on.above(v, m)
+                given[c] = v.with_arrays(tuple(on.amid(a, above, total - above - rows) for a in v.arrays))
+        above += rows
     words = [(w, False) for v in keys.values() for w in v.words]
     moved, others = on.in_order([*words, *order], given, *flags.values())
     words = [(w, False) for k in keys for w in moved[k].words]
     starts = on.starts_of([w for w, _ in words])
     out = {}
-    for c, v in (*upper.items(), *lower.items()):
+    for c, v in (item for _, columns in sides for item in columns.items()):
         out[c] = moved[c] if c not in alike else moved[alike[c]]
         if v.null is None:
             # Where this one's row is meant, the key that is equal is not NULL either.
@@ -266,7 +306,8 @@ def partners(left: Frame, right: Frame, pairs: Pairs, keep: Callable[[SecretArra
     no_null = on.not_null(a for a, _ in pairs)
     flags = {"right": top(on.both(right.present, on.not_null(b for _, b in pairs))), "present": bottom(left.present)}
     flags["left"] = flags["present"] if no_null is None else bottom(on.both(left.present, no_null))
-    starts, words, columns, _, flags = _merged([(b, a) for a, b in pairs], [], {}, left.columns, flags)
+    sides = [([b for _, b in pairs], {}), ([a for a, _ in pairs], left.columns)]
+    starts, words, columns, _, flags = _merged(sides, [], flags)
     found = logical_and(running_any(starts, flags["right"]), flags["left"])
     return _settled(left, right, columns, words, found, flags["present"], keep)
 
@@ -291,7 +332,8 @@ def other_partners(
     both = on.stacked(b, a)
     flags |= {f"word {k}": w for k, w in enumerate(both.words)}
     order = [(logical_not(flags["right"]), False), *((w, False) for w in both.words)]
-    starts, keys, columns, _, flags = _merged([(y, x) for x, y in pairs], order, {}, left.columns, flags)
+    sides = [([y for _, y in pairs], {}), ([x for x, _ in pairs], left.columns)]
+    starts, keys, columns, _, flags = _merged(sides, order, flags)
     value = replace(both, words=tuple(flags[f"word {k}"] for k in range(len(both.words))), null=None)
     least = on.forward(starts, {0: value})[0][0]
     most = on.forward(flags["right"], {0: value})[0][0]

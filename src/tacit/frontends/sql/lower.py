@@ -8,6 +8,7 @@ compare, which do not depend on the data; nothing else is opened.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -64,6 +65,8 @@ from tacit.plan import OUT_OF_RANGE, Interval
 
 PAIRS: Final = 1 << 22
 """Elements, rows times words, that a table of all pairs may have."""
+SORT: Final = 40_000
+"""The rounds of a join by sorting, in words that could be moved meanwhile."""
 ELEMENTS: Final = 1 << 30
 """Elements that any table may have."""
 
@@ -119,7 +122,9 @@ def lower(
     while isinstance(top, (Limit, Project)):
         top = top.source
     least, wishes = judged(query.relation, min_group), order.wishes(query.relation)
-    lowering = _Lowering(program, leaf, least, top, query.relation.columns, wishes, by_tags)
+    uses = Counter(id(s) for item in relations(query.relation) for s in sources(item))
+    shared = frozenset(key for key, n in uses.items() if n > 1)
+    lowering = _Lowering(program, leaf, least, top, query.relation.columns, wishes, shared, by_tags)
     for relation in relations(query.relation):
         lowering.compute(relation)
     frame = lowering.result(query.relation)
@@ -135,6 +140,7 @@ class _Lowering:
     top: Relation
     shown: tuple[Column, ...]
     wishes: Mapping[int, tuple[SortKey, ...]]
+    shared: frozenset[int]
     by_tags: Container[int]
     matches: int = 0
     frames: dict[int, Frame] = field(default_factory=dict)
@@ -160,7 +166,7 @@ class _Lowering:
             frame = on.compact(frame, bound)
         _refuse_beyond(ELEMENTS, frame.rows, _words(frame), relation)
         known = on.following(frame.order, frame.columns, frame.columns)
-        frame = replace(frame, order=known, firsts=frame.firsts if known == frame.order else None)
+        frame = replace(frame, order=known, firsts=frame.firsts if len(known) == len(frame.order) else None)
         self.frames[id(relation)] = frame
         before = (self.traces[id(s)] for s in sources(relation))
         # What tags have matched is in a random order.
@@ -271,6 +277,8 @@ class _Lowering:
             turned = unique_left and left.rows < right.rows and relation.kind == "inner"
         else:
             turned = True
+        if relation.kind == "inner" and not few and (chained := self._chained(relation, together)):
+            return chained
         if (unique_right or unique_left) and not few:
             side = "left" if turned else "right"
             if not (keep_left if turned else keep_right) and self._tags(pairs, side):
@@ -305,6 +313,25 @@ class _Lowering:
             return False
         self.strategy = f"{_BY_TAGS}, {unique} side unique"
         return True
+
+    def _chained(self, relation: Join, together: bool) -> Frame | None:
+        """Joins of several tables by the same keys in one sort, where that moves less than one after the other."""
+        leaves, several = order.chain(relation, self.shared)
+        unique = [is_unique(leaf, bare(own)) for leaf, own in leaves]
+        frames = [self.frames[id(leaf)] for leaf, _ in leaves]
+        if len(leaves) < 3 or unique.count(False) > 1 or any(f.rows == 1 for f in frames):
+            return None
+        sides = [(f, [self._value(e, f) for e in own]) for f, (_, own) in zip(frames, leaves, strict=True)]
+        kinds = {tuple((v.type, v.denominator) for v in own) for _, own in sides}
+        words = sum(len(v.arrays) for v in sides[0][1])
+        apart = sum(_weight([self.frames[id(s)] for s in sources(j)], words) for j in several)
+        if _weight(frames, words) > apart or len(kinds) > 1 or any(d is not None for kind in kinds for _, d in kind):
+            return None
+        last = unique.index(False) if False in unique else max(range(len(sides)), key=lambda k: frames[k].rows)
+        uniques = [side for k, side in enumerate(sides) if k != last]
+        self.strategy = f"sorted, {len(leaves)} tables at once"
+        frame = joins.with_each(uniques, sides[last], one_to_one=all(unique), together=together)
+        return replace(frame, columns={c: frame.columns[c] for c in relation.columns})
 
     def _pairs(self, relation: Join, left: Frame, right: Frame, condition: Expr | None) -> Frame:
         """All pairs for which a condition holds."""
@@ -562,6 +589,14 @@ def _is_sorted(relation: Relation) -> bool:
     while isinstance(relation, (Filter, Limit, Project)):
         relation = relation.source
     return isinstance(relation, Sort)
+
+
+def _weight(tables: Sequence[Frame], keys: int) -> int:
+    """About what a join of tables by so many words of keys takes, in words that are moved, where the largest is the one
+    that is not unique: what a row itself sends, what is brought to rows, and what is carried along.
+    """
+    own = [max(_words(f) - 1 - keys, 0) for f in sorted(tables, key=lambda f: f.rows)]
+    return SORT + sum(f.rows for f in tables) * (5 + sum(2 + w for w in own[:-1]) + keys + sum(own))
 
 
 def _words(frame: Frame) -> int:

@@ -102,6 +102,28 @@ def arranged(pairs: tuple[Both, ...], wish: Sequence[SortKey]) -> tuple[tuple[Bo
     return (order, True) if whole else (pairs, False)
 
 
+def chain(join: Join, shared: Collection[int]) -> tuple[list[tuple[Relation, tuple[Expr, ...]]], list[Join]]:
+    """(the relations that inner joins put together by the same keys, each with its keys; these joins): nothing where a
+    join asks for more. What is `shared`, by identity, is not taken apart.
+    """
+    pairs, rest = equi_keys(join)
+    if join.kind != "inner" or rest or not pairs:
+        return [], []
+    found, joins = [], [join]
+    for side, keys in zip((join.left, join.right), zip(*pairs, strict=True), strict=True):
+        inner = side
+        while isinstance(inner, Project) and id(inner) not in shared and all(e == Ref(c) for c, e in inner.items):
+            inner = inner.source
+        parts, more = chain(inner, shared) if isinstance(inner, Join) and id(inner) not in shared else ([], [])
+        places = [next((k for own in parts for k, e in enumerate(own[1]) if e == key), -1) for key in keys]
+        if parts and sorted(places) == list(range(len(parts[0][1]))):
+            found += [(leaf, tuple(own[p] for p in places)) for leaf, own in parts]
+            joins += more
+        else:
+            found.append((side, keys))
+    return found, joins
+
+
 def orderings(wish: Iterable[SortKey], keys: Collection[Column]) -> list[Ordering]:
     """The part of a wish that is about the keys of a group."""
     out = []

@@ -313,19 +313,10 @@ def stacked(a: Vector, b: Vector) -> Vector:
     return Vector(a.type, tuple(concat(pair) for pair in zip(a.words, b.words, strict=True)), null, denominator)
 
 
-def above(v: Vector, rows: int) -> Vector:
-    """The values of `v`, and `rows` rows of zeros after them."""
-    return _with_zeros(v, rows, lambda a, zeros: concat([a, zeros]))
-
-
-def below(v: Vector, rows: int) -> Vector:
-    """`rows` rows of zeros, and the values of `v` after them."""
-    return _with_zeros(v, rows, lambda a, zeros: concat([zeros, a]))
-
-
-def _with_zeros(v: Vector, rows: int, put: Callable[[SecretArray, SecretArray], SecretArray]) -> Vector:
-    program = v.words[0].program
-    return v.with_arrays(tuple(put(a, filled(program, rows, 0, a.dtype)) for a in v.arrays))
+def amid(a: SecretArray, before: int, after: int) -> SecretArray:
+    """An array with rows of zeros before and after it."""
+    zeros = [filled(a.program, rows, 0, a.dtype) for rows in (before, after)]
+    return concat([part for part in (zeros[0], a, zeros[1]) if len(part)])
 
 
 # --- beside each other ----------------------------------------------------------------------------------------------
