@@ -45,12 +45,21 @@ EXPRESSIONS = [
     "substring(s, 2, 3)", "substring(s, 2)", "left(s, 2)", "right(s, 2)", "trim(s)", "ltrim(s)", "rtrim(s)",
     "upper(s)", "lower(s)", "reverse(s)", "replace(s, 'a', 'xy')", "lpad(s, 5, '*')", "rpad(s, 5, '*')",
     "repeat(s, 2)", "split_part(s, ' ', 2)", "length(s)", "strpos(s, 'a')", "ascii(s)", "md5(s)",
+    "n & 12", "n | 12", "xor(n, 12)", "~n", "id << n % 3 + 2", "n >> 2", "translate(s, 'ab', 'xy')",
+    "substring(s, id, 2)", "repeat(s, id)", "make_timestamp(2020, 2, id, 3, 4, 5.25)",
+    "time_bucket(INTERVAL 6 HOUR, seen)", "extract(millisecond FROM seen)", "extract(microsecond FROM seen)",
+    "extract(isoyear FROM born)", "seen + INTERVAL (id) HOUR",
 ]  # fmt: skip
 DUCKDB_ONLY = [
     "regexp_matches(s, 'A.*L')", "regexp_full_match(s, 'A.*', 'i')", "regexp_replace(s, '[aeiou]', '-', 'g')",
-    "strip_accents(s)", "try_strptime(s, '%Y-%m-%d')",
+    "strip_accents(s)", "try_strptime(s, '%Y-%m-%d')", "try_cast(s AS INTEGER)", "levenshtein(s, 'Ada')",
+    "regexp_extract(s, '(A)(d)', 2)",
 ]  # fmt: skip
-DOUBLES = ["fee / n", "sqrt(abs(n))", "exp(n / 10)", "ln(id)"]
+DOUBLES = [
+    "sin(n)", "cos(n)", "tan(n)", "cot(n + 0.5)", "asin(n / 100)", "acos(n / 100)", "atan(n)", "atan2(n, id)",
+    "cbrt(n)", "pow(abs(n), id - 2)",
+    "fee / n", "sqrt(abs(n))", "exp(n / 10)", "ln(id)",
+]  # fmt: skip
 QUERIES = [
     "SELECT ok, count(*), count(n), sum(n), sum(fee), min(s), max(s), min(fee), count(DISTINCT s) FROM t GROUP BY ok",
     "SELECT ok, count(*) FILTER (WHERE n > 0), bool_and(n > 0), bool_or(n > 0) FROM t GROUP BY ok HAVING count(*) > 1",
@@ -133,6 +142,6 @@ def test_every_function_is_among_the_examples() -> None:
     symbols = re.findall(
         r"\w+",
         "eq ne lt le gt ge distinct and or not is_null add sub mul neg div idiv mod in like case cast date_part "
-        "add_days add_months add_micros",
+        "add_days add_months add_micros bit_and bit_or bit_xor bit_not bit_left bit_right date_bin substr",
     )
     assert not {name for name in SCALARS - {*symbols} if f"{name}(" not in text}

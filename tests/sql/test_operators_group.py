@@ -94,6 +94,15 @@ ORDERED = {
     "count(DISTINCT s)": lambda t: aggregate("count", ref(t, "s"), distinct=True),
     "sum(DISTINCT y)": lambda t: aggregate("sum", ref(t, "y"), distinct=True),
     "avg(DISTINCT x)": lambda t: aggregate("avg", ref(t, "x"), distinct=True),
+    "first(s ORDER BY y DESC NULLS FIRST, x, s)": lambda t: aggregate(
+        "first", *(ref(t, k) for k in "syxs"), options=((True, True), (False, False), (False, False))
+    ),
+    "first(x ORDER BY s, x) FILTER (x > g)": lambda t: aggregate(
+        "first",
+        *(ref(t, k) for k in "xsx"),
+        options=((False, False),) * 2,
+        where=compare("gt", ref(t, "x"), ref(t, "g")),
+    ),
     "min(x) FILTER (x > g)": lambda t: aggregate("min", ref(t, "x"), where=compare("gt", ref(t, "x"), ref(t, "g"))),
 }
 MOMENTS = {
@@ -145,6 +154,17 @@ def test_statistics(rows: int, keys: list[str]) -> None:
         ]
         sql = f"SELECT {', '.join([*keys, *shown])} FROM t" + (f" GROUP BY {', '.join(keys)}" if keys else "")
         tables.check(made, sql)
+
+
+@pytest.mark.parametrize("rows", SIZES)
+def test_mode(rows: int) -> None:
+    tables, t = data(rows, rows)
+    counted = "SELECT g, k, count(k) AS n FROM t GROUP BY GROUPING SETS ((k), (g, k)) HAVING grouping(g) = {}"
+    best = f"SELECT *, max(n) OVER (PARTITION BY g) AS most FROM ({counted})"
+    for keys in ([], ["g"]):
+        named = ", ".join([*keys, "min(k) FILTER (WHERE n = most)"])
+        sql = f"SELECT {named} FROM ({best.format(0 if keys else 1)})" + (" GROUP BY g" if keys else "")
+        tables.check(grouped(t, keys, {"mode": aggregate("mode", ref(t, "k"))}), sql)
 
 
 @pytest.mark.parametrize("keys", [["b"], ["k"], ["c", "b"]])

@@ -27,6 +27,7 @@ from tacit.frontends.sql.algebra import (
     Window,
     WindowCall,
 )
+from tacit.frontends.sql.functions import window
 from tacit.frontends.sql.types import BIGINT, BOOLEAN, TEXT
 from tacit.plan import Interval
 
@@ -88,6 +89,18 @@ def _window(p: Any, v: Any) -> Relation:
     return Window(v, ((fresh("total", made), made), (fresh("place", rank), rank)))
 
 
+def _moving(p: Any, v: Any) -> Relation:
+    order = [SortKey(ref(v, k)) for k in ("cost", "id", "note")]
+    made = [window(name, [ref(v, "cost")], 60, order=order, frame=(-2, 1)) for name in ("sum", "max")]
+    return Window(v, tuple((fresh(w.name, w), w) for w in made))
+
+
+def _first(p: Any, v: Any) -> Relation:
+    turns = ((True, False), (False, False))
+    args = tuple(ref(v, k) for k in ("id", "cost", "id"))
+    return _grouped(v, "note", a=Aggregate("first", args, args[0].type, True, WIDE, options=turns))
+
+
 def _union(p: Any, v: Any) -> Relation:
     sides = [Project(t, ((column(t, "id"), ref(t, "id")),)) for t in (p, v)]
     return SetOperation("union", False, sides[0], sides[1], (Column("id", BIGINT, True, Interval(-50, 50)),))
@@ -122,6 +135,14 @@ CASES = {
     "window": (
         _window,
         "SELECT *, sum(cost) OVER w, rank() OVER w FROM visits WINDOW w AS (PARTITION BY note ORDER BY cost)",
+    ),
+    "moving window": (
+        _moving,
+        "SELECT *, sum(cost) OVER w, max(cost) OVER w FROM visits"
+        " WINDOW w AS (ORDER BY cost, id, note ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING)",
+    ),
+    "first by an order": (
+        _first, "SELECT note, first(id ORDER BY cost DESC NULLS LAST, id NULLS LAST) FROM visits GROUP BY note"
     ),
     "distinct": (lambda p, v: Distinct(v), "SELECT DISTINCT * FROM visits"),
     "union": (_union, "SELECT id FROM people UNION SELECT id FROM visits"),

@@ -12,6 +12,7 @@ from plan_oracle import Oracle
 from sql.tables import Tables, fresh, ref
 from tacit.errors import SqlError
 from tacit.frontends.sql.algebra import Constant, SortKey, Window, WindowCall
+from tacit.frontends.sql.functions import window
 from tacit.frontends.sql.types import BIGINT, DOUBLE, TEXT
 from tacit.plan import Interval
 
@@ -81,6 +82,37 @@ def test_window(rows: int, parts: list[str], absent: bool) -> None:
     key = lambda row: row[1]  # noqa: E731
     rounded = [[round(x, 3) if isinstance(x, float) else x for x in row] for row in sorted(got, key=key)]
     assert rounded == [[round(x, 3) if isinstance(x, float) else x for x in row] for row in sorted(expected, key=key)]
+
+
+FRAMES = [
+    (-2, 1), (-1, 0), (0, 0), (0, 3), (None, 2), (-3, None), (None, -1), (2, None), (-4, -2), (1, 3), (2, 2), (-50, 50),
+    (-3, -3), (0, None),
+]  # fmt: skip
+FRAMED = [
+    ("sum(y)", "sum", "y"), ("count(y)", "count", "y"), ("avg(o)", "avg", "o"), ("min(y)", "min", "y"),
+    ("max(o)", "max", "o"), ("first_value(s)", "first_value", "s"), ("last_value(y)", "last_value", "y"),
+]  # fmt: skip
+
+
+def edge(offset: int | None, side: str) -> str:
+    if offset is None:
+        return f"UNBOUNDED {side}"
+    return f"{abs(offset)} {'PRECEDING' if offset < 0 else 'FOLLOWING'}" if offset else "CURRENT ROW"
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("rows", [1, 3, 24])
+def test_frames_of_rows(rows: int, frame: tuple[int | None, int | None]) -> None:
+    tables, t = data(rows, absent=rows == 24)
+    spec = f"ORDER BY o ROWS BETWEEN {edge(frame[0], 'PRECEDING')} AND {edge(frame[1], 'FOLLOWING')}"
+    calls, shown = [], []
+    for text, name, column in FRAMED:
+        made = window(name, [ref(t, column)], rows, partition=[ref(t, "g")], order=[SortKey(ref(t, "o"))], frame=frame)
+        calls.append((fresh(f"w{len(calls)}", made), made))
+        shown.append(f"{text} OVER (PARTITION BY g {spec})")
+    got = sorted(tables.rows(Window(t, tuple(calls))), key=lambda row: row[1])
+    expected = sorted(tables.expected(f"SELECT *, {', '.join(shown)} FROM t"), key=lambda row: row[1])
+    assert got == [pytest.approx(row, abs=1e-5) for row in expected]
 
 
 def test_what_is_not_offered_is_named() -> None:

@@ -161,6 +161,9 @@ CASES: dict[str, tuple[str, set[str]]] = {
         set(),
     ),
     "aggregates in order": ("SELECT count(DISTINCT who), median(cost), quantile_disc(cost, 0.2) FROM visits", set()),
+    "first by an order": (
+        "SELECT note, arg_max(cost, day), first(day ORDER BY cost DESC, day) FROM visits GROUP BY note", {"sorted"}
+    ),
     "regression": ("SELECT corr(who, month(day)), regr_slope(who, month(day)) FROM visits", set()),
     "groups by sorting": ("SELECT who, count(*), sum(cost), avg(cost) FROM visits GROUP BY who", {"sorted"}),
     "groups by code": (
@@ -174,6 +177,11 @@ CASES: dict[str, tuple[str, set[str]]] = {
     "window": (
         "SELECT who, row_number() OVER w, rank() OVER w, lag(cost) OVER w, sum(cost) OVER w"
         " FROM visits WINDOW w AS (PARTITION BY who ORDER BY cost, day, note, score)",
+        set(),
+    ),
+    "moving window": (
+        "SELECT sum(cost) OVER w, max(score) OVER w, last_value(cost) OVER w, ntile(3) OVER w FROM visits"
+        " WINDOW w AS (PARTITION BY who ORDER BY cost, day, note, score ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING)",
         set(),
     ),
     "window over all": ("SELECT cost, sum(cost) OVER (PARTITION BY note), count(*) OVER () FROM visits", set()),

@@ -48,24 +48,26 @@ _SCALARS: Final = (
     "Day Quarter Week DayOfWeek DayOfWeekIso DayOfMonth DayOfYear Hour Minute Second DateTrunc TimestampTrunc DateAdd "
     "DateSub DateDiff DateFromParts TsOrDsToDate TimestampAdd TimestampSub TimestampDiff TimeToUnix LastDay Concat "
     "ConcatWs Substring Upper Lower Initcap Trim Replace Length ByteLength StrPosition Left Right Reverse StartsWith "
-    "EndsWith Contains SplitPart Ascii Unicode Chr TimeToStr Pad Repeat MD5"
+    "EndsWith Contains SplitPart Ascii Unicode Chr TimeToStr Pad Repeat MD5 Sin Cos Tan Cot Asin Acos Atan Atan2 Cbrt "
+    "BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitwiseLeftShift BitwiseRightShift TimestampFromParts DateBin "
+    "Levenshtein Translate"
 )
 _AGGREGATES: Final = (
     "Count CountIf Sum Avg Min Max Variance VariancePop Stddev StddevSamp StddevPop Median PercentileCont "
     "PercentileDisc Quantile Corr CovarSamp CovarPop RegrSlope RegrIntercept RegrR2 RegrCount RegrAvgx RegrAvgy "
-    "RegrSxx RegrSyy RegrSxy LogicalAnd LogicalOr AnyValue IgnoreNulls ArgMax ArgMin RowNumber Rank DenseRank "
-    "PercentRank CumeDist Ntile Lag Lead FirstValue LastValue NthValue Grouping"
+    "RegrSxx RegrSyy RegrSxy LogicalAnd LogicalOr AnyValue First Mode IgnoreNulls ArgMax ArgMin RowNumber Rank "
+    "DenseRank PercentRank CumeDist Ntile Lag Lead FirstValue LastValue NthValue Grouping"
 )
 _ALLOWED: Final = frozenset(re.findall(r"\w+", f"{_RELATIONS} {_EXPRESSIONS} {_SCALARS} {_AGGREGATES}"))
 _BY_NAME: Final = frozenset(
     re.findall(
         r"\w+",
         "strlen octet_length fdiv strip_accents nfc_normalize epoch_us btrim div trunc round floor date_part "
-        "date_trunc date_diff make_date to_char to_microseconds strpos try_strptime",
+        "date_trunc date_diff date_bin make_date make_timestamp to_char to_microseconds strpos try_strptime",
     )
 )
 """Functions that sqlglot knows only by their name."""
-_LINEAR: Final = frozenset({"RegexpLike", "RegexpFullMatch", "RegexpReplace"})
+_LINEAR: Final = frozenset({"RegexpLike", "RegexpFullMatch", "RegexpReplace", "RegexpExtract"})
 """Patterns that DuckDB matches in linear time, and Postgres does not."""
 _TYPES: Final = frozenset(
     re.findall(

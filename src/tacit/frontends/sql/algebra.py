@@ -135,12 +135,15 @@ class SortKey:
     nulls_first: bool = False
 
 
+WindowFrame: TypeAlias = Literal["all", "rows", "range"] | tuple[int | None, int | None]
+
+
 @dataclass(frozen=True)
 class WindowCall:
     """A window function: an aggregate, or row_number, rank, dense_rank, lag, lead, first_value, last_value.
 
     `frame` is "all" (the whole partition), "rows" or "range" (from its start to the current row, or to the last of its
-    peers).
+    peers), or the first and last row of it, counted from the current row; None is the end of the partition.
     """
 
     name: str
@@ -150,7 +153,7 @@ class WindowCall:
     domain: Interval
     partition: tuple[Expr, ...] = ()
     order: tuple[SortKey, ...] = ()
-    frame: Literal["all", "rows", "range"] = "all"
+    frame: WindowFrame = "all"
     options: tuple[Any, ...] = ()
     at: At = field(default=None, compare=False)
 

@@ -20,6 +20,7 @@ from tacit.frontends.sql import functions
 from tacit.frontends.sql.algebra import (
     Aggregate,
     At,
+    Call,
     Column,
     Constant,
     Distinct,
@@ -875,27 +876,35 @@ class _Select:
                 hidden.append((by_expr[key.expr], key.expr))
             keys.append(replace(key, expr=Ref(by_expr[key.expr])))
         distinct = self.node.args.get("distinct")
-        if distinct is not None:
-            if distinct.args.get("on") is not None:
-                raise unsupported(
-                    "DISTINCT ON",
-                    place_of(distinct),
-                    "use QUALIFY ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...) = 1",
-                )
-            if hidden:
-                raise unsupported(
-                    "ORDER BY what SELECT DISTINCT does not show", place_of(self.node.args["order"]),
-                    "add it to SELECT",
-                )  # fmt: skip
-        relation: Relation = Project(self.relation, (*outputs, *hidden))
+        if distinct is not None and distinct.args.get("on") is not None:
+            raise unsupported(
+                "DISTINCT ON", place_of(distinct), "use QUALIFY ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...) = 1"
+            )
+        relation: Relation = Project(self.relation, (*outputs, *(() if distinct is not None else hidden)))
         if distinct is not None:
             relation = Distinct(relation)
+            if hidden:
+                shown = {e: c for c, e in outputs}
+                passed = tuple((c, Ref(c)) for c, _ in outputs)
+                relation = Project(relation, (*passed, *((c, self.shown(e, shown)) for c, e in hidden)))
         if keys:
             relation = Sort(relation, tuple(keys))
         relation = _limited(self.node, relation)
         if hidden:
             relation = Project(relation, tuple((c, Ref(c)) for c, _ in outputs))
         return Bound(relation, tuple(n for n, _ in values))
+
+    def shown(self, expr: Expr, columns: Mapping[Expr, Column]) -> Expr:
+        """An expression of what SELECT DISTINCT shows."""
+        if expr in columns:
+            return Ref(columns[expr])
+        if isinstance(expr, Ref):
+            raise unsupported(
+                "ORDER BY what SELECT DISTINCT does not show", place_of(self.node.args["order"]), "add it to SELECT"
+            )
+        return (
+            functions.with_args(expr, [self.shown(a, columns) for a in expr.args]) if isinstance(expr, Call) else expr
+        )
 
 
 def _before(aliases: Mapping[str, exp.Expr], item: exp.Expr) -> Mapping[str, exp.Expr]:

@@ -18,7 +18,16 @@ from tacit.plan import INT64
 
 DAY: Final = 86_400_000_000
 """Microseconds of a day."""
-UNITS: Final = {"day": DAY, "hour": DAY // 24, "minute": 60_000_000, "second": 10**6, "millisecond": 1000}
+MONDAY: Final = 10_959 * DAY
+"""2000-01-03, at which bins of microseconds start."""
+UNITS: Final = {
+    "day": DAY,
+    "hour": DAY // 24,
+    "minute": 60_000_000,
+    "second": 10**6,
+    "millisecond": 1000,
+    "microsecond": 1,
+}
 """Microseconds of what timestamps are truncated to and counted in."""
 
 _TO_MARCH_0: Final = 719_468
@@ -107,6 +116,8 @@ def part(name: str, days: SecretArray) -> SecretArray | None:
             return add(weekday(days), 1)
         case "doy":
             return add(subtract(days, days_of(year(days), 1, 1)), 1)
+        case "isoyear":
+            return year(add(monday(days), 3))
         case "week":
             thursday = add(monday(days), 3)
             return add(floor_by(subtract(thursday, days_of(year(thursday), 1, 1)), 7), 1)
@@ -144,6 +155,12 @@ def truncated(name: str, days: SecretArray) -> SecretArray | None:
         case "day":
             return days
     return None
+
+
+def binned(x: SecretArray, width: int, origin: int) -> SecretArray:
+    """The start of the bin that x lies in, of bins so wide, one of which starts at the origin."""
+    shift = origin % width
+    return add(multiply(floor_by(subtract(x, shift), width), width), shift)
 
 
 def add_months(days: SecretArray, months: int) -> SecretArray:

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, Protocol
 from sqlglot import exp
 
 from tacit.errors import SqlError
-from tacit.frontends.sql import functions
+from tacit.frontends.sql import dates, functions
 from tacit.frontends.sql.algebra import (
     Aggregate,
     At,
@@ -30,6 +30,7 @@ from tacit.frontends.sql.algebra import (
     Relation,
     SortKey,
     WindowCall,
+    WindowFrame,
     conjunction,
 )
 from tacit.frontends.sql.decorrelate import Partner, exists, pull, scalar, unsupported
@@ -130,20 +131,20 @@ class Block(Protocol):
         """What WINDOW defines under a name."""
 
 
-Frame = Literal["all", "rows", "range"]
-"""What of its partition a window function sees, see `WindowCall`."""
-
-
 @dataclass(frozen=True)
 class Span:
-    """An INTERVAL, which is only ever added to dates."""
+    """An INTERVAL, which is only ever added to dates; `times` it is so long where that is not a constant."""
 
     months: int
     days: int
     micros: int
+    times: Expr | None = None
 
     def __neg__(self) -> Span:
-        return Span(-self.months, -self.days, -self.micros)
+        return Span(-self.months, -self.days, -self.micros, self.times)
+
+    def __mul__(self, n: int) -> Span:
+        return Span(self.months * n, self.days * n, self.micros * n, self.times)
 
 
 _UNITS: Final = {
@@ -158,8 +159,17 @@ _BINARY: Final[dict[type[exp.Expr], str]] = {
 _UNARY: Final[dict[type[exp.Expr], str]] = {
     exp.Sqrt: "sqrt", exp.Exp: "exp", exp.Ln: "ln", exp.Sign: "sign", exp.Floor: "floor", exp.Ceil: "ceil",
     exp.Abs: "abs", exp.Upper: "upper", exp.Lower: "lower", exp.Length: "length", exp.Reverse: "reverse",
-    exp.Ascii: "ascii", exp.MD5: "md5",
+    exp.Ascii: "ascii", exp.MD5: "md5", exp.Sin: "sin", exp.Cos: "cos", exp.Tan: "tan", exp.Cot: "cot",
+    exp.Asin: "asin", exp.Acos: "acos", exp.Atan: "atan", exp.Cbrt: "cbrt", exp.BitwiseNot: "bit_not",
 }  # fmt: skip
+_PAIRS: Final[dict[type[exp.Expr], str]] = {
+    exp.StartsWith: "starts_with", exp.EndsWith: "ends_with", exp.Contains: "contains",
+    exp.Levenshtein: "levenshtein", exp.Atan2: "atan2", exp.BitwiseAnd: "bit_and", exp.BitwiseOr: "bit_or",
+    exp.BitwiseXor: "bit_xor", exp.BitwiseLeftShift: "bit_left", exp.BitwiseRightShift: "bit_right",
+}  # fmt: skip
+_BITWISE: Final = (
+    exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, exp.BitwiseNot, exp.BitwiseLeftShift, exp.BitwiseRightShift,
+)  # fmt: skip
 _PARTS: Final[dict[type[exp.Expr], str]] = {
     exp.Year: "year", exp.Quarter: "quarter", exp.Month: "month", exp.Week: "week", exp.WeekOfYear: "week",
     exp.Day: "day", exp.DayOfMonth: "day", exp.DayOfWeek: "dow", exp.DayOfWeekIso: "isodow", exp.DayOfYear: "doy",
@@ -167,7 +177,8 @@ _PARTS: Final[dict[type[exp.Expr], str]] = {
 }  # fmt: skip
 _PART_NAMES: Final = {
     "dayofweek": "dow", "weekday": "dow", "dayofyear": "doy", "dayofmonth": "day", "weekofyear": "week",
-    "yr": "year", "mon": "month", "hr": "hour", "min": "minute", "sec": "second",
+    "yr": "year", "mon": "month", "hr": "hour", "min": "minute", "sec": "second", "ms": "millisecond",
+    "us": "microsecond",
     **{f"{p}s": p for p in functions.PARTS},
 }  # fmt: skip
 _AGGREGATES: Final[dict[type[exp.Expr], str]] = {
@@ -178,12 +189,11 @@ _AGGREGATES: Final[dict[type[exp.Expr], str]] = {
     exp.LogicalOr: "bool_or", exp.CountIf: "count_if", exp.Corr: "corr", exp.CovarSamp: "covar_samp",
     exp.CovarPop: "covar_pop", exp.RegrSlope: "regr_slope", exp.RegrIntercept: "regr_intercept", exp.RegrR2: "regr_r2",
     exp.RegrCount: "regr_count", exp.RegrAvgx: "regr_avgx", exp.RegrAvgy: "regr_avgy", exp.RegrSxx: "regr_sxx",
-    exp.RegrSyy: "regr_syy", exp.RegrSxy: "regr_sxy",
+    exp.RegrSyy: "regr_syy", exp.RegrSxy: "regr_sxy", exp.ApproxDistinct: "count", exp.ApproxQuantile: "quantile_cont",
+    exp.Mode: "mode",
 }  # fmt: skip
 POWER_MAX: Final = 8
 """The greatest exponent that becomes products."""
-FRAME_MAX: Final = 64
-"""The most rows of a frame that moves with its row."""
 _OPERANDS: Final = ("this", "expression", "expressions", "quantile")
 """Where the operands of aggregates stand in their nodes."""
 _NAMED_AGGREGATES: Final = {"mean": "avg", **{n: n for n in functions.AGGREGATES if n != "count_star"}}
@@ -194,17 +204,8 @@ _WINDOWS: Final[dict[type[exp.Expr], str]] = {
 _NEAREST: Final[dict[str, str]] = {
     "group_concat": "ask for the rows, and join their texts in the result",
     "array_agg": "ask for the rows with ORDER BY",
-    "approx_distinct": "use COUNT(DISTINCT x)",
-    "mode": "use GROUP BY with COUNT(*), ORDER BY and LIMIT 1",
-    "first": "use ANY_VALUE, MIN or MAX",
-    "last": "use ANY_VALUE, MIN or MAX",
-    "arg_max": "use ROW_NUMBER() OVER (ORDER BY y DESC) and QUALIFY",
-    "arg_min": "use ROW_NUMBER() OVER (ORDER BY y) and QUALIFY",
-    "ntile": "use ROW_NUMBER() and COUNT(*) OVER ()",
     "nth_value": "use ROW_NUMBER() and QUALIFY",
-    "log": "use LN(x) / LN(b)",
     "rand": "queries give the same result each time",
-    "try_cast": "use CAST",
     "current_date": "write the date as a constant",
     "current_timestamp": "write the time as a constant",
     "now": "write the time as a constant",
@@ -269,6 +270,9 @@ def fold(expr: Expr) -> Expr:
     args = tuple(fold(a) for a in expr.args)
     if any(a is not b for a, b in zip(args, expr.args, strict=True)):
         expr = functions.with_args(expr, args)
+    written = expr.name == "cast" and args[0].type == TEXT and expr.type == DOUBLE
+    if (written or expr.name in functions.REALS) and all(isinstance(_uncast(a), Constant) for a in args):
+        return _real(expr)
     if expr.type == DOUBLE or not all(isinstance(a, Constant) for a in args) or any(a.type == DOUBLE for a in args):
         return expr
     if expr.name == "add" and expr.type.kind == "int":
@@ -279,16 +283,46 @@ def fold(expr: Expr) -> Expr:
     return _computed(expr)
 
 
+def _uncast(expr: Expr) -> Expr:
+    return expr.args[0] if isinstance(expr, Call) and expr.name == "cast" else expr
+
+
+def _real(expr: Call) -> Expr:
+    """A function of constant doubles as DuckDB computes it, exact to all digits; itself where it has no value."""
+    import duckdb
+
+    try:
+        ((value,),) = _engine().cursor().execute(f"SELECT {render_expr(expr)}").fetchall()
+        made = Decimal(repr(value)) if value is not None else None
+    except duckdb.Error:
+        if expr.name == "cast":
+            raise _no_value(expr) from None
+        return expr
+    if made is None:
+        return Constant(None, DOUBLE)
+    if not made.is_finite():
+        raise unsupported("a number that is NaN or infinite", expr.at, "write NULL")
+    if abs(made) >= 10**12:
+        return expr
+    places = min(17, max(0, -int(made.as_tuple().exponent)), 17 - made.adjusted())
+    raw = int(made.scaleb(places).to_integral_value())
+    return cast(Constant(raw, decimal(max(len(str(abs(raw))), places, 1), places)), DOUBLE)
+
+
 def _computed(expr: Call) -> Constant:
     import duckdb
 
     try:
         ((value,),) = _engine().cursor().execute(f"SELECT {render_expr(expr)}").fetchall()
     except (duckdb.Error, OverflowError, ValueError):
-        raise SqlError(
-            "SQL-005", f"the constant{place(expr.at)} is no {expr.type}", expected=f"a constant that is a {expr.type}"
-        ) from None
+        raise _no_value(expr) from None
     return Constant(raw_value(value, expr.type), expr.type)
+
+
+def _no_value(expr: Call) -> SqlError:
+    return SqlError(
+        "SQL-005", f"the constant{place(expr.at)} is no {expr.type}", expected=f"a constant that is a {expr.type}"
+    )
 
 
 def raw_value(value: Any, kind: SqlType) -> int | str | None:
@@ -383,6 +417,8 @@ class Binder:
             return self._unary(node)
         if kind in _PARTS:
             return self._part(_PARTS[kind], node.this, node)
+        if kind in _PAIRS:
+            return self._pair(_PAIRS[kind], node)
         method: Callable[[Any], Expr | Span] | None = getattr(self, f"_{node.key}", None)
         if method is None:
             raise self.unknown(node)
@@ -453,16 +489,27 @@ class Binder:
             name = unit.name if unit is not None else ""
         name = name.lower()
         name = _PART_NAMES.get(name, name.removesuffix("s") if name not in _UNITS else name)
+        if name in _UNITS and amount is not None and amount.type.kind == "int":
+            return self.span(name, amount, at)
         try:
             count = int(text)
         except ValueError:
             count, name = 0, ""
         if name not in _UNITS:
-            raise unsupported(
-                "this INTERVAL", at, "write a constant whole number of one unit, as in INTERVAL '3' MONTH"
-            )
-        step = _UNITS[name]
-        return Span(step.months * count, step.days * count, step.micros * count)
+            raise unsupported("this INTERVAL", at, "write a whole number of one unit, as in INTERVAL '3' MONTH")
+        return _UNITS[name] * count
+
+    def span(self, name: str, amount: Expr, at: At) -> Span:
+        """So many of a unit of time."""
+        unit = _UNITS[name]
+        if isinstance(amount, Constant) and isinstance(amount.raw, int):
+            return unit * amount.raw
+        if unit.months:
+            raise unsupported("an INTERVAL of so many months as a column says", at, "write a constant number")
+        return replace(unit, times=amount)
+
+    def _todays(self, node: exp.ToDays) -> Span:
+        return self.span("day", fold(self.bind(node.this)), place_of(node))
 
     # --- operators ---
 
@@ -567,14 +614,17 @@ class Binder:
             moment = fold(cast(moment, TIMESTAMP, at))
         if moment.type not in (DATE, TIMESTAMP):
             raise functions.mismatch("+ INTERVAL", (moment,), at)
+        if span.times is not None:
+            micros = self.call("mul", (cast(span.times, BIGINT, at), integer(span.days * DAY + span.micros)), at=at)
+            return self.call("add_micros", (fold(cast(moment, TIMESTAMP, at)), micros), at=at)
         if span.months:
             moment = self.call("add_months", (moment,), span.months, at=at)
         if moment.type == DATE and span.days:
             moment = self.call("add_days", (moment, integer(span.days)), at=at)
             span = Span(0, 0, span.micros)
         moment = fold(cast(moment, TIMESTAMP, at))
-        micros = span.days * DAY + span.micros
-        return self.call("add_micros", (moment, integer(micros)), at=at) if micros else moment
+        fixed = span.days * DAY + span.micros
+        return self.call("add_micros", (moment, integer(fixed)), at=at) if fixed else moment
 
     def _div(self, node: exp.Div) -> Expr:
         return self.call("div", (self.bind(node.this), self.bind(node.expression)), at=place_of(node))
@@ -633,6 +683,15 @@ class Binder:
         kind = type_of(node.to, at)
         return fold(cast(self.bind(node.this), kind, at))
 
+    def _trycast(self, node: exp.TryCast) -> Expr:
+        made, kind, at = self.bind(node.this), type_of(node.to, place_of(node)), place_of(node)
+        # Only what is written as text may be no value of the type.
+        return self.call("try_cast", (made,), kind, at=at) if made.type == TEXT else fold(cast(made, kind, at))
+
+    def _typeof(self, node: exp.Typeof) -> Expr:
+        kind = self.bind(node.this).type
+        return Constant('"NULL"' if kind == NULL else str(kind), TEXT)
+
     # --- numbers, text, dates ---
 
     def _unary(self, node: exp.Expr) -> Expr:
@@ -640,6 +699,8 @@ class Binder:
         name = _UNARY[type(node)]
         if any(v for k, v in node.args.items() if k != "this" and isinstance(v, exp.Expr)):
             raise unsupported(f"{name.upper()} with further operands", at, "give it one operand")
+        if isinstance(node, _BITWISE):
+            self.check_bits(node)
         made = self.bind(node.this)
         if name in ("floor", "ceil") and made.type.kind == "int":
             return self.call("cast", (made,), DOUBLE, at=at)
@@ -653,12 +714,44 @@ class Binder:
         if exponent == Decimal("0.5"):
             return self.call("sqrt", (base,), at=at)
         if exponent not in range(1, POWER_MAX + 1):
-            raise unsupported("this power", at, f"use a constant from 1 to {POWER_MAX} or 0.5, or EXP(y * LN(x))")
+            return self.call("pow", (base, power), at=at)
         factor = cast(base, HUGEINT, at) if base.type.kind in ("int", "bool") else base
         made = factor
         for _ in range(int(exponent) - 1):
             made = self.call("mul", (made, factor), at=at)
         return fold(cast(made, DOUBLE, at))
+
+    def _log(self, node: exp.Log) -> Expr:
+        at = place_of(node)
+        base, x = (node.this, node.expression) if node.args.get("expression") else (number("10"), node.this)
+        parts = [x, base]
+        return self.call(
+            "div", [self.call("ln", (p if isinstance(p, Constant) else self.bind(p),)) for p in parts], at=at
+        )
+
+    def _radians(self, node: exp.Radians) -> Expr:
+        return self.call("div", (self.real(node.this), _DEGREES), at=place_of(node))
+
+    def _degrees(self, node: exp.Degrees) -> Expr:
+        return self.call("mul", (self.real(node.this), _DEGREES), at=place_of(node))
+
+    def _pi(self, node: exp.Pi) -> Expr:
+        return _PI
+
+    def real(self, node: exp.Expr) -> Expr:
+        """A node as a double."""
+        return cast(self.bind(node), DOUBLE, place_of(node))
+
+    def _isnan(self, node: exp.IsNan) -> Expr:
+        """False: no number is NaN or infinite here."""
+        made = self.real(node.this)
+        never = Constant(0, BOOLEAN)
+        if not made.nullable:
+            return never
+        null = self.call("is_null", (made,))
+        return self.call("case", (null, Constant(None, BOOLEAN), never), at=place_of(node))
+
+    _isinf = _isnan
 
     def _round(self, node: exp.Round) -> Expr:
         return self._digits("round", node)
@@ -714,9 +807,23 @@ class Binder:
 
     def _substring(self, node: exp.Substring) -> Expr:
         start, length = node.args.get("start"), node.args.get("length")
-        first = self.constant(start, "a start of SUBSTRING") if start is not None else 1
-        count = self.constant(length, "a length of SUBSTRING") if length is not None else None
-        return self.call("substring", (self.bind(node.this),), first, count, at=place_of(node))
+        given = [fold(self.bind(n)) if n is not None else None for n in (start or exp.Literal.number(1), length)]
+        made, known = self.bind(node.this), [n.raw for n in given if isinstance(n, Constant)]
+        if len(known) == sum(n is not None for n in given) and None not in known:
+            return self.call("substring", (made,), *known, at=place_of(node))
+        return self.call("substr", [made, *(n for n in given if n is not None)], at=place_of(node))
+
+    def _arrayslice(self, node: exp.ArraySlice) -> Expr:
+        """Part of a text, from one place to another; both count from 1."""
+        made, at = self.bind(node.this), place_of(node)
+        ends = [fold(self.bind(node.args[k])) if node.args.get(k) is not None else None for k in ("start", "end")]
+        if made.type != TEXT or None in ends or any(e.type.kind != "int" or e.domain.lo < 0 for e in ends if e):
+            raise unsupported("ARRAY_SLICE of this", at, "use SUBSTRING")
+        low, high = (self.call("greatest", (e, integer(1 - k))) for k, e in enumerate(ends) if e)
+        size = self.call("greatest", (self.call("add", (self.call("sub", (high, low)), integer(1))), integer(0)))
+        if isinstance(low, Constant) and isinstance(size, Constant):
+            return self.call("substring", (made,), low.raw, size.raw, at=at)
+        return self.call("substr", (made, low, size), at=at)
 
     def _left(self, node: exp.Left) -> Expr:
         return self._side("left", node)
@@ -739,15 +846,6 @@ class Binder:
 
     def _strposition(self, node: exp.StrPosition) -> Expr:
         return self.call("strpos", (self.bind(node.this), self.bind(node.args["substr"])), at=place_of(node))
-
-    def _startswith(self, node: exp.StartsWith) -> Expr:
-        return self._pair("starts_with", node)
-
-    def _endswith(self, node: exp.EndsWith) -> Expr:
-        return self._pair("ends_with", node)
-
-    def _contains(self, node: exp.Contains) -> Expr:
-        return self._pair("contains", node)
 
     def _regexplike(self, node: exp.RegexpLike) -> Expr:
         return self._pattern("regexp_matches", node, node.args.get("flag"))
@@ -778,7 +876,18 @@ class Binder:
         return self.call("regexp_replace", (self.bind(node.this),), *options, at=place_of(node))
 
     def _pair(self, name: str, node: exp.Expr) -> Expr:
+        if isinstance(node, _BITWISE):
+            self.check_bits(node)
         return self.call(name, (self.bind(node.this), self.bind(node.args["expression"])), at=place_of(node))
+
+    @staticmethod
+    def check_bits(node: exp.Expr) -> None:
+        """Refuse bitwise operators side by side: DuckDB has one precedence for all of them."""
+        beside = [node.parent, node.this, node.args.get("expression")]
+        if any(isinstance(n, _BITWISE) for n in beside) or (
+            isinstance(node, exp.BitwiseNot) and isinstance(node.parent, exp.Binary)
+        ):
+            raise unsupported("a bitwise operator beside another operator", place_of(node), "put it in parentheses")
 
     def _pad(self, node: exp.Pad) -> Expr:
         fill = node.args.get("fill_pattern")
@@ -787,7 +896,26 @@ class Binder:
         return self.call("lpad" if node.args.get("is_left") else "rpad", (self.bind(node.this),), count, with_)
 
     def _repeat(self, node: exp.Repeat) -> Expr:
-        return self.call("repeat", (self.bind(node.this),), self.constant(node.args["times"], "a number of times"))
+        made, times = self.bind(node.this), fold(self.bind(node.args["times"]))
+        if isinstance(times, Constant) and isinstance(times.raw, int):
+            return self.call("repeat", (made,), times.raw)
+        if times.domain.hi > _MOST_TIMES:
+            raise unsupported("REPEAT of more than 1000 times", place_of(node), "write LEAST(n, 1000)")
+        # At most so many times, and then cut.
+        most = self.call("repeat", (made,), max(0, times.domain.hi))
+        size = self.call("mul", (self.call("length", (made,)), self.call("greatest", (times, integer(0)))))
+        return self.call("substr", (most, integer(1), size), at=place_of(node))
+
+    def _regexpextract(self, node: exp.RegexpExtract) -> Expr:
+        group = node.args.get("group")
+        pattern = str(self.constant(node.expression, "a pattern"))
+        options = (pattern, self.constant(group, "a group") if group is not None else 0)
+        if node.args.get("parameters") is not None:
+            raise unsupported("REGEXP_EXTRACT with options", place_of(node), "write (?i) in the pattern")
+        return self.call("regexp_extract", (self.bind(node.this),), *options, at=place_of(node))
+
+    def _translate(self, node: exp.Translate) -> Expr:
+        return self.call("translate", [self.bind(node.args[k]) for k in ("this", "from_", "to")], at=place_of(node))
 
     def _splitpart(self, node: exp.SplitPart) -> Expr:
         args = [self.bind(node.args[k]) for k in ("this", "delimiter", "part_index")]
@@ -845,6 +973,34 @@ class Binder:
     def _monthname(self, node: exp.Monthname) -> Expr:
         return self.call("strftime", (self.moment(node.this),), "%B", at=place_of(node))
 
+    def _timestampfromparts(self, node: exp.TimestampFromParts) -> Expr:
+        parts = [node.args.get(k) for k in ("year", "month", "day", "hour", "min", "sec")]
+        if not all(parts) or node.args.get("zone") is not None:
+            raise unsupported("MAKE_TIMESTAMP of these operands", place_of(node), "give it year to second")
+        return self.call("make_timestamp", [self.bind(p) for p in parts if p], at=place_of(node))
+
+    def _datebin(self, node: exp.DateBin) -> Expr:
+        at = place_of(node)
+        span = self.value(node.this)
+        width = span.days * DAY + span.micros if isinstance(span, Span) and not (span.months or span.times) else 0
+        # sqlglot takes the third operand for something else.
+        given = node.args.get("unit")
+        origin = self.value(given) if given is not None else Constant(dates.MONDAY, TIMESTAMP)
+        start = fold(cast(origin, TIMESTAMP, at)) if not isinstance(origin, Span) else None
+        if width <= 0 or not isinstance(start, Constant) or node.args.get("zone"):
+            raise unsupported("TIME_BUCKET of this width or origin", at, "give it a constant width of days or less")
+        moment = self.moment(node.expression)
+        made = self.call("date_bin", (fold(cast(moment, TIMESTAMP, at)),), width, start.raw, at=at)
+        return fold(cast(made, moment.type, at))
+
+    def _unixtotime(self, node: exp.UnixToTime) -> Expr:
+        scale, at = node.args.get("scale"), place_of(node)
+        step = {"3": 1000, "6": 1}.get(scale.name) if scale is not None else None
+        if step is None:
+            raise unsupported("TO_TIMESTAMP, which has a time zone,", at, "use EPOCH_MS of milliseconds")
+        micros = self.call("mul", (cast(self.bind(node.this), BIGINT, at), integer(step)), at=at)
+        return self.call("add_micros", (Constant(0, TIMESTAMP), micros), at=at)
+
     def _timetostr(self, node: exp.TimeToStr) -> Expr:
         pattern = self.constant(node.args["format"], "a format")
         return self.call("strftime", (self.moment(node.this),), str(pattern), at=place_of(node))
@@ -855,15 +1011,20 @@ class Binder:
             raise unsupported("DATE_ADD without an INTERVAL", place_of(node), "write x + INTERVAL '1' DAY")
         return self.shifted(self.bind(node.this), made, place_of(node))
 
-    def _anonymous(self, node: exp.Anonymous) -> Expr:
+    def _anonymous(self, node: exp.Anonymous) -> Expr | Span:
         name = node.name.lower()
         at = place_of(node)
+        if name.startswith("to_") and name[3:-1] in _UNITS and len(node.expressions) == 1:
+            return self.span(name[3:-1], fold(self.bind(node.expressions[0])), at)
         if name in ("date_part", "datepart") and len(node.expressions) == 2:
             return self._part(str(self.constant(node.expressions[0], "a part")), node.expressions[1], node)
         if name in ("prefix", "suffix") and len(node.expressions) == 2:
             args = [self.bind(n) for n in node.expressions]
             return self.call("starts_with" if name == "prefix" else "ends_with", args, at=at)
-        if name in ("weekday", "isodow", "dayofyear") and len(node.expressions) == 1:
+        if (
+            name in ("weekday", "isodow", "dayofyear", "isoyear", "millisecond", "microsecond")
+            and len(node.expressions) == 1
+        ):
             return self._part(name, node.expressions[0], node)
         if name == "strip_accents" and len(node.expressions) == 1:
             return self.call(name, (self.bind(node.expressions[0]),), at=at)
@@ -991,6 +1152,8 @@ class Binder:
         if isinstance(node, exp.Filter):
             where = self.predicate(node.expression.this)
             node = node.this
+        if isinstance(node, (exp.First, exp.Last, exp.ArgMin, exp.ArgMax)):
+            return self.first(node, where, at)
         fraction: exp.Expr | None = None
         called = node.this if isinstance(node, exp.WithinGroup | exp.IgnoreNulls) else node
         name = (
@@ -1019,6 +1182,8 @@ class Binder:
                 raise unsupported(f"{node.key.upper()} with such operands", at, "give it one operand")
             if node.args.get("expressions") and not isinstance(node, exp.Anonymous):
                 operands = [*operands, *node.expressions]
+        if isinstance(node, exp.ApproxDistinct):
+            operands = [exp.Distinct(expressions=operands)]
         if operands and isinstance(operands[0], exp.Order):
             operands = [operands[0].this, *operands[1:]]
         distinct = bool(operands) and isinstance(operands[0], exp.Distinct)
@@ -1045,6 +1210,29 @@ class Binder:
         if name == "count" and distinct is False and not args[0].nullable:
             return "count_star", [], (), False, where
         return name, args, options, distinct, where
+
+    def first(
+        self, node: exp.Expr, where: Expr | None, at: At
+    ) -> tuple[str, list[Expr], tuple[Any, ...], bool, Expr | None]:
+        """FIRST and LAST by an order, and ARG_MIN and ARG_MAX: the first row by it, or by its inverse."""
+        if isinstance(node, (exp.ArgMin, exp.ArgMax)):
+            if node.args.get("count") is not None:
+                raise unsupported(f"{node.sql_name()} of several rows", at, "use ROW_NUMBER() and QUALIFY")
+            value, by = self.bind(node.this), self.bind(node.expression)
+            keys = [SortKey(by, isinstance(node, exp.ArgMax), False)]
+            # Rows with a NULL do not count.
+            flags = [self.call("not", (self.call("is_null", (e,)),)) for e in (value, by) if e.nullable]
+            where = conjunction((*([] if where is None else [where]), *flags))
+        else:
+            if not isinstance(node.this, exp.Order):
+                raise unsupported(
+                    f"{node.key.upper()} without an order", at, "write FIRST(x ORDER BY y), or ANY_VALUE, MIN or MAX"
+                )
+            value, keys = self.bind(node.this.this), self.sort_keys(node.this)
+            if isinstance(node, exp.Last):
+                keys = [SortKey(k.expr, not k.descending, not k.nulls_first) for k in keys]
+        turns = tuple((k.descending, k.nulls_first) for k in keys)
+        return "first", [value, *(k.expr for k in keys)], turns, False, where
 
     def fraction(self, node: exp.Expr | None, descending: bool, at: At) -> Decimal:
         """The fraction of a quantile, a constant from 0 to 1."""
@@ -1075,71 +1263,47 @@ class Binder:
             spec = self.block.named_window(node.alias, at)
         partition = [inner.bind(n) for n in spec.args.get("partition_by") or ()]
         order = inner.sort_keys(spec.args.get("order"))
-
-        def over(name: str, args: Sequence[Expr], frame: Frame, *options: Any) -> Expr:
-            made = functions.window(
-                name, args, self.block.rows, partition=partition, order=order, frame=frame, options=options, at=at
-            )
-            return self.block.window(made, name)
-
-        if isinstance(node.this, (exp.PercentRank, exp.CumeDist)):
-            return self.relative_rank(node.this, over, at)
+        frame = self.frame(spec, bool(order), at)
+        if isinstance(node.this, (exp.PercentRank, exp.CumeDist, exp.Ntile)):
+            return self.distribution(node.this, partition, order, at)
         name, args, options = inner.window_function(node.this, at)
         if name in (*functions.RANKS, "lag", "lead"):
+            frame = "all"
             if not order and name != "row_number":
                 raise SqlError("SQL-005", f"{name.upper()}{place(at)} needs an order", expected="OVER (ORDER BY ...)")
-            return over(name, args, "all", *options)
-        offsets = self.moving(spec) if order and name in ("count_star", "count", "sum", "avg", "min", "max") else None
-        if offsets is not None:
-            return self.around(name, args, offsets, lambda n, a, k: over(n, a, "all", k), at)
-        return over(name, args, self.frame(spec, bool(order), at), *options)
+        made = functions.window(
+            name, args, self.block.rows, partition=partition, order=order, frame=frame, options=options, at=at
+        )
+        return self.block.window(made, name)
 
-    def relative_rank(self, node: exp.Expr, over: Callable[..., Expr], at: At) -> Expr:
-        """PERCENT_RANK, the share of the others that come before a row, or CUME_DIST, of all up to its peers."""
-        whole = over("count_star", [], "all")
+    def distribution(self, node: exp.Expr, partition: Sequence[Expr], order: Sequence[SortKey], at: At) -> Expr:
+        """PERCENT_RANK, CUME_DIST and NTILE, from the number of a row or its peers and how many rows there are."""
+
+        def number(name: str, frame: WindowFrame) -> Expr:
+            made = functions.window(name, (), self.block.rows, partition=partition, order=order, frame=frame, at=at)
+            return self.block.window(made, name)
+
+        def less(a: Expr, b: Expr) -> Expr:
+            return self.call("sub", (a, b), at=at)
+
+        one, rows = integer(1), number("count_star", "all")
+        if not order:
+            raise SqlError("SQL-005", f"{node.key.upper()}{place(at)} needs an order", expected="OVER (ORDER BY ...)")
         if isinstance(node, exp.CumeDist):
-            return self.call("div", (over("count_star", [], "range"), whole), at=at)
-        before, others = (self.call("sub", (n, integer(1)), at=at) for n in (over("rank", [], "all"), whole))
-        return self.call("div", (before, self.call("greatest", (others, integer(1)), at=at)), at=at)
-
-    def moving(self, spec: exp.Expr) -> range | None:
-        """How far before it the rows of a frame are that moves with its row; None of another frame."""
-        frame = spec.args.get("spec")
-        if frame is None or str(frame.args.get("kind")).upper() != "ROWS" or frame.args.get("exclude"):
-            return None
-        ends = []
-        for key in ("start", "end"):
-            end = frame.args.get(key)
-            if end == "UNBOUNDED":
-                return None
-            rows = int(self.constant(end, "a bound of a frame")) if isinstance(end, exp.Expr) else 0
-            ends.append(rows if str(frame.args.get(f"{key}_side")).upper() == "PRECEDING" else -rows)
-        offsets = range(ends[0], ends[1] - 1, -1)
-        return offsets if 0 < len(offsets) <= FRAME_MAX else None
-
-    def around(self, name: str, args: list[Expr], offsets: range, beside: Callable[..., Expr], at: At) -> Expr:
-        """An aggregate of the rows around each: of what LAG and LEAD find there."""
-        x = args[0] if args else Constant(1, INTEGER)
-        found = [beside("lag" if k > 0 else "lead", [x], abs(k)) if k else x for k in offsets]
-        if name in ("min", "max"):
-            return self.call("least" if name == "min" else "greatest", found, at=at) if len(found) > 1 else found[0]
-        zero, one = Constant(0, BIGINT), Constant(1, BIGINT)
-        there = [self.call("case", (self.call("is_null", (v,), at=at), zero, one), at=at) for v in found]
-        count = self.added(there, at)
-        if name.startswith("count"):
-            return count
-        kind = functions.aggregate("sum", [x], self.block.rows, at=at).type
-        values = [self.call("coalesce", (fold(cast(v, kind, at)), fold(cast(zero, kind))), at=at) for v in found]
-        none = self.call("eq", (count, zero), at=at)
-        total = self.call("case", (none, Constant(None, kind), fold(cast(self.added(values, at), kind, at))), at=at)
-        return total if name == "sum" else self.call("div", (total, count), at=at)
-
-    def added(self, parts: list[Expr], at: At) -> Expr:
-        """The sum of some numbers."""
-        out = parts[0]
-        for part in parts[1:]:
-            out = self.call("add", (out, part), at=at)
-        return out
+            return self.call("div", (number("count_star", "range"), rows), at=at)
+        if isinstance(node, exp.PercentRank):
+            share = self.call("div", (less(number("rank", "all"), one), less(rows, one)), at=at)
+            return self.call("coalesce", (share, cast(integer(0), DOUBLE)), at=at)
+        parts = integer(self.constant(node.this, "a number of parts"))
+        before = less(number("row_number", "all"), one)
+        size, rest = (self.call(name, (rows, parts), at=at) for name in ("idiv", "mod"))
+        # The first `rest` parts have one row more.
+        larger = self.call("add", (size, one), at=at)
+        many = self.call("mul", (rest, larger), at=at)
+        first = self.call("idiv", (before, larger), at=at)
+        later = self.call("add", (self.call("idiv", (less(before, many), size), at=at), rest), at=at)
+        part = self.call("case", (self.call("lt", (before, many), at=at), first, later), at=at)
+        return self.call("add", (part, one), at=at)
 
     def window_function(self, node: exp.Expr, at: At) -> tuple[str, list[Expr], tuple[Any, ...]]:
         """Name, operands and constants of the function before OVER."""
@@ -1173,23 +1337,33 @@ class Binder:
             name = "count" if name == "count_star" else name
         return name, args, options
 
-    def frame(self, node: exp.Window, ordered: bool, at: At) -> Frame:
+    def frame(self, node: exp.Window, ordered: bool, at: At) -> WindowFrame:
         """The frame that a window names."""
         spec = node.args.get("spec")
         if spec is None:
             return "range" if ordered else "all"
-        start, end = spec.args.get("start"), spec.args.get("end") or "CURRENT ROW"
-        from_start = start == "UNBOUNDED" and spec.args.get("start_side", "").upper() == "PRECEDING"
-        kind = str(spec.args.get("kind") or "RANGE").upper()
-        if from_start and not spec.args.get("exclude"):
-            if end == "UNBOUNDED":
-                return "all"
-            if end == "CURRENT ROW" and kind in ("ROWS", "RANGE"):
-                return "rows" if kind == "ROWS" else "range" if ordered else "all"
+        rows = str(spec.args.get("kind") or "RANGE").upper() == "ROWS"
+        lo = self.offset(spec.args.get("start"), spec.args.get("start_side"), at)
+        hi = self.offset(spec.args.get("end") or "CURRENT ROW", spec.args.get("end_side"), at)
+        plain = not spec.args.get("exclude") and (lo is None or hi is None or lo <= hi)
+        if plain and lo is hi is None:
+            return "all"
+        if plain and rows:
+            return "rows" if (lo, hi) == (None, 0) else (lo, hi)
+        if plain and (lo, hi) == (None, 0):
+            return "range" if ordered else "all"
         raise unsupported(
-            "this window frame", at,
-            f"use UNBOUNDED PRECEDING to CURRENT ROW or UNBOUNDED FOLLOWING, or ROWS that are {FRAME_MAX} at most",
-        )  # fmt: skip
+            "this window frame", at, "use ROWS BETWEEN ... AND ..., or RANGE UNBOUNDED PRECEDING; not EXCLUDE"
+        )
+
+    def offset(self, end: exp.Expr | str, side: str | None, at: At) -> int | None:
+        """How many rows after the current one a frame ends; None at the end of the partition."""
+        if isinstance(end, str):
+            return None if end == "UNBOUNDED" else 0
+        count = self.constant(end, "an offset of a window frame")
+        if not isinstance(count, int) or count < 0:
+            raise SqlError("SQL-005", f"a window frame{place(at)} is so many rows long", expected="a number from 0")
+        return count if str(side).upper() == "FOLLOWING" else -count
 
     def sort_keys(self, order: exp.Order | None) -> list[SortKey]:
         """The keys of an ORDER BY inside OVER."""
@@ -1199,6 +1373,12 @@ class Binder:
     def sort_key(node: exp.Ordered, expr: Expr) -> SortKey:
         """A key as its node says: NULLs last unless it says otherwise."""
         return SortKey(expr, bool(node.args.get("desc")), bool(node.args.get("nulls_first")))
+
+
+_MOST_TIMES: Final = 1000
+_DEGREES: Final = cast(Constant(57295779513082321, decimal(17, 15)), DOUBLE)
+"""180 / pi."""
+_PI: Final = cast(Constant(31415926535897932, decimal(17, 16)), DOUBLE)
 
 
 def _mark(nullable: bool) -> Column:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from functools import reduce
 from math import ceil, exp, floor, isqrt, log
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard
 
 from tacit.errors import SqlError
 from tacit.frontends.sql.algebra import (
@@ -27,6 +27,7 @@ from tacit.frontends.sql.algebra import (
     Ref,
     SortKey,
     WindowCall,
+    WindowFrame,
     references,
 )  # fmt: skip
 from tacit.frontends.sql.types import (
@@ -48,7 +49,7 @@ from tacit.plan import Interval
 
 JOINT: Final = frozenset({
     "eq", "ne", "lt", "le", "gt", "ge", "distinct", "and", "or", "not", "is_null", "add", "sub", "mul", "neg", "div",
-    "idiv", "mod", "abs", "sign", "round", "floor", "ceil", "sqrt", "exp", "ln", "least", "greatest", "case",
+    "idiv", "mod", "abs", "sign", "round", "floor", "ceil", "trunc", "sqrt", "exp", "ln", "least", "greatest", "case",
     "coalesce", "cast", "in", "date_part", "date_trunc", "add_days", "add_micros", "add_months", "date_diff",
 })  # fmt: skip
 """The functions that can be computed on secrets; the others run at the owner of their operands."""
@@ -58,7 +59,12 @@ AGGREGATES: Final = frozenset({
     "count_star", "count", "sum", "avg", "min", "max", "var_samp", "var_pop", "stddev_samp", "stddev_pop", "median",
     "quantile_cont", "quantile_disc", "corr", "covar_samp", "covar_pop", "regr_slope", "regr_intercept", "regr_r2",
     "regr_count", "regr_avgx", "regr_avgy", "regr_sxx", "regr_syy", "regr_sxy", "bool_and", "bool_or", "any_value",
+    "first", "mode",
 })  # fmt: skip
+REALS: Final = frozenset({
+    "sqrt", "exp", "ln", "sin", "cos", "tan", "cot", "asin", "acos", "atan", "atan2", "cbrt", "pow",
+})  # fmt: skip
+"""Functions of doubles."""
 RANKS: Final = frozenset(["row_number", "rank", "dense_rank"])
 OFFSETS: Final = frozenset(["lag", "lead", "first_value", "last_value"])
 
@@ -237,7 +243,7 @@ def call(name: str, args: Sequence[Expr], *options: Any, at: At = None) -> Call:
         kind, nullable, domain = _RULES[name](args, options)
     except _OperandsError:
         raise _no_cast(args[0], options[0], at) if name == "cast" else mismatch(name.upper(), args, at) from None
-    if name == "cast":
+    if name in ("cast", "try_cast"):
         # A cast may be taken off again where only its value matters; `check` looks at those that stay.
         return Call(name, args, kind, nullable, domain, (), at)
     return Call(name, args, kind, nullable, fits(name.upper(), domain, at), options, at)
@@ -249,6 +255,13 @@ def check(expr: Expr) -> None:
         for arg in expr.args:
             check(arg)
         fits(name_in_words(expr), expr.domain, expr.at)
+
+
+def alone(expr: Expr) -> bool:
+    """Whether this is a double that only its owner's engine can make: then it comes as it is there, rounded."""
+    if not isinstance(expr, Call) or expr.type != DOUBLE:
+        return False
+    return expr.name not in JOINT or (expr.name == "cast" and expr.args[0].type == TEXT)
 
 
 def name_in_words(expr: Call) -> str:
@@ -298,7 +311,7 @@ def apply(name: str, args: Sequence[Expr], *options: Any, at: At = None) -> Call
         product = call(name, [_bare(a) if isinstance(a, Constant) else a for a in args], at=at)
         kind = _product_type(args[0].type, args[1].type)
         return product if product.type == kind else call("cast", (product,), kind, at=at)
-    elif name in ("sqrt", "exp", "ln"):
+    elif name in REALS:
         args = tuple(cast(a, DOUBLE, at) for a in args)
     return call(name, args, *options, at=at)
 
@@ -504,6 +517,43 @@ def _ln(args: _Args, options: tuple[Any, ...]) -> _Typed:
     return DOUBLE, args[0].nullable, Interval(floor(lo) - 1, ceil(hi) + 1)
 
 
+def _real(domain: Interval | None = None) -> Callable[[_Args, tuple[Any, ...]], _Typed]:
+    """A function of doubles at their owner. Without bounds it is the owner who is told what does not fit."""
+
+    def rule(args: _Args, options: tuple[Any, ...]) -> _Typed:
+        _need(all(a.type.is_numeric for a in args))
+        return DOUBLE, _any_null(args), domain or range_of(DOUBLE)
+
+    return rule
+
+
+def _cbrt(args: _Args, options: tuple[Any, ...]) -> _Typed:
+    top = max(args[0].domain.magnitude, DOUBLE_ONE)
+    return _real(Interval(-top, top))(args, options)
+
+
+def _pow(args: _Args, options: tuple[Any, ...]) -> _Typed:
+    base, power = (a.domain.magnitude / DOUBLE_ONE for a in args)
+    if args[1].domain.lo < 0 or power * log(max(base, 1)) > log(2) * 42:
+        return _real()(args, options)
+    top = ceil(max(base, 1) ** power * DOUBLE_ONE) + 1
+    return _real(Interval(0 if args[0].domain.lo >= 0 else -top, top))(args, options)
+
+
+def _bits(args: _Args, options: tuple[Any, ...]) -> _Typed:
+    """Of integers in one type; bits of numbers that are not negative make such numbers."""
+    _need(all(a.type.kind == "int" for a in args))
+    kind = reduce(lambda x, y: common_type(x, y) or x, (a.type for a in args))
+    top = (1 << max(a.domain.hi.bit_length() for a in args)) - 1
+    known = all(a.domain.lo >= 0 for a in args)
+    return kind, _any_null(args), Interval(0, top) if known else range_of(kind)
+
+
+def _other_bits(args: _Args, options: tuple[Any, ...]) -> _Typed:
+    _need(all(a.type.kind == "int" for a in args))
+    return args[0].type, _any_null(args), range_of(args[0].type)
+
+
 def _first_known(args: _Args, options: tuple[Any, ...]) -> _Typed:
     """Coalesce, least and greatest: NULL only if all operands are."""
     return args[0].type, all(a.nullable for a in args), _hull(args)
@@ -611,9 +661,10 @@ def _date_part(args: _Args, options: tuple[Any, ...]) -> _Typed:
         seconds = rescaled(a.domain, a.type, TIMESTAMP)
         return DOUBLE, a.nullable, Interval(*(v * DOUBLE_ONE // 1_000_000 for v in (seconds.lo, seconds.hi)))
     domain = PARTS[part]
-    if part == "year":
+    if part in ("year", "isoyear"):
         days = rescaled(a.domain, a.type, DATE)
-        domain = Interval(year(days.lo), year(days.hi))
+        more = part == "isoyear"
+        domain = Interval(year(days.lo) - more, year(days.hi) + more)
     return BIGINT, a.nullable, domain
 
 
@@ -629,11 +680,12 @@ PARTS: Final = {
     "year": Interval(-300_000, 300_000), "quarter": Interval(1, 4), "month": Interval(1, 12), "week": Interval(1, 53),
     "day": Interval(1, 31), "doy": Interval(1, 366), "dow": Interval(0, 6), "isodow": Interval(1, 7),
     "hour": Interval(0, 23), "minute": Interval(0, 59), "second": Interval(0, 59), "epoch": Interval(0, 0),
+    "millisecond": Interval(0, 59_999), "microsecond": Interval(0, 59_999_999), "isoyear": Interval(-300_001, 300_001),
 }  # fmt: skip
 """The parts that `date_part` knows, with their bounds."""
 SPANS: Final = {
     "year": 366 * DAY, "quarter": 92 * DAY, "month": 31 * DAY, "week": 7 * DAY, "day": DAY, "hour": DAY // 24,
-    "minute": 60_000_000, "second": 1_000_000,
+    "minute": 60_000_000, "second": 1_000_000, "millisecond": 1000, "microsecond": 1,
 }  # fmt: skip
 """The parts that `date_trunc` and `date_diff` know, with their greatest lengths in microseconds."""
 
@@ -642,6 +694,11 @@ def _date_trunc(args: _Args, options: tuple[Any, ...]) -> _Typed:
     _need(args[0].type.kind in ("date", "timestamp"))
     domain = rescaled(args[0].domain, args[0].type, TIMESTAMP)
     return TIMESTAMP, args[0].nullable, Interval(domain.lo - SPANS[options[0]], domain.hi)
+
+
+def _date_bin(args: _Args, options: tuple[Any, ...]) -> _Typed:
+    _need(args[0].type == TIMESTAMP)
+    return TIMESTAMP, args[0].nullable, Interval(args[0].domain.lo - options[0], args[0].domain.hi)
 
 
 def _add_days(args: _Args, options: tuple[Any, ...]) -> _Typed:
@@ -681,6 +738,16 @@ def _make_date(args: _Args, options: tuple[Any, ...]) -> _Typed:
     return DATE, _any_null(args), range_of(DATE)
 
 
+def _make_timestamp(args: _Args, options: tuple[Any, ...]) -> _Typed:
+    _need(all(a.type.kind == "int" for a in args[:5]) and args[5].type.is_numeric)
+    return TIMESTAMP, _any_null(args), range_of(TIMESTAMP)
+
+
+def _try_cast(args: _Args, options: tuple[Any, ...]) -> _Typed:
+    kind, _, domain = _cast(args, options)
+    return kind, True, domain
+
+
 def _predicate(args: _Args, options: tuple[Any, ...]) -> _Typed:
     _need(all(a.type.kind in ("text", "null") for a in args))
     return BOOLEAN, _any_null(args), _BIT
@@ -699,6 +766,12 @@ _RULES: Final[dict[str, Callable[[_Args, tuple[Any, ...]], _Typed]]] = {
     "exp": _exp, "ln": _ln, "least": _least, "greatest": _greatest, "coalesce": _first_known, "case": _case,
     "cast": _cast, "date_part": _date_part, "date_trunc": _date_trunc, "add_days": _add_days,
     "add_micros": _add_micros, "add_months": _add_months, "date_diff": _date_diff, "make_date": _make_date,
+    "date_bin": _date_bin, "make_timestamp": _make_timestamp, "try_cast": _try_cast,
+    **dict.fromkeys(("sin", "cos"), _real(Interval(-DOUBLE_ONE, DOUBLE_ONE))),
+    **dict.fromkeys(("asin", "acos", "atan", "atan2"), _real(Interval(-4 * DOUBLE_ONE, 4 * DOUBLE_ONE))),
+    **dict.fromkeys(("tan", "cot"), _real()), "cbrt": _cbrt, "pow": _pow,
+    **dict.fromkeys(("bit_and", "bit_or", "bit_xor"), _bits),
+    **dict.fromkeys(("bit_not", "bit_left", "bit_right"), _other_bits),
     "strftime": _format, "like": _predicate, "starts_with": _predicate, "ends_with": _predicate,
     "contains": _predicate, "regexp_matches": _predicate, "regexp_full_match": _predicate,
     "concat": _text_to(TEXT, lambda args, _: reduce(lambda x, y: x + y, (a.domain for a in args))),
@@ -712,6 +785,8 @@ _RULES: Final[dict[str, Callable[[_Args, tuple[Any, ...]], _Typed]]] = {
     "try_strptime": _moment_of,
     "lpad": _text_to(TEXT, _pad), "rpad": _text_to(TEXT, _pad),
     "repeat": _text_to(TEXT, lambda args, options: Interval(0, args[0].domain.hi * max(0, options[0]))),
+    **dict.fromkeys(("regexp_extract", "translate", "substr"), _text_to(TEXT, _shorter)),
+    "levenshtein": _text_to(BIGINT, lambda args, _: Interval(0, max(a.domain.hi for a in args))),
     "length": _text_to(BIGINT, _shorter), "strpos": _text_to(BIGINT, _shorter),
     "ascii": _text_to(INTEGER, lambda args, _: Interval(0, 0x10FFFF)),
     "md5": _text_to(TEXT, lambda args, _: Interval(32, 32)),
@@ -759,7 +834,7 @@ def _aggregate(name: str, args: _Args, rows: int) -> tuple[SqlType, bool, Interv
         _need(args[0].type.kind in ("bool", "null"))
         return BOOLEAN, False, _BIT
     a = args[0]
-    if name in ("min", "max", "any_value", "quantile_disc"):
+    if name in ("min", "max", "any_value", "first", "mode", "quantile_disc"):
         return a.type, False, a.domain
     if name in ("median", "quantile_cont"):
         if a.type.kind == "text":
@@ -805,7 +880,7 @@ def window(
     *,
     partition: Sequence[Expr] = (),
     order: Sequence[SortKey] = (),
-    frame: Literal["all", "rows", "range"] = "all",
+    frame: WindowFrame = "all",
     options: tuple[Any, ...] = (),
     at: At = None,
 ) -> WindowCall:
@@ -823,7 +898,13 @@ def window(
     else:
         made = aggregate(name, args, rows, at=at)
         kind, nullable, domain = made.type, made.nullable, made.domain
+    nullable |= may_be_empty(frame) and name not in (*RANKS, *_COUNTS)
     return WindowCall(name, args, kind, nullable, domain, tuple(partition), tuple(order), frame, options, at)
+
+
+def may_be_empty(frame: WindowFrame) -> TypeGuard[tuple[int | None, int | None]]:
+    """Whether a frame may have no rows, because the current one is not in it."""
+    return isinstance(frame, tuple) and ((frame[0] or 0) > 0 or (frame[1] or 0) < 0)
 
 
 # --- rebuilding -----------------------------------------------------------------------------------------------------
@@ -831,7 +912,7 @@ def window(
 
 def with_args(expr: Call, args: Sequence[Expr]) -> Call:
     """The same function of other operands of the same types, its NULLs and bounds derived anew."""
-    options = (expr.type,) if expr.name == "cast" else expr.options
+    options = (expr.type,) if expr.name in ("cast", "try_cast") else expr.options
     return call(expr.name, args, *options, at=expr.at)
 
 

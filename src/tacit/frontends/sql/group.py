@@ -34,7 +34,7 @@ from tacit.frontends.arithmetic import (
     where,
 )
 from tacit.frontends.array import Owner, SecretArray
-from tacit.frontends.groups import one_hot, run_ends, run_starts, running_sum
+from tacit.frontends.groups import one_hot, run_ends, run_starts, running_max, running_sum
 from tacit.frontends.operands import astype, public
 from tacit.frontends.reductions import all as all_of
 from tacit.frontends.reductions import max as max_of
@@ -54,8 +54,8 @@ CODES: Final = 48
 """Up to so many combinations of keys a code in the place of the key is cheaper than a sort."""
 Ordering = tuple[Column, bool, bool]
 """A key to sort groups by, whether it is descending, and whether its NULLs come first."""
-ORDERED: Final = frozenset(["min", "max", "any_value", "median", "quantile_cont", "quantile_disc"])
-"""Aggregates for which rows are sorted by their value as well."""
+ORDERED: Final = frozenset(["min", "max", "any_value", "first", "mode", "median", "quantile_cont", "quantile_disc"])
+"""Aggregates for which rows are sorted by a value as well."""
 
 
 def by_value(a: Aggregate) -> bool:
@@ -66,11 +66,12 @@ def by_value(a: Aggregate) -> bool:
 
 @dataclass(frozen=True)
 class Wanted:
-    """An aggregate with its operands [rows], which are NULL in rows that it leaves out."""
+    """An aggregate with its operands [rows], NULL in rows that it leaves out, and by which words FIRST orders rows."""
 
     column: Column
     aggregate: Aggregate
     args: tuple[Vector, ...]
+    order: tuple[SortWord, ...] = ()
 
     @property
     def ordered(self) -> bool:
@@ -141,7 +142,8 @@ def _all(frame: Frame, wanted: Sequence[Wanted], program: Owner) -> tuple[Frame,
 
 
 def _where(w: Wanted, flag: SecretArray) -> Wanted:
-    return replace(w, args=tuple(vectors.null_if_absent(v, flag) for v in w.args))
+    order = ((logical_not(flag), False), *w.order) if w.order else ()
+    return replace(w, order=order, args=tuple(vectors.null_if_absent(v, flag) for v in w.args))
 
 
 def _is_plain(w: Wanted) -> bool:
@@ -241,7 +243,8 @@ def _sorted(
     by_value: dict[object, list[Wanted]] = {}
     for w in wanted:
         if w.ordered:
-            by_value.setdefault(tuple(a.node for a in w.args[0].arrays), []).append(w)
+            own: tuple[object, ...] = tuple((x.node, turned) for x, turned in w.order)
+            by_value.setdefault(own or tuple(a.node for a in w.args[0].arrays), []).append(w)
     plain = [w for w in wanted if not w.ordered]
     # What needs no order of its own goes with the first sort.
     first, *others = [*by_value.values()] or [[]]
@@ -294,10 +297,13 @@ def _ordered(
 ) -> tuple[dict[Column, Vector], Flag, SecretArray | None]:
     """(keys and aggregates of each group, which groups are meant, how many rows each has if it is asked for).
 
-    Rows are sorted by `words`, and then by the one operand of all aggregates that want an order.
+    Rows are sorted by `words`, and then by what all aggregates that want an order have in common: their operand, or
+    their own order.
     """
-    ordering = next((w.args[0] for w in wanted if w.ordered), None)
-    values = [] if ordering is None else vectors.sort_words(ordering, False, False)
+    ordering = next((w for w in wanted if w.ordered), None)
+    values: Sequence[SortWord] = ()
+    if ordering is not None:
+        values = ordering.order or vectors.sort_words(ordering.args[0], False, False)
     given: dict[Column | tuple[Column, int], Vector] = dict(keys.items())
     given |= {(w.column, k): v for w in wanted for k, v in enumerate(w.args)}
     flags = [] if present is None else [present]
@@ -402,15 +408,26 @@ class _Runs:
 def _picked(w: Wanted, runs: _Runs) -> Vector:
     """What stands at some place of each run, whose rows are in the order of the operand, NULL last."""
     v = w.args[0]
-    if w.aggregate.name in ("min", "any_value"):
+    if w.aggregate.name in ("min", "any_value", "first"):
         return runs.at(runs.starts, v)
     if w.aggregate.name == "max":
         if v.null is None:
             return runs.at(runs.ends(), v)
         last = logical_and(runs.ends(v.null), logical_not(v.null))
         return runs.at(logical_xor(last, logical_and(runs.starts, v.null)), v)
+    if w.aggregate.name == "mode":
+        return runs.at(_most_frequent(v, runs), v)
     fraction = Fraction(w.aggregate.options[0]) if w.aggregate.options else Fraction(1, 2)
     return quantile(w.aggregate.name, w.aggregate.type, v, fraction, runs)
+
+
+def _most_frequent(v: Vector, runs: _Runs) -> SecretArray:
+    """On one row of each run with the value that the most rows have, the least of such values; NULL does not count."""
+    here = on.filled(runs.program, len(runs.starts), 1, INT64) if v.null is None else on.bit(logical_not(v.null))
+    seen = running_sum(runs.different, here)
+    most = on.backward(runs.ends(), {}, running_max(runs.starts, seen))[1][0]
+    found = equal(seen, most)
+    return logical_and(found, equal(running_sum(runs.starts, on.bit(found)), 1))
 
 
 # --- what is a matter of sums ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from tacit.frontends.sql.algebra import (
     Aggregate,
+    Call,
     Column,
     Expr,
     Filter,
@@ -32,6 +33,7 @@ from tacit.frontends.sql.algebra import (
 )
 from tacit.frontends.sql.bounds import rows_of
 from tacit.frontends.sql.catalogue import Part, Table
+from tacit.frontends.sql.functions import alone
 from tacit.frontends.sql.render import render
 
 
@@ -101,7 +103,7 @@ def _pays(item: Relation) -> bool:
             made.extend(r.aggregates)
         elif isinstance(r, Window):
             made.extend(r.calls)
-        rounded.update(c for c, e in made if e.type.kind == "double")
+        rounded.update(c for c, e in made if e.type.kind == "double" and not (isinstance(e, Call) and alone(e)))
     rows = sum(r.table.rows for r in inside if isinstance(r, Scan))
     return rows_of(item) <= max(rows, 64) and not rounded & set(item.columns)
 
@@ -135,7 +137,7 @@ def _chain(item: Relation) -> Scan | None:
 
 def _plain(item: Filter | Project) -> bool:
     return isinstance(item, Filter) or not any(
-        e.type.kind == "double" and not isinstance(e, Ref) for _, e in item.items
+        e.type.kind == "double" and not isinstance(e, Ref) and not alone(e) for _, e in item.items
     )
 
 

@@ -476,6 +476,16 @@ class _Lowering:
         self, column: Column, aggregate: Aggregate, value: Callable[[Expr], Vector], source: Frame
     ) -> groups.Wanted:
         args = tuple(value(a) for a in aggregate.args)
+        if aggregate.name == "first":
+            first, *keys = args
+            turns = zip(keys, aggregate.options, strict=True)
+            order = [
+                w for v, (descending, nulls_first) in turns for w in vectors.sort_words(v, descending, nulls_first)
+            ]
+            if aggregate.where is not None:
+                flag = self._holds(aggregate.where, source)
+                first, order = vectors.null_if_absent(first, flag), [(logical_not(flag), False), *order]
+            return groups.Wanted(column, aggregate, (first,), tuple(order))
         if aggregate.where is not None:
             flag = self._holds(aggregate.where, source)
             # Rows that are left out are NULL to the aggregate; COUNT(*) counts true flags.

@@ -10,11 +10,12 @@ from sqlglot import exp
 _BINARY: Final[dict[type[exp.Expr], str]] = {
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.IntDiv: "//", exp.Mod: "%", exp.EQ: "=", exp.NEQ: "!=",
     exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=", exp.DPipe: "||", exp.Like: "~~", exp.ILike: "~~*",
-    exp.NullSafeNEQ: "IS DISTINCT FROM", exp.NullSafeEQ: "IS NOT DISTINCT FROM", exp.Pow: "**",
+    exp.NullSafeNEQ: "IS DISTINCT FROM", exp.NullSafeEQ: "IS NOT DISTINCT FROM", exp.BitwiseAnd: "&",
+    exp.BitwiseOr: "|", exp.BitwiseLeftShift: "<<", exp.BitwiseRightShift: ">>",
 }  # fmt: skip
 _KEYWORDS: Final = frozenset({
     "substring", "replace", "trim", "left", "right", "nullif", "if", "first", "year", "month", "day", "hour", "minute",
-    "second", "quarter", "week", "mode",
+    "second", "quarter", "week", "mode", "last", "millisecond", "microsecond",
 })  # fmt: skip
 _NAMES: Final[dict[type[exp.Expr], str]] = {
     exp.Stddev: "stddev", exp.StddevPop: "stddev_pop", exp.StddevSamp: "stddev_samp", exp.Variance: "var_samp",
@@ -22,6 +23,8 @@ _NAMES: Final[dict[type[exp.Expr], str]] = {
     exp.PercentileCont: "quantile_cont", exp.PercentileDisc: "quantile_disc", exp.StrPosition: "strpos",
     exp.CovarSamp: "covar_samp", exp.CountIf: "count_if", exp.Grouping: "GROUPING", exp.DayOfWeek: "dayofweek",
     exp.DayOfYear: "dayofyear", exp.TimeToStr: "strftime", exp.TimeToUnix: "epoch", exp.DateFromParts: "make_date",
+    exp.TimestampFromParts: "make_timestamp", exp.DateBin: "time_bucket",
+    exp.ApproxDistinct: "approx_count_distinct", exp.IsNan: "isnan", exp.IsInf: "isinf", exp.BitwiseXor: "xor",
 }  # fmt: skip
 _TYPES: Final = {
     "INT": "INTEGER", "TEXT": "VARCHAR", "REAL": "FLOAT", "INT128": "HUGEINT", "DATE": "date", "DOUBLE": "double",
@@ -76,9 +79,17 @@ def label(node: exp.Expr) -> str:
         return f"({label(node.this)} = ANY({node.args['query'].this.sql('duckdb', normalize_functions='lower')}))"
     if isinstance(node, exp.In) and not node.args.get("query"):
         return f"({label(node.this)} IN ({', '.join(map(label, node.expressions))}))"
+    if isinstance(node, exp.BitwiseNot):
+        return f"(~({label(node.this)}))"
+    if isinstance(node, exp.Order):
+        return f"{label(node.this)} ORDER BY {_order(node)}"
+    if isinstance(node, exp.Log):
+        base = node.this.name if node.args.get("expression") and node.this.name in ("2", "10") else ""
+        return f"log{base}({label(node.expression)})" if base else _function(node)
     if isinstance(node, exp.Cast):
         kind_name = node.to.sql("duckdb")
-        return f"CAST({label(node.this)} AS {_TYPES.get(kind_name, kind_name)})"
+        kind_name = _TYPES.get(kind_name, kind_name)
+        return f"{'TRY_' if isinstance(node, exp.TryCast) else ''}CAST({label(node.this)} AS {kind_name})"
     if isinstance(node, exp.Case):
         return _case(node)
     if isinstance(node, exp.Coalesce):
@@ -119,6 +130,8 @@ def label(node: exp.Expr) -> str:
 
 
 def _function(node: exp.Func) -> str:
+    if isinstance(node, exp.UnixToTime):
+        return f"{'make_timestamp' if node.text('scale') == '6' else 'epoch_ms'}({label(node.this)})"
     name = node.name if isinstance(node, exp.Anonymous) else _NAMES.get(type(node), node.sql_name().lower())
     keys = [] if isinstance(node, exp.Anonymous) else ["this", *(k for k in node.arg_types if k != "this")]
     values = [v for k in keys for v in _list(node.args.get(k))] if keys else node.expressions

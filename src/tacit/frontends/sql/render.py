@@ -56,11 +56,15 @@ _EPOCH: Final = date(1970, 1, 1)
 _COMPARE: Final[dict[str, type[exp.Expr]]] = {
     "eq": exp.EQ, "ne": exp.NEQ, "lt": exp.LT, "le": exp.LTE, "gt": exp.GT, "ge": exp.GTE, "distinct": exp.NullSafeNEQ,
 }  # fmt: skip
-_BINARY: Final[dict[str, type[exp.Expr]]] = {"add": exp.Add, "sub": exp.Sub, "mul": exp.Mul, "add_days": exp.Add}
+_BINARY: Final[dict[str, type[exp.Expr]]] = {
+    "add": exp.Add, "sub": exp.Sub, "mul": exp.Mul, "add_days": exp.Add, "bit_and": exp.BitwiseAnd,
+    "bit_or": exp.BitwiseOr, "bit_xor": exp.BitwiseXor,
+}  # fmt: skip
 _PLAIN: Final = frozenset({
     "abs", "sign", "floor", "ceil", "trunc", "sqrt", "exp", "ln", "least", "greatest", "coalesce", "upper", "lower",
     "trim", "ltrim", "rtrim", "length", "replace", "reverse", "starts_with", "contains", "ends_with", "strpos",
-    "split_part", "regexp_matches", "regexp_full_match", "make_date", "ascii", "md5", "strip_accents",
+    "split_part", "regexp_matches", "regexp_full_match", "make_date", "make_timestamp", "ascii", "md5", "strip_accents",
+    "sin", "cos", "tan", "cot", "asin", "acos", "atan", "atan2", "cbrt", "pow", "translate", "levenshtein", "substr",
 })  # fmt: skip
 
 
@@ -409,8 +413,10 @@ class _Renderer:
                 return exp.EQ(this=exp.func("right", args[0], exp.func("length", args[1])), expression=_wrap(args[1]))
             if name in ("regexp_matches", "regexp_full_match"):
                 raise _not_in_postgres(name, "LIKE or ILIKE", "write the pattern with LIKE")
-            if name == "strip_accents":
-                raise _not_in_postgres(name, "text without accents", "let the owner define a view")
+            if name in ("strip_accents", "levenshtein"):
+                raise _not_in_postgres(name, "text as it is", "let the owner define a view")
+            if name == "substr":
+                args = [args[0], *(self.cast(a, SqlType("int", 32)) for a in args[1:])]
             if name in ("least", "greatest") and expr.type.kind == "text":
                 args = [self.collated(a) for a in args]
         made = exp.Anonymous(this=name, expressions=args)
@@ -484,7 +490,7 @@ class _Renderer:
         part = exp.Literal.string(expr.options[0])
         node = exp.Anonymous(this="date_part", expressions=[part, args[0]])
         if self.dialect == "postgres":
-            if expr.options[0] == "second":
+            if expr.options[0] in ("second", "millisecond"):
                 node = exp.Anonymous(this="floor", expressions=[node])
             return self.cast(node, expr.type)
         return node
@@ -531,6 +537,35 @@ class _Renderer:
 
         span = exp.paren(exp.Sub(this=start(b), expression=start(a)))
         return self.cast(exp.Div(this=span, expression=exp.Literal.number(size), typed=True, safe=True), expr.type)
+
+    def _f_date_bin(self, expr: Call, args: list[Node]) -> Node:
+        width = self.interval(f"{expr.options[0]} microseconds")
+        origin = self.constant(Constant(expr.options[1], expr.type))
+        name = "date_bin" if self.dialect == "postgres" else "time_bucket"
+        return exp.Anonymous(this=name, expressions=[width, args[0], origin])
+
+    def _f_bit_not(self, expr: Call, args: list[Node]) -> Node:
+        return self.cast(exp.BitwiseNot(this=_wrap(args[0])), expr.type)
+
+    def _f_bit_left(self, expr: Call, args: list[Node]) -> Node:
+        by = self.cast(args[1], SqlType("int", 32)) if self.dialect == "postgres" else _wrap(args[1])
+        kind = exp.BitwiseLeftShift if expr.name == "bit_left" else exp.BitwiseRightShift
+        return self.cast(kind(this=_wrap(args[0]), expression=by), expr.type)
+
+    _f_bit_right = _f_bit_left
+
+    def _f_try_cast(self, expr: Call, args: list[Node]) -> Node:
+        if self.dialect == "postgres":
+            raise _not_in_postgres(expr.name, "CAST", "let the owner define a view")
+        return exp.TryCast(this=args[0], to=exp.DataType.build(str(expr.type), dialect="duckdb"))
+
+    def _f_regexp_extract(self, expr: Call, args: list[Node]) -> Node:
+        if self.dialect == "postgres":
+            raise _not_in_postgres(expr.name, "SUBSTRING", "let the owner define a view")
+        pattern, group = expr.options
+        return exp.Anonymous(
+            this=expr.name, expressions=[args[0], exp.Literal.string(pattern), exp.Literal.number(group)]
+        )
 
     def _f_regexp_replace(self, expr: Call, args: list[Node]) -> Node:
         if self.dialect == "postgres":
@@ -606,9 +641,18 @@ class _Renderer:
         if name == "count_star":
             return exp.Count(this=exp.Star())
         args = [self.expr(a, columns) for a in call.args]
+        if name == "first":
+            if self.dialect == "postgres":
+                raise _not_in_postgres(name, "MIN or MAX", "use ROW_NUMBER() and QUALIFY")
+            turns = zip(call.args[1:], call.options, strict=True)
+            keys = [self.key(SortKey(e, *turn), columns) for e, turn in turns]
+            return exp.First(this=exp.Order(this=args[0], expressions=keys))
         # Any value will do; engines name that function differently.
         name = "min" if name == "any_value" else name
         if self.dialect == "postgres":
+            if name == "mode":
+                within = exp.Anonymous(this=name, expressions=[])
+                return exp.WithinGroup(this=within, expression=exp.Order(expressions=[exp.Ordered(this=args[0])]))
             if name in ("median", "quantile_cont", "quantile_disc"):
                 fraction = call.options[0] if call.options else 0.5
                 base = "percentile_disc" if name == "quantile_disc" else "percentile_cont"
@@ -631,12 +675,21 @@ class _Renderer:
         if call.order:
             parts["order"] = exp.Order(expressions=[self.key(k, columns) for k in call.order])
         if call.name not in ("row_number", "rank", "dense_rank", "lag", "lead"):
+            ends = {"all": (None, None), "rows": (None, 0), "range": (None, 0)}
+            lo, hi = call.frame if isinstance(call.frame, tuple) else ends[call.frame]
+            (start, start_side), (end, end_side) = _edge(lo, "PRECEDING"), _edge(hi, "FOLLOWING")
             parts["spec"] = exp.WindowSpec(
-                kind="ROWS" if call.frame == "rows" else "RANGE", start="UNBOUNDED", start_side="PRECEDING",
-                end="UNBOUNDED" if call.frame == "all" else "CURRENT ROW",
-                end_side="FOLLOWING" if call.frame == "all" else None,
+                kind="RANGE" if call.frame in ("all", "range") else "ROWS",
+                start=start, start_side=start_side, end=end, end_side=end_side,
             )  # fmt: skip
         return self.cast(exp.Window(this=self.function(call, columns), over="OVER", **parts), call.type)
+
+
+def _edge(offset: int | None, side: str) -> tuple[str | Node, str | None]:
+    """The start or end of a frame: so many rows after the current one."""
+    if not offset:
+        return ("CURRENT ROW", None) if offset == 0 else ("UNBOUNDED", side)
+    return exp.Literal.number(abs(offset)), "PRECEDING" if offset < 0 else "FOLLOWING"
 
 
 def _renames(relation: Project) -> bool:

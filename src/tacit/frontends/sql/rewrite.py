@@ -709,8 +709,10 @@ class _Hoist:
 
     def _relieved(self, item: Relation) -> Relation:
         """A relation that reads ready columns where its sources can compute what it would."""
-        if len(parties_of(item)) < 2 or self._is_chain(item):
+        home = len(parties_of(item)) < 2 or self._is_chain(item)
+        if home and not isinstance(item, (Project, Group, Window, Sort)):
             return item
+        worth = functions.alone if home else self._worth
         sides = list(sources(item))
         placed: dict[Expr, Column] = {}
 
@@ -719,16 +721,19 @@ class _Hoist:
                 return expr
             if expr in placed:
                 return Ref(placed[expr])
-            if self._worth(expr):
+            if worth(expr) and any(True for _ in references(expr)):
                 for k, side in enumerate(sides):
                     found = self._place(side, expr)
                     if found is not None:
                         sides[k], placed[expr] = found
                         return Ref(placed[expr])
-            args = tuple(change(a) for a in self._together(expr, sides))
+            args = tuple(change(a) for a in (expr.args if home else self._together(expr, sides)))
             return expr if args == expr.args else replace(expr, args=args)
 
-        lowered = with_sources(with_expressions(item, change), sides)
+        new = with_expressions(item, change)
+        if home and not placed:
+            return item
+        lowered = with_sources(new, sides)
         # Who reads all columns of a relation, as DISTINCT does, must not meet new ones.
         return _narrowed(lowered, set(item.columns), item.columns)
 
@@ -750,8 +755,8 @@ class _Hoist:
 
     @staticmethod
     def _worth(expr: Call) -> bool:
-        # Doubles stay exact quotients only as long as nobody rounds them: homes keep them to themselves.
-        return any(True for _ in references(expr)) and expr.type.kind not in ("double", "null")
+        # Doubles stay exact quotients as long as nobody rounds them: homes give only those that others cannot make.
+        return expr.type.kind not in ("double", "null") or functions.alone(expr)
 
     def _place(self, item: Relation, expr: Expr) -> tuple[Relation, Column] | None:
         """The relation with the value of an expression as one more column, if a party can compute it alone."""

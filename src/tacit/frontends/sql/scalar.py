@@ -672,6 +672,10 @@ def _date_trunc(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     return Vector(call.type, (_from_days(days, call.type),), v.null)
 
 
+def _date_bin(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
+    return replace(args[0], words=(dates.binned(args[0].words[0], *map(int, call.options)),))
+
+
 def _from_days(days: SecretArray, type: SqlType) -> SecretArray:
     return multiply(days, dates.DAY) if type.kind == "timestamp" else days
 
@@ -736,7 +740,7 @@ _FUNCTIONS: Final[dict[str, Callable[[_Rows, Call, list[Vector]], Vector]]] = {
     "neg": _negated, "abs": _abs, "sign": _sign, "floor": _floor, "ceil": _ceil, "trunc": _trunc, "round": _round,
     "sqrt": _real("sqrt"), "ln": _real("ln"), "exp": _real("exp"),
     "cast": _cast,
-    "date_part": _date_part, "date_trunc": _date_trunc, "date_diff": _date_diff,
+    "date_part": _date_part, "date_trunc": _date_trunc, "date_bin": _date_bin, "date_diff": _date_diff,
     "add_days": _add_days, "add_micros": _add_micros, "add_months": _add_months,
 }  # fmt: skip
 SUPPORTED: Final = frozenset(_FUNCTIONS)
