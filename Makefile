@@ -63,7 +63,7 @@ docs: $(VENV)/.ready  ## regenerate the generated pages of docs/
 	$(BIN)/python benchmarks/compare/page.py
 	PYTHONPATH=tests $(BIN)/python -m sql.pages docs/sql
 
-ibis-suite: $(VENV)/.ready  ## Ibis's own backend tests against the Ibis backend; counts to docs/ibis.md, 30 minutes
+ibis-suite: $(VENV)/.ready  ## Ibis's own backend tests against the Ibis backend; counts to docs/ibis.md, 10 minutes
 	PYTHONPATH=tests $(BIN)/python -m ibis_suite.report docs/ibis.md
 
 clean:  ## remove what was built

@@ -9,7 +9,7 @@ import duckdb
 import ibis
 import pandas as pd
 import pytest
-from ibis.common.exceptions import TableNotFound, UnsupportedOperationError
+from ibis.common.exceptions import OperationNotDefinedError, TableNotFound, UnsupportedOperationError
 
 import tacit
 from ibis_suite.report import outcomes
@@ -87,12 +87,18 @@ def test_rows_in_memory_are_a_table_of_the_client(con) -> None:
 def test_what_is_not_supported_is_named(con) -> None:
     stays = con.table("stays")
 
-    with pytest.raises(UnsupportedOperationError, match="CONCAT"):
+    with pytest.raises(UnsupportedOperationError, match=r"SQL-006 .*GROUP_CONCAT.*join their texts"):
         stays.ward.group_concat().execute()
     with pytest.raises(UnsupportedOperationError, match="create_view"):
         con.create_view("v", stays)
     with pytest.raises(UnsupportedOperationError, match="no SELECT"):
         con._safe_raw_sql("DROP TABLE stays").__enter__()
+    with pytest.raises(UnsupportedOperationError, match="raw_sql"):
+        con.raw_sql("DROP TABLE stays")
+    with pytest.raises(OperationNotDefinedError, match="RowID"):
+        stays.rowid().execute()
+    with pytest.raises(TypeError, match=r"tacit\.connect"):
+        ibis.tacit.connect("room.toml")
     with pytest.raises(SqlError, match="SQL-003"):
         con.sql("SELECT nobody FROM stays")
 
@@ -101,7 +107,36 @@ def test_small_groups_are_left_out(session) -> None:
     con = ibis.tacit.connect(session, min_group=3)
     drugs = con.table("drugs")
 
-    assert drugs.group_by("patient").agg(n=drugs.count()).execute().empty
+    with pytest.warns(UserWarning, match="3 groups are left out"):
+        result = drugs.group_by("patient").agg(n=drugs.count()).execute()
+    assert result.empty
+    assert result.attrs["tacit.hidden_groups"] == "3"
+
+
+def test_temporary_tables_end_with_the_connection(session) -> None:
+    con = ibis.tacit.connect(session)
+    con.create_table("passing", pd.DataFrame({"a": [1]}), temp=True)
+
+    con.disconnect()
+
+    assert "passing" not in session.tables and "stays" in session.tables
+
+
+def test_moving_windows_and_times_of_numbers(con) -> None:
+    stays = con.table("stays")
+
+    moving = stays.days.mean().over(ibis.window(order_by="patient", preceding=1, following=0))
+    shown = stays.mutate(moving=moving, at=stays.days.as_timestamp("s")).order_by("patient").execute()
+
+    assert shown.moving.tolist() == [4.0, 6.5, 5.5, 3.5]
+    assert shown["at"].tolist() == [pd.Timestamp(1970, 1, 1, 0, 0, s) for s in (4, 9, 2, 5)]
+
+
+def test_a_result_for_one_party_is_read_there(session) -> None:
+    con = ibis.tacit.connect(session, to=1)
+
+    assert "to party1" in con.explain(con.table("stays").days.sum())
+    assert con.table("stays").days.sum().execute() == 20
 
 
 def test_joins_may_show_which_rows_match() -> None:

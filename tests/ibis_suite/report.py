@@ -108,8 +108,8 @@ def main(target: Path) -> None:
     """Replace what follows the mark in a page."""
     modules = sorted(p.stem for p in FOLDER.glob("test_*.py") if p.stem not in LEFT_OUT)
     secret = outcomes("tacit", modules)
-    failed = [r["test"] for r in secret if r["outcome"] == "failed"]
-    clear = outcomes("duckdb", sorted(m for m in modules if any(test.startswith(f"{m}.py") for test in failed)))
+    failed = {r["test"].partition(".py::")[0] for r in secret if r["outcome"] == "failed"}
+    clear = outcomes("duckdb", sorted(failed)) if failed else []
     text = target.read_text().partition(MARK)[0]
     target.write_text(f"{text}{MARK}\n\n{page(secret, clear)}")
 

@@ -8,6 +8,7 @@ table that Ibis holds in memory becomes a table of this client, which nobody els
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -19,7 +20,6 @@ import ibis.expr.schema as sch
 import ibis.expr.types as ir
 from ibis.backends import NoExampleLoader, NoUrl
 from ibis.backends.sql import SQLBackend
-from ibis.backends.sql.compilers.duckdb import compiler
 from ibis.common.exceptions import TableNotFound, UnsupportedOperationError
 from ibis.formats.pandas import PandasData
 from ibis.formats.pyarrow import PyArrowData
@@ -30,6 +30,7 @@ import tacit
 from tacit.errors import SqlError
 from tacit.frontends.sql.decorrelate import UNSUPPORTED
 from tacit.frontends.sql.types import from_arrow
+from tacit.ibis.compiler import compiler
 from tacit.session.query import Answer, SecretFrame
 from tacit.session.session import Session
 
@@ -64,13 +65,18 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):  # type: ignore[misc]  # Ibis
         rows that a disclosed group may have, and `reveals` what may be disclosed besides, see `Session.sql`. The
         session stays its owner's: `disconnect` leaves it open.
         """
+        if not isinstance(session, Session):
+            raise TypeError(f"connect takes what tacit.local() or tacit.connect() gives, not {type(session).__name__}")
         self.con = session
         self.to = to
         self.min_group = min_group
         self.reveals = reveals if isinstance(reveals, str) else tuple(reveals)
+        self._temporary: set[str] = set()
 
     def disconnect(self) -> None:
-        """Nothing to end: the session is not ours."""
+        """Forget temporary tables; the session is not ours to end."""
+        for name in self._temporary & self.con.tables.keys():
+            self.con.forget(name)
 
     @classmethod
     def from_connection(cls, session: Session, /, **kwargs: Any) -> Backend:
@@ -117,7 +123,9 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):  # type: ignore[misc]  # Ibis
         temp: bool = False,
         overwrite: bool = False,
     ) -> ir.Table:
-        """Register rows that this client holds (pandas, Polars, Arrow, or an Ibis table in memory) as its own table."""
+        """Register rows that this client holds (pandas, Polars, Arrow, or an Ibis table in memory) as its own table,
+        until `disconnect` if it is `temp`.
+        """
         if obj is None:
             if schema is None:
                 raise ValueError("create_table needs rows or a schema")
@@ -128,6 +136,8 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):  # type: ignore[misc]  # Ibis
         if name in self.con.tables and not overwrite:
             raise ValueError(f"there is a table {name} already; pass overwrite=True to replace it")
         self._register(name, op)
+        if temp:
+            self._temporary.add(name)
         return self.table(name)
 
     def drop_table(self, name: str, /, *, database: tuple[str, str] | str | None = None, force: bool = False) -> None:
@@ -200,7 +210,10 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):  # type: ignore[misc]  # Ibis
         limit: int | str | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Reveal the expression as a pandas DataFrame, Series or scalar."""
+        """Reveal the expression as a pandas DataFrame, Series or scalar.
+
+        `attrs` of the first two have the plan's digest, its cost, and how many groups were left out as too small.
+        """
         import pandas as pd
 
         table = self._answer(expr, params, limit).table
@@ -210,7 +223,10 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):  # type: ignore[misc]  # Ibis
             for n, c in zip(table.column_names, table.columns, strict=True)
         }
         result = PandasData.convert_table(pd.DataFrame(columns), expr.as_table().schema())
-        return expr.__pandas_result__(result)
+        made = expr.__pandas_result__(result)
+        if isinstance(made, pd.DataFrame | pd.Series):
+            made.attrs |= {k.decode(): v.decode() for k, v in table.schema.metadata.items() if k.startswith(b"tacit.")}
+        return made
 
     def to_pyarrow(
         self,
@@ -243,11 +259,17 @@ class Backend(SQLBackend, NoUrl, NoExampleLoader):  # type: ignore[misc]  # Ibis
         answer = self._frame(self.compile(expr.as_table(), params=params, limit=limit)).reveal(self.to)
         if answer.table is None:
             raise UnsupportedOperationError(f"the result went to {self.to} alone; read it there")
+        if answer.hidden_groups:
+            warnings.warn(f"{answer.hidden_groups} groups are left out because they are too small", stacklevel=3)
         return answer
 
     def _frame(self, query: str) -> SecretFrame:
         with _refusals():
             return self.con.sql(query, min_group=self.min_group, reveals=self.reveals)
+
+    def raw_sql(self, query: str | exp.Expr, **kwargs: Any) -> Any:
+        """Not supported: there is no cursor."""
+        raise _unsupported("raw_sql", "use sql, or Session.sql")
 
     @contextmanager
     def _safe_raw_sql(self, query: str | exp.Expr, *args: Any, **kwargs: Any) -> Iterator[Any]:
