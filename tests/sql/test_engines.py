@@ -36,6 +36,10 @@ ANYWHERE = [
     "SELECT (WITH x AS (SELECT 1) SELECT 1) FROM x",
     "WITH x AS NOT MATERIALIZED (SELECT a FROM t) SELECT a FROM x",
     "SELECT 1 FROM " + ", ".join(f"t AS t{k}" for k in range(101)),
+    "SELECT a FROM t WHERE " + "(" * 16 + "a" + " NOT BETWEEN 1 AND 2)" * 16,
+    "SELECT " + "nullif(" * 18 + "a" + ", 7)" * 18 + " FROM t",
+    "SELECT " + "CASE " * 16 + "a" + " WHEN 1 THEN 1 WHEN 2 THEN 2 END" * 16 + " FROM t",
+    "SELECT a + a AS b0" + "".join(f", b{k} + b{k} AS b{k + 1}" for k in range(18)) + " FROM t",
     "SELECT a FROM t FOR UPDATE",
     "SELECT * FROM other",
     "SELECT * FROM information_schema.tables",
@@ -181,6 +185,7 @@ def test_duckdb_ends_a_query_that_takes_too_long_or_too_much(monkeypatch: pytest
         """SELECT CASE WHEN "a" IN (1, 2) THEN CAST("a" AS DECIMAL(9, 2)) ELSE 0.5 END FROM "t" UNION ALL SELECT 1.5""",
         """WITH "x" AS (SELECT 1 AS "n"), "y" AS (SELECT "n" FROM "x") SELECT (SELECT MAX("n") FROM "y") FROM "t\"""",
         """WITH "t" AS (SELECT "a" FROM "t") SELECT "a" FROM "t\"""",
+        "SELECT " + ", ".join(f'"t"."a" + {k} AS "a"' for k in range(300)) + ' FROM "t"',
         """SELECT "a" FROM "t" WHERE EXISTS(SELECT 1 FROM "t" AS "u" WHERE "u"."a" = "t"."a") AND "s" LIKE 'x%'""",
     ],
 )

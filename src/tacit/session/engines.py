@@ -4,8 +4,8 @@
 The text comes from another organisation's client, so nothing of it is trusted. It is parsed, and only a single SELECT
 made of known constructs and functions over the declared tables passes; what runs is not the text but what was
 understood of it, written anew. DuckDB runs in memory with every way to files, extensions, settings and Python variables
-locked; Postgres in a transaction that can only read. Both stop after `TIMEOUT_S`. Errors never repeat what engines say,
-because that quotes values.
+locked; Postgres in a transaction that can only read. Both stop running after `TIMEOUT_S`; planning stops for nobody, so
+texts that grow when they are planned are refused. Errors never repeat what engines say, because that quotes values.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ RESULT_MAX: Final = 1 << 31
 """Bytes of a result of Postgres, as text."""
 TABLES_MAX: Final = 100
 """Tables in one text: the time to plan a join grows faster than their number, and nothing stops planning."""
+COPIES_MAX: Final = 10_000
+"""Parts that an engine adds to one text when it writes out what stands for several copies of an operand."""
 CONNECT_S: Final = 10
 
 _RELATIONS: Final = (
@@ -108,6 +110,8 @@ def understood(text: str, dialect: str, tables: Sequence[str], party: str | None
             read += isinstance(node, exp.Table)
         if read > TABLES_MAX:
             raise refused(f"it names {read} tables", party, f"at most {TABLES_MAX} tables in one query")
+        if _copies(tree) > COPIES_MAX:
+            raise refused("it repeats parts of itself in parts of itself", party, f"at most {COPIES_MAX} copies")
     except RecursionError:
         raise refused("it is nested too deeply", party) from None
     return tree
@@ -143,6 +147,41 @@ def _is_common(table: exp.Table, dialect: str) -> bool:
                     return True
         node = node.parent
     return False
+
+
+def _copies(tree: exp.Expr) -> int:
+    """How many parts a query has for an engine besides those of its text, or more than `COPIES_MAX`: NULLIF, BETWEEN, a
+    CASE of a value and an order stand for several copies of their operand, and a name that SELECT gives for another one
+    of what it names. So 300 characters may be millions of parts.
+    """
+    from sqlglot import exp
+
+    # Of each part: its copies, the SELECT around it, and what that and those around it make of it under a name.
+    seen: dict[int, tuple[int, int, tuple[tuple[int, str], ...]]] = {}
+    named: dict[tuple[int, str], int] = {}
+    total = 0
+    for node in tree.walk(bfs=False):
+        count, select, names = seen.get(id(node.parent), (1, 0, ()))
+        if node.arg_key == "this":
+            if isinstance(node.parent, exp.Between | exp.Nullif):
+                count *= 2
+            elif isinstance(node.parent, exp.Ordered):
+                count *= 3
+            elif isinstance(node.parent, exp.Case):
+                count *= max(1, len(node.parent.args["ifs"]))
+        if isinstance(node, exp.Select):
+            select = id(node)
+        elif isinstance(node, exp.Alias) and isinstance(node.parent, exp.Select):
+            names = (*names, (select, node.alias.lower()))
+        elif isinstance(node, exp.Column) and not node.table:
+            count *= named.get((select, node.name.lower()), 1)
+        seen[id(node)] = (count, select, names)
+        for name in names:
+            named[name] = named.get(name, 0) + count
+        total += count - 1
+        if total > COPIES_MAX:
+            break
+    return total
 
 
 def _check(node: exp.Expr, tables: set[str], dialect: str, party: str | None) -> None:
