@@ -14,6 +14,7 @@ Sources: Goldschmidt 1964 (division); Catrina and Saxena 2010 (normalisation); T
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -37,9 +38,9 @@ from tacit.library.normalise import (
     table_powers,
     windows,
 )
-from tacit.protocols.blackbox import MUL, Bilinear, BlackBox
+from tacit.protocols.blackbox import DOT, MUL, BlackBox
 from tacit.protocols.exchange import gather
-from tacit.protocols.shares import Arith, Bits
+from tacit.protocols.shares import Arith, Bits, U64Array
 
 Bounds = tuple[int, int]
 
@@ -345,13 +346,20 @@ async def _sigmoid_centred(
         return Arith.stack([box.constant(np.ones(y.shape, np.uint64)), v, await box.mul(v, v)])
 
     (fields, spline), right = await gather(coefficients(), powers())
-    total = 2 * f + bits[2]
-    scales = [total - bits[0], total - f - bits[1], 0]
     each = (3, *(1 for _ in y.shape))
-    factors = np.array([1 << scale for scale in scales], np.uint64).reshape(each)
-    lowest = np.array([low << scale for low, scale in zip(spline.lowest, scales, strict=True)], np.int64).reshape(each)
-    left = box.add_public(fields * factors, lowest.view(np.uint64))
-    return await box.bilinear_truncate(_DOT, left, right, total - f - up, exact)
+    factors, lowest = (terms.reshape(each) for terms in _sigmoid_terms(f, spline.lowest))
+    left = box.add_public(fields * factors, lowest)
+    total = 2 * f + bits[2]
+    return await box.bilinear_truncate(DOT, left, right, total - f - up, exact)
+
+
+@lru_cache(maxsize=64)
+def _sigmoid_terms(f: int, lowest: tuple[int, int, int]) -> tuple[U64Array, U64Array]:
+    """What brings the fields of the table to a common scale, and what they are less by, there."""
+    bits = sigmoid_bits(f)
+    scales = (2 * f + bits[2] - bits[0], f + bits[2] - bits[1], 0)
+    terms = [low << scale for low, scale in zip(lowest, scales, strict=True)]
+    return np.array([1 << scale for scale in scales], np.uint64), np.array(terms, np.int64).view(np.uint64)
 
 
 def sigmoid_bits(f: int) -> tuple[int, int, int]:
@@ -493,5 +501,3 @@ _ROW_SHORT, _F_SHORT = 16, 20
 """Rows of this length, with fraction bits that leave the slope of a line enough of them, need no normalisation."""
 _SLACK: Final = 16
 """Units in the last place by which exp(0) may differ from 1."""
-_DOT: Final = Bilinear("dot", lambda x, y: np.asarray((x * y).sum(axis=0, dtype=np.uint64)), lambda x, _: x[1:])
-"""The sum of products over the first axis."""

@@ -75,6 +75,8 @@ def _matmul_shape(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
 
 
 MUL = Bilinear("mul", lambda x, y: np.asarray(x * y), lambda x, y: x if x == y else np.broadcast_shapes(x, y))
+DOT = Bilinear("dot", lambda x, y: np.asarray((x * y).sum(axis=0, dtype=np.uint64)), lambda x, _: x[1:])
+"""Sums over the first axis of elementwise products of one shape."""
 MATMUL = Bilinear("matmul", _matmul, _matmul_shape)
 
 

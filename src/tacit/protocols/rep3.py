@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit import kernels
-from tacit.protocols.blackbox import MATMUL, MUL, Bilinear, BlackBox, Cost, LineStep, declared, place_bits
+from tacit.protocols.blackbox import DOT, MUL, Bilinear, BlackBox, Cost, LineStep, declared, place_bits
 from tacit.protocols.exchange import Buffer, Exchange, Inbox, gather
 from tacit.protocols.network import Network
 from tacit.protocols.shares import DIGIT, Arith, Bits, Differences, Digits, U64Array, unpack_plane, words_of
@@ -130,6 +130,7 @@ def _pairs(x: Bits, y: Bits) -> tuple[U64Array, U64Array, U64Array, U64Array]:
 
 
 _NOTHING = np.empty(0, np.uint8)
+_ZERO = bytes(8)
 
 
 def _trunc_cost(n: int, f: int) -> Cost:
@@ -421,7 +422,7 @@ class Rep3(BlackBox):
 
     def _at_zero(self, c: U64Array) -> tuple[U64Array, U64Array]:
         """The sharing of public c whose component 0 is c."""
-        zero = np.broadcast_to(np.uint64(0), c.shape)
+        zero: U64Array = np.ndarray(c.shape, np.uint64, _ZERO, strides=(0,) * c.ndim)
         return (c if self.me == 0 else zero), (c if self.me == 2 else zero)
 
     def add_public(self, x: Arith, c: U64Array | int) -> Arith:
@@ -429,7 +430,9 @@ class Rep3(BlackBox):
         c = np.asarray(c if not isinstance(c, int) else np.uint64(c & (2**64 - 1)), dtype=np.uint64)
         a, b = x.parts
         if c.ndim and c.shape != a.shape:
-            a, b = np.broadcast_arrays(a, b, c)[:2]
+            shape = np.broadcast(a, c).shape
+            if shape != a.shape:
+                a, b = np.broadcast_to(a, shape), np.broadcast_to(b, shape)
         return Arith(a + c if self.me == 0 else a, b + c if self.me == 2 else b)
 
     def xor_public(self, x: Bits, planes: U64Array) -> Bits:
@@ -593,7 +596,7 @@ class Rep3(BlackBox):
 
         In the shape of the result, or flat.
 
-        Others: x_p*y_p + x_p*y_{p+1} + x_{p+1}*y_p (Araki et al. 2016).
+        MUL:    x_p*y_p + x_p*y_{p+1} + x_{p+1}*y_p (Araki et al. 2016).
         MATMUL: role 0 adds (x0 + x1)@(y0 + y1), role 1 x1@y2 + x2@(y1 + y2), role 2 x0@y2 + x2@y0: five products for
                 six, each of components that the party holds. Roles rotate over thirds of the depth.
         """
@@ -604,10 +607,8 @@ class Rep3(BlackBox):
             x0, x1 = np.ascontiguousarray(x0), np.ascontiguousarray(x1)
             y0, y1 = np.ascontiguousarray(y0), np.ascontiguousarray(y1)
             return kernels.rep3_mul(x0, x1, y0, y1, self._own, self._following, self._streams(1))
-        if op is not MATMUL:
-            step = self._streams(1)
-            z = _flat(op.apply(x0, np.asarray(y0 + y1)) + op.apply(x1, y0))
-            return kernels.sub_prg(kernels.add_prg(z, self._own, step), self._following, step)
+        if op is DOT:
+            return np.asarray(self._cross(MUL, x, y).sum(axis=0, dtype=np.uint64))
         if x0.ndim == 1:
             x0, x1 = x0[None], x1[None]
         if y0.ndim == 1:
@@ -800,7 +801,7 @@ class Rep3(BlackBox):
             ys.append(kernels.b2a_combine(self.me, n, a, b, message, *keys, first, after + 3 * k))
             at += size
         await self._reshared(ys)
-        return Arith(*(np.stack(parts).reshape(-1, *shape) for parts in zip(*ys, strict=True)))
+        return Arith(*(np.concatenate(parts).reshape(-1, *shape) for parts in zip(*ys, strict=True)))
 
     async def _hand_over(self, n: int, planes: int, facts: dict[int, U64Array]) -> dict[int, U64Array]:
         """Role 0 splits Boolean facts of `planes * section words` between roles 1 and 2. 1 round, 8*planes*W bytes.
