@@ -14,12 +14,12 @@ from tacit.errors import SqlError
 from tacit.frontends.sql.bind import bind
 
 TABLE = (
-    "CREATE TABLE t(a TINYINT, i INTEGER, l BIGINT, d DECIMAL(9,2), x DOUBLE, p BOOLEAN, y DATE, z TIMESTAMP, s TEXT)"
+    "CREATE TABLE t(a TINYINT, n USMALLINT, i INTEGER, l BIGINT, d DECIMAL(9,2), x DOUBLE, p BOOLEAN, y DATE, z TIMESTAMP, s TEXT)"
 )
 OPERANDS = (
     *("5", "-5", "-(300)", "5000000000", "1.5", "(1 + 1)", "CAST(5 AS INTEGER)", "CAST(5 AS TINYINT)"),
     *("CAST(NULL AS INTEGER)", "CASE WHEN FALSE THEN TIMESTAMP '1997-08-07' END", "TRUE", "'5'"),
-    *("DATE '1997-01-01'", "CAST(1.5 AS DOUBLE)", "a", "i", "l", "d", "x", "p", "y", "z", "s"),
+    *("DATE '1997-01-01'", "CAST(1.5 AS DOUBLE)", "a", "n", "i", "l", "d", "x", "p", "y", "z", "s"),
 )
 PAIRS = (
     *("CASE WHEN p THEN {} ELSE {} END", "coalesce({}, {})", "nullif({}, {})", "CASE {} WHEN {} THEN 1 END"),

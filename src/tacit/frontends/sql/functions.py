@@ -155,6 +155,8 @@ def common_type(a: SqlType, b: SqlType, *, compared: bool = False) -> SqlType | 
     if kinds <= {"int", "decimal"}:
         x, y = as_decimal(a), as_decimal(b)
         scale = max(x.scale, y.scale)
+        if HUGEINT in (a, b):
+            return decimal(DECIMAL_MAX, scale)
         whole = max(x.size - x.scale, y.size - y.scale)
         return decimal(whole + scale, scale if compared else min(scale, DECIMAL_MAX - whole))
     if kinds <= {"int", "decimal", "double"}:
@@ -311,6 +313,8 @@ def apply(name: str, args: Sequence[Expr], *options: Any, at: At = None) -> Call
         product = call(name, [_bare(a) if isinstance(a, Constant) else a for a in args], at=at)
         kind = _product_type(args[0].type, args[1].type)
         return product if product.type == kind else call("cast", (product,), kind, at=at)
+    elif name == "round" and args[0].type.kind == "int" and not args[0].type.signed:
+        args = (cast(args[0], BIGINT if args[0].type.size < BIGINT.size else HUGEINT, at),)
     elif name in REALS:
         args = tuple(cast(a, DOUBLE, at) for a in args)
     return call(name, args, *options, at=at)
@@ -362,6 +366,9 @@ def _numbers(name: str, args: _Args, at: At) -> _Args:
     if a.type.kind == b.type.kind == "int":
         kind = common(a, b)
         assert kind is not None
+        if kind not in (a.type, b.type) and kind.size < BIGINT.size:
+            # A signed and an unsigned type meet in the only one for which no overload is nearer.
+            kind = BIGINT
         return cast(a, kind, at), cast(b, kind, at)
     if name in ("mul", "div"):
         return a, b
