@@ -14,7 +14,8 @@ from tacit.errors import SqlError
 from tacit.frontends.sql.bind import bind
 
 TABLE = (
-    "CREATE TABLE t(a TINYINT, n USMALLINT, i INTEGER, l BIGINT, d DECIMAL(9,2), x DOUBLE, p BOOLEAN, y DATE, z TIMESTAMP, s TEXT)"
+    "CREATE TABLE t(a TINYINT, n USMALLINT, i INTEGER, l BIGINT, d DECIMAL(9,2), x DOUBLE, p BOOLEAN, y DATE, "
+    "z TIMESTAMP, s TEXT)"
 )
 OPERANDS = (
     *("5", "-5", "-(300)", "5000000000", "1.5", "(1 + 1)", "CAST(5 AS INTEGER)", "CAST(5 AS TINYINT)"),
