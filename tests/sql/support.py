@@ -172,7 +172,7 @@ CLAUSES: Final[Mapping[str, Section]] = {
         C("LIMIT, OFFSET", "SELECT b FROM t ORDER BY b LIMIT 2 OFFSET 1"),
         C("LIMIT that is computed", "SELECT b FROM t LIMIT (SELECT 1)", "SQL-006", "SQL-006"),
         C("DISTINCT", "SELECT DISTINCT a, p FROM t"),
-        C("DISTINCT ON", "SELECT DISTINCT ON (a) a, b FROM t", "SQL-006", "SQL-006"),
+        C("DISTINCT ON", "SELECT DISTINCT ON (a) a, b FROM t ORDER BY a, b DESC"),
         C("UNION, UNION ALL", "SELECT a FROM t UNION SELECT k FROM u"),
         C("INTERSECT, INTERSECT ALL", "SELECT a FROM t INTERSECT ALL SELECT a FROM u"),
         C("EXCEPT, EXCEPT ALL", "SELECT a FROM t EXCEPT ALL SELECT a FROM u"),

@@ -117,7 +117,7 @@ REFUSED = [
     ("select a from t union by name select a from u", "SQL-006", "BY NAME"),
     ("select a from t limit (select 1)", "SQL-006", ""),
     ("select a from t limit 10 percent", "SQL-006", "percent"),
-    ("select distinct on (a) a, b from t", "SQL-006", "DISTINCT ON"),
+    ("select distinct on (a) a, b from t qualify rank() over (order by b) = 1", "SQL-006", "DISTINCT ON"),
     ("select distinct a from t order by b", "SQL-006", "ORDER BY"),
     ("select * from t asof join u on t.a > u.a", "SQL-006", "ASOF"),
     ("select * from t tablesample 10 percent", "SQL-006", "TABLESAMPLE"),

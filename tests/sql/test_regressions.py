@@ -99,6 +99,9 @@ QUERIES = {
     "(SELECT count_if(o) FROM none) AS c FROM t GROUP BY g",
     "a column of USING comes before others": "SELECT k, t.k AS c FROM t JOIN u USING (k) LEFT JOIN one ON one.k = u.e",
     "a column of two USINGs": "SELECT k, u.k AS c, t.k AS d FROM t FULL JOIN u USING (k) RIGHT JOIN one USING (k)",
+    "the first of each": "SELECT DISTINCT ON (g, k > 1) g, i FROM t ORDER BY g, k > 1, i DESC",
+    "the first of each group": "SELECT DISTINCT ON (1) g, sum(i) AS c FROM t GROUP BY g, k "
+    "ORDER BY g, c NULLS FIRST LIMIT 2",
     "powers": "SELECT k ** 2, d ** 2, x ** 2, (s * s) ** 0.5, avg(s ** 3) OVER () AS c FROM t",
     "days of months": "SELECT last_day(y), last_day(z) FROM t",
     "names of days and months": "SELECT dayname(y), monthname(z) FROM one",

@@ -556,7 +556,9 @@ class _Select:
             values.append((self.name(item), expr))
         qualify = node.args.get("qualify")
         chosen = bind("QUALIFY", aliases=aliases, partners=later).predicate(qualify.this) if qualify else None
-        order = self.order(values, partial(bind, "ORDER BY", aliases=aliases, partners=later))
+        make = partial(bind, "ORDER BY", aliases=aliases, partners=later)
+        order = self.order(values, make)
+        firsts = self.first_of_each(values, order, make)
         having = node.args.get("having")
         # HAVING alone makes one group of all rows.
         conditions = self.split(having.this, partial(bind, "HAVING", windows=False, aliases=aliases)) if having else []
@@ -575,8 +577,9 @@ class _Select:
         if self.windows:
             calls = tuple((c, self.over_window(w)) for w, c in self.windows.items())
             self.relation = Window(self.relation, calls)
-        if chosen is not None:
-            self.relation = Filter(self.relation, self.over(chosen))
+        for condition in (chosen, firsts):
+            if condition is not None:
+                self.relation = Filter(self.relation, self.over(condition))
         return self.finish(values, [replace(k, expr=self.over(k.expr)) for k in order])
 
     def from_(self) -> None:
@@ -832,6 +835,22 @@ class _Select:
 
     # --- SELECT, DISTINCT, ORDER BY, LIMIT ---
 
+    def first_of_each(
+        self, values: list[tuple[str, Expr]], order: list[SortKey], make: Callable[[], Binder]
+    ) -> Expr | None:
+        """DISTINCT ON as a condition: the first row, in the query's order, for each combination of some values."""
+        clause = self.node.args.get("distinct")
+        on = clause.args.get("on") if clause is not None else None
+        if on is None:
+            return None
+        if self.node.args.get("qualify"):
+            raise unsupported("DISTINCT ON with QUALIFY", place_of(clause), "put one of them into a subquery")
+        nodes = on.expressions if isinstance(on, exp.Tuple) else [on]
+        places = [_position(n, len(values), "DISTINCT ON") for n in nodes]
+        keys = [make().bind(n) if p is None else values[p][1] for n, p in zip(nodes, places, strict=True)]
+        number = self.window(functions.window("row_number", [], self.rows, partition=keys, order=order), "row_number")
+        return functions.apply("eq", (number, Constant(1, BIGINT)))
+
     def order(self, values: list[tuple[str, Expr]], make: Callable[[], Binder]) -> list[SortKey]:
         """The keys of ORDER BY: positions and names of items first, then expressions."""
         clause = self.node.args.get("order")
@@ -876,12 +895,9 @@ class _Select:
                 hidden.append((by_expr[key.expr], key.expr))
             keys.append(replace(key, expr=Ref(by_expr[key.expr])))
         distinct = self.node.args.get("distinct")
-        if distinct is not None and distinct.args.get("on") is not None:
-            raise unsupported(
-                "DISTINCT ON", place_of(distinct), "use QUALIFY ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...) = 1"
-            )
-        relation: Relation = Project(self.relation, (*outputs, *(() if distinct is not None else hidden)))
-        if distinct is not None:
+        every = distinct is None or distinct.args.get("on") is not None
+        relation: Relation = Project(self.relation, (*outputs, *(hidden if every else ())))
+        if not every:
             relation = Distinct(relation)
             if hidden:
                 shown = {e: c for c, e in outputs}
