@@ -127,6 +127,23 @@ CASES: dict[str, tuple[str, set[str]]] = {
     "aggregated before a join of many with many": (
         "SELECT note, sum(cost) FROM visits JOIN few ON who = k GROUP BY note", {"sorted", "sorted, right side unique"}
     ),
+    "joins by one key": (
+        "SELECT id, points, cost FROM people JOIN cards USING (id) JOIN visits ON who = id",
+        {"sorted, 3 tables at once", "with the one above"},
+    ),
+    "groups in the order of a join": (
+        "SELECT id, sum(cost), count(*) FROM people JOIN visits ON who = id GROUP BY id ORDER BY id",
+        {"sorted, left side unique", "in order already"},
+    ),
+    "groups in the order of a semi join": (
+        "SELECT who, sum(cost) FROM visits WHERE who IN (SELECT id FROM people WHERE age > 30) GROUP BY who",
+        {"sorted", "in order already"},
+    ),
+    "windows in the order of groups": (
+        "SELECT note, who, lag(s) OVER (PARTITION BY note ORDER BY who), count(*) OVER (PARTITION BY note) "
+        "FROM (SELECT note, who, sum(cost) AS s FROM visits GROUP BY note, who)",
+        {"sorted"},
+    ),
     "cross join": ("SELECT age, least FROM people, few WHERE age > least", {"all pairs"}),
     "semi join": ("SELECT id FROM people WHERE id IN (SELECT who FROM visits)", {"sorted"}),
     "semi join with few": ("SELECT id FROM people WHERE EXISTS (FROM few WHERE k = id)", {"sorted"}),
@@ -185,8 +202,8 @@ CASES: dict[str, tuple[str, set[str]]] = {
         set(),
     ),
     "window over all": ("SELECT cost, sum(cost) OVER (PARTITION BY note), count(*) OVER () FROM visits", set()),
-    "distinct": ("SELECT DISTINCT note, cost FROM visits", set()),
-    "union": ("SELECT id FROM people UNION SELECT who FROM visits", set()),
+    "distinct": ("SELECT DISTINCT note, cost FROM visits", {"sorted"}),
+    "union": ("SELECT id FROM people UNION SELECT who FROM visits", {"sorted"}),
     "union all": ("SELECT id FROM people UNION ALL SELECT who FROM visits", set()),
     "intersect": ("SELECT id FROM people INTERSECT SELECT who FROM visits", set()),
     "except all": ("SELECT who FROM visits EXCEPT ALL SELECT id FROM people", set()),

@@ -133,9 +133,6 @@ def with_unique(
             clean = zeros and c not in keys
             columns[c] = _missing(columns[c], there) if clean else null_if_absent(columns[c], there)
     ordered = {c: columns[c] for c in (*unique.columns, *other.columns)}
-    if not (keep_unique or keep_other):
-        # No row that is meant has a key that is NULL.
-        ordered |= {c: replace(ordered[c], null=None) for c in keys}
     return Joined(Frame(rows, ordered, present, compact, words, firsts), matched, met, alone)
 
 

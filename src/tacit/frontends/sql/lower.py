@@ -39,6 +39,7 @@ from tacit.frontends.sql.algebra import (
     Limit,
     Project,
     Query,
+    Ref,
     Relation,
     Scan,
     SetOperation,
@@ -199,7 +200,7 @@ class _Lowering:
         if isinstance(relation, Project):
             return self._project(relation, made[0])
         if isinstance(relation, Join):
-            return self._join(relation, made[0], made[1])
+            return _sure(relation, self._join(relation, made[0], made[1]))
         if isinstance(relation, Group):
             return self._group(relation, made[0])
         if isinstance(relation, Distinct):
@@ -330,6 +331,8 @@ class _Lowering:
         last = unique.index(False) if False in unique else max(range(len(sides)), key=lambda k: frames[k].rows)
         uniques = [side for k, side in enumerate(sides) if k != last]
         self.strategy = f"sorted, {len(leaves)} tables at once"
+        inner = {id(j) for j in several}
+        self.steps = [replace(s, strategy="with the one above") if id(s.relation) in inner else s for s in self.steps]
         frame = joins.with_each(uniques, sides[last], one_to_one=all(unique), together=together)
         return replace(frame, columns={c: frame.columns[c] for c in relation.columns})
 
@@ -572,6 +575,15 @@ _KEEP: Final[dict[str, Callable[[SecretArray, on.Flag], on.Flag]]] = {
     "anti": lambda found, present: on.both(present, logical_not(found)),
 }
 """Of (has a partner, is meant), which left rows a join gives; a mark join gives all."""
+
+
+def _sure(relation: Join, frame: Frame) -> Frame:
+    """The rows of a join: where it keeps none without a partner, what is joined by is not NULL."""
+    equal = {e.column for pair in equi_keys(relation)[0] for e in pair if isinstance(e, Ref)}
+    if relation.kind not in ("inner", "semi"):
+        return frame
+    columns = {c: replace(v, null=None) if c in equal else v for c, v in frame.columns.items()}
+    return replace(frame, columns=columns)
 
 
 def _compared(relation: Join) -> tuple[Expr, ...]:
