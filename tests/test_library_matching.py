@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import Words, bits, dry_cost, rep3_boxes, run_plain, run_rep3, share, u64
-from tacit.engine.drive import lockstep
+from harness import Words, bits, dry_cost, rep3_boxes, run, run_plain, run_rep3, u64
 from tacit.library import ascon, matching
 from tacit.protocols.blackbox import BlackBox, Cost
 from tacit.protocols.rep3 import Rep3
@@ -193,15 +192,16 @@ class Seen(Rep3):
         return opened
 
 
-def patterns(first: list[np.ndarray], second: list[np.ndarray], flags: tuple[bool, bool], seed: int) -> list[Any]:
-    """What one party sees, and no other: the tags of both tables."""
+def seen_by_one(
+    first: list[np.ndarray], second: list[np.ndarray], flags: tuple[bool, bool], seed: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What one party sees, and no other: the tags of both tables; and the result."""
     boxes = rep3_boxes(seed, Seen)
     for box in boxes:
         box.tags = []
-    shares = [share(boxes, u64(x)) for x in (*first, *second)]
-    lockstep([program(flags)(box, *(s[box.me] for s in shares)) for box in boxes])
+    result, _ = run(boxes, program(flags), *(u64(x) for x in (*first, *second)))
     assert [len(box.tags) for box in boxes] == [2, 0, 0]
-    return boxes[0].tags
+    return boxes[0].tags, result
 
 
 def pattern(tags: list[np.ndarray]) -> Counter[tuple[int, int]]:
@@ -214,7 +214,7 @@ def test_what_opens_tells_which_rows_are_equal_and_rows_without_a_flag_are_like_
     rng = np.random.default_rng(2)
     first = [np.array([1, 1, 0, 0]), np.array([7, 8, 9, 9]), np.zeros(4, np.int64), rng.integers(0, 9, (4, 1))]
     second = [np.array([1, 1, 1, 0, 0, 1]), np.array([7, 7, 9, 7, 9, 3]), np.zeros(6, np.int64), np.zeros((6, 1), int)]
-    found = patterns(first, second, (True, True), 1)
+    found, _ = seen_by_one(first, second, (True, True), 1)
     # Two rows of the second match one of the first; of the others, those without a flag included, none is like any.
     assert pattern(found) == Counter({(1, 2): 1, (1, 0): 3, (0, 1): 4})
 
@@ -227,7 +227,7 @@ def test_tags_are_the_same_pattern_for_other_keys_and_are_new_in_every_run() -> 
     counted = set()
     for seed, turn in ((1, 0), (2, 0), (3, 2**31)):
         first, second = (table(np.random.default_rng(4), (k + turn) << 20, 1, False) for k in (keys, other))
-        found = patterns(first, second, (False, False), seed)
+        found, _ = seen_by_one(first, second, (False, False), seed)
         counted.add(frozenset(pattern(found).items()))
         seen += [bytes(t) for part in found for t in part]
     assert len(counted) == 1
@@ -243,8 +243,7 @@ def test_where_the_rows_of_a_match_stand_is_new_in_every_run_and_no_place_of_the
     places: Counter[tuple[int, int]] = Counter()
     orders = set()
     for seed in range(200):
-        (_, rows), _ = run_rep3(program((False, False)), *(u64(x) for t in tables for x in t), seed=seed)
-        found = patterns(*tables, (False, False), seed)
+        found, (_, rows) = seen_by_one(*tables, (False, False), seed)
         orders.add(tuple(int(v) for v in rows[:, 0]))
         # Among the opened rows of the second table, which stands where the result has row 0?
         places[(int(rows[0, 0]), int(matching.partners(*found)[0]))] += 1
