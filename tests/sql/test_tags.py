@@ -224,6 +224,16 @@ def test_the_cost_decides() -> None:
         assert 5 * both[0].rounds < both[1].rounds
 
 
+def test_several_joins_by_one_key_take_tags_or_one_sort(session: Session) -> None:
+    text = (
+        "SELECT sum(cost) AS s, count(*) AS n FROM visits v JOIN people p ON v.who = p.id JOIN padded q ON v.who = q.id"
+    )
+    tagged, ordinary = session.sql(text, reveals="join_size"), session.sql(text)
+    assert sum(d.kind == "pattern" for d in tagged.plan().disclosures()) == 2
+    assert tagged.plan().cost().seconds < ordinary.plan().cost().seconds
+    assert tagged.reveal().table.equals(ordinary.reveal().table)
+
+
 def test_joins_that_tags_cannot_compute_are_sorted(session: Session) -> None:
     for text in (
         # Many with many, a unique side that is kept, floats, and text that is too long for a tag.

@@ -120,15 +120,21 @@ class SecretFrame:
             raise overflow("a value on the way to the result", error) from None
 
     def _match(self, relations: Relations, min_group: int) -> None:
-        """Let tags of keys compute each join that is quicker for it, by the exact cost of the whole query."""
-        chosen: frozenset[int] = frozenset()
-        for number in range(self._lowered.matches):
-            least = self.plan().cost().seconds
-            self._compile(relations, min_group, chosen | {number})
-            if self.plan().cost().seconds < least:
-                chosen |= {number}
-            else:
-                self._compile(relations, min_group, chosen)
+        """Let tags of keys compute those joins that are quicker for it, by the exact cost of the whole query: from all
+        of them or none on, each is tried the other way.
+        """
+        count = self._lowered.matches
+        best: frozenset[int] = frozenset()
+        cost = {best: self.plan().cost().seconds}
+        made = best
+        for number in range(-1, count):
+            trial = frozenset(range(count)) if number < 0 else best ^ {number}
+            if trial not in cost:
+                self._compile(relations, min_group, trial)
+                cost[trial], made = self.plan().cost().seconds, trial
+                best = min(best, trial, key=cost.__getitem__)
+        if made != best:
+            self._compile(relations, min_group, best)
 
     @property
     def names(self) -> tuple[str, ...]:

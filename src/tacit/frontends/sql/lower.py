@@ -278,15 +278,15 @@ class _Lowering:
             turned = unique_left and left.rows < right.rows and relation.kind == "inner"
         else:
             turned = True
+        by_one = (unique_right or unique_left) and not few
+        side, kept, keep = ("left", keep_left, keep_right) if turned else ("right", keep_right, keep_left)
+        if by_one and not kept and self._tags(pairs, side):
+            if not turned:
+                pairs, left, right = [(b, a) for a, b in pairs], right, left
+            return joins.by_tags(left, right, pairs, keep_other=keep, residual=residual).frame
         if relation.kind == "inner" and not few and (chained := self._chained(relation, together)):
             return chained
-        if (unique_right or unique_left) and not few:
-            side = "left" if turned else "right"
-            if not (keep_left if turned else keep_right) and self._tags(pairs, side):
-                if not turned:
-                    pairs, left, right = [(b, a) for a, b in pairs], right, left
-                keep = keep_right if turned else keep_left
-                return joins.by_tags(left, right, pairs, keep_other=keep, residual=residual).frame
+        if by_one:
             self.strategy = f"sorted, {side} side unique"
             both = unique_left and unique_right
             if not turned:
