@@ -441,7 +441,7 @@ def test_a_changed_file_takes_back_what_was_known_of_it(house: House, guest: Cal
 
 def asked(text: str, rows: int, high: int, padded: bool = False) -> Message:
     """A proposal whose input is one column of a query over ages.csv."""
-    query = HomeQuery(text, "duckdb", (("ages", "file:ages.csv"),), rows, padded, ((BIGINT, False, 0),))
+    query = HomeQuery(text, "duckdb", (("ages", "file:ages.csv"),), rows, padded, ((BIGINT, False),))
     builder = PlanBuilder((*NAMES, "guest"))
     private = builder.input(2, "x", INT64, (rows,), interval=Interval(0, high), source=input_source("0.0", query))
     builder.output("x", builder.reveal(builder.add("share", [private]), "test"))
@@ -461,9 +461,7 @@ def test_a_client_cannot_search_by_refused_queries(guest: Callable[[Message], st
 
 
 def test_a_query_of_another_size_than_its_input_is_refused_unread(guest: Callable[[Message], str]) -> None:
-    query = HomeQuery(
-        "SELECT age FROM ages", "duckdb", (("ages", "file:ages.csv"),), 10**15, True, ((BIGINT, False, 0),)
-    )
+    query = HomeQuery("SELECT age FROM ages", "duckdb", (("ages", "file:ages.csv"),), 10**15, True, ((BIGINT, False),))
     builder = PlanBuilder((*NAMES, "guest"))
     private = builder.input(2, "x", INT64, (3,), source=input_source("0.0", query))
     builder.output("x", builder.reveal(builder.add("share", [private]), "test"))

@@ -16,7 +16,7 @@ import re
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -53,6 +53,19 @@ class Held:
     bound: int | None = None
     parties: tuple[int, ...] = ()
     """Who has a part, of no rows perhaps, besides the owners of rows."""
+    layouts: Mapping[str, int | tuple[str, ...]] = field(default_factory=dict)
+    """Of columns of text the most bytes, or all values, as they are declared."""
+
+    def register(self, session: Any) -> None:
+        """Make the table known to a session."""
+        session.table(
+            self.name,
+            self.parts(),
+            unique=list(self.unique),
+            rows=self.bound or "exact",
+            ranges={c: (0, n) for c, n in self.layouts.items() if isinstance(n, int)},
+            values={c: v for c, v in self.layouts.items() if isinstance(v, tuple)},
+        )
 
     def parts(self) -> dict[int, pa.Table]:
         """The rows of each party; of party 0 if there is none."""
@@ -154,8 +167,20 @@ def tables(seed: int) -> tuple[Held, ...]:
         bound = 14 if rng.random() < 0.2 else None
         unique = (fields[0],) if keyed and rng.random() < 0.7 else ()
         held = tuple(parties) if rng.random() < 0.5 else ()
-        made.append(Held(name, pa.table(columns, names=fields), owner, unique, bound, held))
+        table = Held(name, pa.table(columns, names=fields), owner, unique, bound, held)
+        made.append(replace(table, layouts=_layouts(random.Random(f"layouts {seed} {name}"), table.rows)))
     return tuple(made)
+
+
+def _layouts(rng: random.Random, rows: pa.Table) -> dict[str, int | tuple[str, ...]]:
+    """Layouts that fit what columns of text hold."""
+    out: dict[str, int | tuple[str, ...]] = {}
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        if pa.types.is_string(column.type) and rng.random() < 0.6:
+            there = {v for v in column.to_pylist() if v is not None}
+            more = rng.sample(_WORDS, rng.randint(1, len(_WORDS)))
+            out[name] = rng.choice((max(len(v.encode()) for v in _WORDS), tuple({*there, *more})))
+    return out
 
 
 # --- queries --------------------------------------------------------------------------------------------------------
@@ -710,7 +735,7 @@ class Bench:
             self._session.__enter__()
         if held is not self._held:
             for table in held:
-                self._session.table(table.name, table.parts(), unique=list(table.unique), rows=table.bound or "exact")
+                table.register(self._session)
             self._held = held
         return self._session
 
@@ -867,7 +892,7 @@ def show(case: Case) -> str:
     """A case as text."""
     lines = [
         f"{t.name}: {t.rows.to_pydict()} {[str(k) for k in t.rows.schema.types]} owner={t.owner} unique={t.unique} "
-        f"bound={t.bound} parties={t.parties}"
+        f"bound={t.bound} parties={t.parties} layouts={t.layouts}"
         for t in case.tables
     ]
     return "\n".join([*lines, case.query])

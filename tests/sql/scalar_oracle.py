@@ -27,10 +27,13 @@ from tacit.frontends.sql.types import (
     INTEGER,
     TEXT,
     TIMESTAMP,
+    Dictionary,
     SqlType,
     decimal,
+    laid_out,
     to_arrow,
     words_of,
+    words_range,
 )
 from tacit.frontends.sql.vectors import text_words
 from tacit.plan import BOOL, Interval
@@ -39,6 +42,8 @@ EPOCH = datetime(1970, 1, 1)
 BYTES = 14
 """The longest text."""
 WORDS = ["", "a", "b", "ab", "abc", "abcdefg", "abcdefgh", "abcabcabc", "promo brushed", "zz", "é", "ab%", "bcd", "cab"]
+LAYOUTS = [Interval(0, BYTES), Interval(0, BYTES - 1), Interval(0, BYTES + 3), Dictionary.of(WORDS)]
+"""Ways to lay text out: whole words, a narrower last one, codes."""
 MONEY = decimal(9, 2)
 KINDS: dict[str, tuple[SqlType, Interval]] = {
     "int": (INTEGER, Interval(-1000, 1000)),
@@ -82,13 +87,21 @@ class Rows:
     """A table of random rows: two columns of each type, the second with NULLs; for DuckDB, and as a frame of arrays of
     two owners."""
 
-    def __init__(self, rng: Random, rows: int, kinds: Sequence[str] = tuple(KINDS), session: Any = None) -> None:
+    def __init__(
+        self,
+        rng: Random,
+        rows: int,
+        kinds: Sequence[str] = tuple(KINDS),
+        session: Any = None,
+        layouts: Sequence[Interval] = LAYOUTS,
+    ) -> None:
         self.rows, self.oracle = rows, Oracle()
         self.columns: dict[str, list[Column]] = {}
         fields, values, vectors = [], [], {}
         for kind in kinds:
             type_, domain = KINDS[kind]
             for nullable in (False, True):
+                domain = rng.choice(layouts) if kind == "text" else domain
                 column = Column(f"{kind}{int(nullable)}", type_, nullable, domain)
                 raws = [None if nullable and rng.random() < 0.3 else raw_value(kind, rng) for _ in range(rows)]
                 self.columns.setdefault(kind, []).append(column)
@@ -112,14 +125,17 @@ class Rows:
                 return session.input(whole, party=party, range=span)
             return self.oracle.program.input((len(values),), dtype, party, data, interval=interval)
 
-        if column.type.kind == "text":
+        kind = laid_out(column.type, column.domain)
+        if kind.values:
+            words: Any = (array([kind.values.index(r) if r else 0 for r in raws], dtype, words_range(kind, 0)),)
+        elif kind.kind == "text":
+            packed = [text_words((r or "").encode(), kind.size) for r in raws]
             count = words_of(column.type, column.domain)
-            packed = [text_words((r or "").encode(), count) for r in raws]
-            words = tuple(array([p[k] for p in packed], dtype, Interval(0, 2**56 - 1)) for k in range(count))
+            words = tuple(array([p[k] for p in packed], dtype, words_range(kind, k)) for k in range(count))
         else:
             words = (array([r or 0 for r in raws], dtype, column.domain | Interval(0, 0)),)
         null = array([r is None for r in raws], BOOL, Interval(0, 1)) if column.nullable else None
-        return Vector(column.type, words, null)
+        return Vector(kind, words, null)
 
     def ours(self, exprs: Sequence[Expr], session: Any = None) -> tuple[Any, Project]:
         """What the expressions give on arrays, and the relation they make."""

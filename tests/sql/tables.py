@@ -17,7 +17,7 @@ from tacit.frontends.sql.algebra import Call, Column, Expr, Home, Limit, Query, 
 from tacit.frontends.sql.catalogue import Part, Table
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.lower import Lowered, lower
-from tacit.frontends.sql.types import BIGINT, BOOLEAN, SqlType, words_of
+from tacit.frontends.sql.types import BIGINT, BOOLEAN, SqlType, bytes_of, laid_out, words_range
 from tacit.plan import Interval
 
 
@@ -77,9 +77,12 @@ class Tables:
         null = self._input(np.array([v is None for v in values], bool), party) if column.nullable else None
         kind = column.type
         if kind.kind == "text":
-            count = words_of(kind, column.domain)
-            rows = [vectors.text_words((v or "").encode(), count) for v in values]
-            words = [self._input(np.array([r[k] for r in rows], np.int64), party, (0, 2**56 - 1)) for k in range(count)]
+            kind = laid_out(kind, column.domain)
+            rows = [vectors.text_words((v or "").encode(), kind.size) for v in values]
+            ranges = [words_range(kind, k) for k in range(len(bytes_of(kind)))]
+            words = [
+                self._input(np.array([r[k] for r in rows], np.int64), party, (i.lo, i.hi)) for k, i in enumerate(ranges)
+            ]
             return Vector(kind, tuple(words), null)
         if kind.kind == "bool":
             return Vector(kind, (self._input(np.array([bool(v) for v in values], bool), party),), null)

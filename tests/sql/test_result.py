@@ -74,7 +74,7 @@ def read(o: Oracle, vectors_: dict[Column, Vector], rows: int, present: SecretAr
 def test_all_types_are_read_in_duckdb_s_arrow_types_with_nulls_in_order(o: Oracle) -> None:
     flags = o.input(np.array([True, False, True, True]), 1)
     null = o.input(np.array([False, False, True, False]), 0)
-    packed = [vectors.text_words(t, 2) for t in (b"", b"hidden", b"", "häßlich abc".encode())]
+    packed = [vectors.text_words(t, 14) for t in (b"", b"hidden", b"", "häßlich abc".encode())]
     small, byte, money = SqlType("int", 32), SqlType("int", 8, 0, False), decimal(15, 2)
     words: list[tuple[str, SqlType, list[SecretArray], bool]] = [
         ("i", small, [ints(o, [-5, 1, 2, 7], -9, 9)], True),

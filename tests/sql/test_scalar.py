@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scalar_oracle import KINDS, MONEY, WORDS, Maker, Rows, check
+from scalar_oracle import KINDS, LAYOUTS, MONEY, WORDS, Maker, Rows, check
 
 import tacit as tc
 from plan_oracle import Oracle
@@ -201,10 +201,11 @@ def test_words_are_zero_where_a_value_is_null(kind: str) -> None:
             assert not any(w[null].any() for w in words)
 
 
-def test_nothing_is_opened_and_the_plan_does_not_depend_on_data() -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_nothing_is_opened_and_the_plan_does_not_depend_on_data(layout: Interval) -> None:
     plans = []
     for seed in (1, 2):
-        rows = Rows(Random(seed), 9)
+        rows = Rows(Random(seed), 9, layouts=[layout])
         maker = Maker(Random(7), rows)
         vectors_ = [evaluate(maker.make(kind, 2), rows.frame) for kind in KINDS]
         shown(rows.oracle, *(a for v in vectors_ for a in v.arrays))

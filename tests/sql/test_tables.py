@@ -25,7 +25,7 @@ from tacit.frontends.program import reveal
 from tacit.frontends.sql.algebra import Column, Home, Scan
 from tacit.frontends.sql.catalogue import Field, Table
 from tacit.frontends.sql.frame import Frame, Vector
-from tacit.frontends.sql.types import BIGINT, TEXT, TEXT_WORD, SqlType, parse_type
+from tacit.frontends.sql.types import BIGINT, TEXT, TEXT_WORD, Dictionary, SqlType, bytes_of, laid_out, parse_type
 from tacit.plan import Interval, Plan
 from tacit.session.columns import encode_column, rounded
 from tacit.session.relations import SqlTable
@@ -87,7 +87,9 @@ def value(vector: Vector, row: int, arrays: dict[Any, Any]) -> Any:
     words = [arrays[w][row] for w in vector.words]
     match vector.type.kind:
         case "text":
-            data = b"".join(int(w).to_bytes(TEXT_WORD, "big") for w in words)
+            if vector.type.values:
+                return vector.type.values[words[0]]
+            data = b"".join(int(w).to_bytes(n) for w, n in zip(words, bytes_of(vector.type), strict=True))
             return data.rstrip(b"\0").decode()
         case "decimal":
             return Decimal(int(words[0])).scaleb(-vector.type.scale)
@@ -597,14 +599,21 @@ def test_the_text_of_a_query_stands_once_in_a_plan_and_in_its_disclosures(sessio
     assert session.plan_of(*arrays[1:]).to_bytes().count(b"SELECT") == 1
 
 
+def text_type(*values: str) -> SqlType:
+    return laid_out(TEXT, Dictionary.of(values) if values else Interval(0, 9))
+
+
 @given(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
     st.lists(st.tuples(st.text("abc#=&?%+", min_size=1), st.text("f:/#=&?% é", min_size=1)), max_size=3),
     st.booleans(),
+    st.lists(st.text("a,=?:#%é ", max_size=5), max_size=3),
 )
-def test_a_query_is_read_back_from_its_source(text: str, sources: list[tuple[str, str]], padded: bool) -> None:
+def test_a_query_is_read_back_from_its_source(
+    text: str, sources: list[tuple[str, str]], padded: bool, values: list[str]
+) -> None:
     query = HomeQuery(
-        text, "duckdb", tuple(sources), 7, padded, ((TEXT, True, 9), (SqlType("decimal", 5, 2), False, 0))
+        text, "duckdb", tuple(sources), 7, padded, ((text_type(*values), True), (SqlType("decimal", 5, 2), False))
     )
     source = input_source("1.0", query)
 
@@ -623,6 +632,8 @@ def test_a_query_is_read_back_from_its_source(text: str, sources: list[tuple[str
         "duckdb:x#rows=1&column=JSON",
         "#%7",
         "duckdb:x#rows=1&column=VARCHAR:5000",
+        "duckdb:x#rows=1&column=VARCHAR=b,a",
+        "duckdb:x#rows=1&column=BIGINT=1",
     ],
 )
 def test_any_other_query_is_refused(text: str) -> None:

@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from tacit.errors import InputError
 from tacit.frontends.sql.catalogue import Field
-from tacit.frontends.sql.types import TEXT_WORD, SqlType, from_arrow, range_of, to_arrow, words_of
+from tacit.frontends.sql.types import (
+    TEXT,
+    TEXT_WORD,
+    Dictionary,
+    SqlType,
+    bytes_of,
+    from_arrow,
+    laid_out,
+    range_of,
+    to_arrow,
+    words_of,
+)
 from tacit.plan import BOOL, FIXED, INT64, Interval
 from tacit.session.values import U64Array, check_raw, encode
 
@@ -55,6 +66,8 @@ def encode_column(column: Any, field: Field, *, what: str, party: str | None) ->
         values = column.cast(pa.decimal128(38, kind.scale) if wide else target)
         if isinstance(values, pa.ChunkedArray):
             values = values.combine_chunks()
+        if isinstance(field.domain, Dictionary):
+            return (_codes(values, field.domain, what, party),)
         if kind.kind == "text":
             return _text_words(values, field.domain, what, party)
         if wide:
@@ -90,12 +103,26 @@ def _decimal_raw(values: Any, scale: int) -> Any:
     return pa.array(np.where(valid, pairs[:, 0], 0))
 
 
+def _codes(values: Any, domain: Dictionary, what: str, party: str | None) -> U64Array:
+    """The places of texts in a dictionary."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    places = pc.index_in(values, value_set=pa.array(domain.values, pa.string()))
+    missing = pc.and_(pc.is_null(places), pc.is_valid(values))
+    codes = pc.fill_null(pc.if_else(missing, -1, places), 0).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    raw = np.ascontiguousarray(codes).view(np.uint64)
+    check_raw(raw, Interval(0, len(domain.values) - 1), what=what, party=party)
+    return raw
+
+
 def _text_words(values: Any, domain: Interval, what: str, party: str | None) -> tuple[U64Array, ...]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     filled = pc.fill_null(values, "").cast(pa.large_binary())
-    n, width = len(filled), words_of(SqlType("text"), domain) * TEXT_WORD
+    sizes = bytes_of(laid_out(TEXT, domain))
+    n, width = len(filled), sum(sizes)
     lengths = pc.binary_length(filled).to_numpy(zero_copy_only=False).astype(np.int64)
     check_raw(lengths.astype(np.uint64), Interval(0, domain.hi), what=f"the length of {what}", party=party)
     offsets = np.frombuffer(filled.buffers()[1], dtype="<i8")[filled.offset : filled.offset + n + 1]
@@ -112,10 +139,15 @@ def _text_words(values: Any, domain: Interval, what: str, party: str | None) -> 
             next="clean the text at its owner",
         )
     matrix[np.arange(width) < lengths[:, None]] = used
-    padded = np.zeros((n, width // TEXT_WORD, 8), np.uint8)
-    padded[:, :, 1:] = matrix.reshape(n, -1, TEXT_WORD)
-    words: NDArray[np.uint64] = padded.view(">u8")[:, :, 0].astype(np.uint64)
-    return tuple(np.ascontiguousarray(words[:, k]) for k in range(words.shape[1]))
+    return tuple(_numbers(matrix[:, TEXT_WORD * k :][:, :size]) for k, size in enumerate(sizes))
+
+
+def _numbers(columns: NDArray[np.uint8]) -> U64Array:
+    """Rows of at most 8 bytes as numbers, the first byte the most significant."""
+    padded = np.zeros((len(columns), 8), np.uint8)
+    padded[:, 8 - columns.shape[1] :] = columns
+    numbers: U64Array = padded.view(">u8")[:, 0].astype(np.uint64)
+    return numbers
 
 
 # --- domains --------------------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from tacit.frontends.program import Program
 from tacit.frontends.sql.algebra import Column, Home
 from tacit.frontends.sql.catalogue import Catalogue, Field, Part, Table
 from tacit.frontends.sql.frame import Frame, Vector
-from tacit.frontends.sql.types import NULL, TEXT, TEXT_WORD, SqlType, decimal, words_of
+from tacit.frontends.sql.types import NULL, TEXT, Dictionary, SqlType, decimal, laid_out, words_of, words_range
+from tacit.frontends.sql.vectors import CODES_MAX
 from tacit.plan import BOOL, DType, Interval
 from tacit.protocols.shares import U64Array
 from tacit.session.columns import TEXT_MAX, declared_for, normalised
@@ -78,8 +79,7 @@ class SqlTable:
             for p in self.table.parts
         ]
         for f in self.table.fields:
-            bounds = f"at most {f.domain.hi} bytes" if f.type == TEXT else f"raw values {f.domain.lo} to {f.domain.hi}"
-            lines.append(f"column {f.name}: {f.type}, {bounds}{', may be NULL' if f.nullable else ''}")
+            lines.append(f"column {f.name}: {f.type}, {_bounds(f)}{', may be NULL' if f.nullable else ''}")
         lines += [f"column {name}: of a type that queries cannot use" for name in self.others]
         lines += [f"no two rows of a party have the same {', '.join(columns)}" for columns in self.table.unique]
         if len(self.table.parts) > 1:
@@ -124,6 +124,7 @@ class Relations:
         rows: Rows,
         ranges: Mapping[str, Sequence[Any]],
         types: Mapping[str, str],
+        values: Mapping[str, Iterable[str]],
         min_group: int,
     ) -> SqlTable:
         """Register a table; see `Session.table`."""
@@ -140,12 +141,15 @@ class Relations:
             listed = [unique] if isinstance(unique, str) else unique
             columns = [(u,) if isinstance(u, str) else tuple(u) for u in listed]
             declared = {column: _declared(column, kind) for column, kind in types.items()}
+            dictionaries = {column.lower(): _dictionary(column, texts) for column, texts in values.items()}
             bounds = {column: [_plain(v) for v in span] for column, span in ranges.items()}
+            # An owner who knows the values need not tell how long the longest one is.
+            bounds |= {column: [0, dictionaries[column.lower()].hi] for column in values}
             if not all(columns) or not all(isinstance(c, str) for u in columns for c in u):
                 raise TypeError
         except (TypeError, AttributeError):
             raise _bad(
-                "unique, ranges or types are not written as they should be",
+                "unique, ranges, types or values are not written as they should be",
                 "unique='id' or [('order', 'line')], ranges={'age': (0, 130)}, types={'price': 'DECIMAL(15,2)'}",
             ) from None
         bound = None if isinstance(rows, str) and rows == "exact" else whole_number(rows, 0, "rows")
@@ -159,7 +163,8 @@ class Relations:
             else:
                 answer = self._owners.describe_table(index, question)
             answers[index] = (where, replace(answer, others=(*answer.others, *others)))
-        fields = self._agreed({index: answer.fields for index, (_, answer) in answers.items()})
+        agreed = self._agreed({index: answer.fields for index, (_, answer) in answers.items()})
+        fields = tuple(_listed(f, dictionaries.get(f.name.lower())) for f in agreed)
         table = Table(
             name,
             fields,
@@ -262,7 +267,7 @@ class Relations:
                 expected=f"at most {TEXT_MAX} bytes, where text leaves its owner",
                 next="declare a shorter one with ranges=, or let the owner cut it with substring or left",
             )
-        columns = tuple((c.type, c.nullable, c.domain.hi if c.type == TEXT else 0) for c in home.columns)
+        columns = tuple((laid_out(c.type, c.domain), c.nullable) for c in home.columns)
         query = HomeQuery(written(tree, home.dialect), home.dialect, home.sources, home.rows, home.padded, columns)
         if len(str(query)) > SOURCE_MAX:
             raise SqlError(
@@ -305,17 +310,21 @@ class _Inputs:
     def vector(self, index: int, column: Column) -> Vector:
         name = "".join(c if c.isprintable() else "?" for c in column.name)[:_NAME_MAX] or f"c{index}"
         domain = column.domain
-        if column.type == TEXT:
-            domain = Interval(0, 2 ** (8 * TEXT_WORD) - 1)
-        elif column.nullable or self._home.padded:
+        kind = laid_out(column.type, domain)
+        if column.type != TEXT and (column.nullable or self._home.padded):
             domain = Interval(min(domain.lo, 0), max(domain.hi, 0))
         count = words_of(column.type, column.domain)
         words = tuple(
-            self.array(f"{index}.{w}", name if count == 1 else f"{name} {w + 1}", column.type.dtype, domain)
+            self.array(
+                f"{index}.{w}",
+                name if count == 1 else f"{name} {w + 1}",
+                kind.dtype,
+                words_range(kind, w) if column.type == TEXT else domain,
+            )
             for w in range(count)
         )
         null = self.array(f"{index}.null", f"{name} is null", BOOL, Interval(0, 1)) if column.nullable else None
-        return Vector(column.type, words, null)
+        return Vector(kind, words, null)
 
     def array(self, value: str, name: str, dtype: DType, interval: Interval) -> SecretArray:
         source = input_source(value, self._query)
@@ -338,6 +347,14 @@ def whole_number(value: Any, least: int, name: str) -> int:
 def _is_whole_table(source: Any) -> bool:
     """Whether a value of a mapping is a table, and not a column of one."""
     return isinstance(source, str | os.PathLike) or hasattr(source, "columns")
+
+
+def _bounds(field: Field) -> str:
+    if isinstance(field.domain, Dictionary):
+        return f"one of {', '.join(map(repr, field.domain.values))}"
+    if field.type == TEXT:
+        return f"at most {field.domain.hi} bytes"
+    return f"raw values {field.domain.lo} to {field.domain.hi}"
 
 
 def _as_arrow(source: Any) -> Any:
@@ -413,6 +430,24 @@ def _declared(column: str, kind: str) -> SqlType:
     raise _bad(
         f"column {str(column)[:100]!r} has no type that there is", "types={'price': 'DECIMAL(15,2)'} and the like"
     )
+
+
+def _dictionary(column: str, values: Iterable[str]) -> Dictionary:
+    texts = [] if isinstance(values, str) else list(values)
+    good = texts and all(isinstance(t, str) and "\0" not in t for t in texts) and len(set(texts)) <= CODES_MAX
+    if not good:
+        raise _bad(
+            f"column {column[:100]!r} has no list of values that there can be",
+            f"values={{'flag': ['A', 'N', 'R']}}, 1 to {CODES_MAX} texts",
+        )
+    return Dictionary.of(texts)
+
+
+def _listed(field: Field, domain: Dictionary | None) -> Field:
+    """A column with the values that it is declared to have."""
+    if domain is not None and field.type not in (TEXT, NULL):
+        raise _bad(f"column {field.name[:100]!r} is {field.type}", "values= for columns of text")
+    return field if domain is None or field.type == NULL else replace(field, domain=domain)
 
 
 def _plain(value: Any) -> Any:

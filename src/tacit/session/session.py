@@ -257,6 +257,7 @@ class Session:
         rows: Rows = "exact",
         ranges: Mapping[str, Sequence[Any]] | None = None,
         types: Mapping[str, str] | None = None,
+        values: Mapping[str, Iterable[str]] | None = None,
         min_group: int = 1,
     ) -> SqlTable:
         """Register a table under its name in queries; nothing of its rows leaves its owner for that.
@@ -273,9 +274,13 @@ class Session:
 
         What registering tells everybody, and `SqlTable.disclosed` lists: names and types of columns; which of them have
         a NULL; of each column a range, `ranges={"age": (0, 130)}` or else that of its values rounded outwards to powers
-        of two, and of text the length of the longest in whole groups of 7 bytes; of each part the number of rows, or,
-        with a number as `rows`, only that there are at most so many. Whether declared ranges hold is checked when a
-        query reads the column.
+        of two, and of text the length of the longest in whole groups of 7 bytes, or `ranges={"code": (0, 3)}`, the most
+        bytes; of each part the number of rows, or, with a number as `rows`, only that there are at most so many.
+        Whether declared ranges hold is checked when a query reads the column.
+
+        `values={"flag": ["A", "N", "R"]}` lists all the values that a column of text can have, for everybody to see:
+        it travels as narrow codes, its groups are counted without a sort, and LIKE costs an equality. The list is
+        never taken from the data; a value that is not in it is refused when a query reads the column.
 
         `unique` are columns, or tuples of columns, of which no two rows have the same values; queries become much
         faster by it. Each part is checked by its owner. That two parties have no row in common is not checked but
@@ -286,7 +291,9 @@ class Session:
         RoomError ROOM-013 for a party that this client does not act for; SqlError SQL-011 for duplicates of which
         `unique` says that there are none, SQL-012 where parts do not agree, SQL-013 for more rows than the bound.
         """
-        return self._relations.add(name, source, party, unique, rows, ranges or {}, types or {}, min_group)
+        return self._relations.add(
+            name, source, party, unique, rows, ranges or {}, types or {}, values or {}, min_group
+        )
 
     @property
     def tables(self) -> Mapping[str, SqlTable]:

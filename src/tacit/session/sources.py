@@ -30,7 +30,7 @@ import numpy as np
 
 from tacit.errors import InputError, SqlError, TacitError
 from tacit.frontends.sql.catalogue import Field
-from tacit.frontends.sql.types import BOOLEAN, TEXT, SqlType, parse_type, to_arrow
+from tacit.frontends.sql.types import BOOLEAN, TEXT, Dictionary, SqlType, laid_out, parse_type, to_arrow
 from tacit.plan import BOOL, DType, Interval
 from tacit.session.columns import (
     TEXT_MAX,
@@ -64,7 +64,7 @@ _SAFE: Final = " ()[]{}<>,;:=+-*/'\"!?&|$@^~`_.\\"
 @dataclass(frozen=True)
 class HomeQuery:
     """A query that a party runs in its own engine: `sources` are (name in the text, source), `columns` the types of its
-    result's columns with whether they may be NULL and, of text, the bytes. It has at most `rows` rows, exactly so many
+    result's columns, text as it is laid out, with whether they may be NULL. It has at most `rows` rows, exactly so many
     unless `padded`.
     """
 
@@ -73,13 +73,13 @@ class HomeQuery:
     sources: tuple[tuple[str, str], ...]
     rows: int
     padded: bool
-    columns: tuple[tuple[SqlType, bool, int], ...]
+    columns: tuple[tuple[SqlType, bool], ...]
 
     def __str__(self) -> str:
         """One printable line; `parse_query` is the inverse."""
         text = "".join(c if c.isprintable() and c not in "%#" else quote(c, safe="") for c in self.text)
         pairs = [("at_most" if self.padded else "rows", str(self.rows))]
-        pairs += [("column", f"{k}{f':{n}' if k == TEXT else ''}{'?' if null else ''}") for k, null, n in self.columns]
+        pairs += [("column", _column(kind, null)) for kind, null in self.columns]
         pairs += [("from", f"{quote(name, safe=' ')}={source}") for name, source in self.sources]
         return f"{self.dialect}:{text}#{urlencode(pairs, quote_via=quote, safe='(),:?=/')}"
 
@@ -109,13 +109,23 @@ def parse_query(text: str) -> HomeQuery:
         raise _unknown_source() from None
 
 
-def _parse_column(text: str) -> tuple[SqlType, bool, int]:
-    match = re.fullmatch(r"([A-Z0-9(),]+)(?::(\d{1,9}))?(\?)?", text)
+def _column(kind: SqlType, nullable: bool) -> str:
+    """A column in words: `BIGINT?` may be NULL, `VARCHAR:9` has at most 9 bytes, `VARCHAR=no,yes` one of two values."""
+    layout = "=" + ",".join(quote(v, safe="") for v in kind.values) if kind.values else f":{kind.size}"
+    return f"{kind}{layout if kind.kind == 'text' else ''}{'?' if nullable else ''}"
+
+
+def _parse_column(text: str) -> tuple[SqlType, bool]:
+    match = re.fullmatch(r"([A-Z0-9(),]+)(?::(\d{1,9})|=([^?]*))?(\?)?", text)
     kind = parse_type(match[1]) if match else None
-    size = int(match[2] or 0) if match else 0
-    if match is None or kind is None or (kind == TEXT) != (match[2] is not None) or size > TEXT_MAX:
+    if match is None or kind is None or (kind == TEXT) != (match[2] is not None or match[3] is not None):
         raise ValueError
-    return kind, match[3] is not None, size
+    if kind == TEXT:
+        texts = [unquote(v, errors="strict") for v in match[3].split(",")] if match[3] is not None else []
+        kind = laid_out(TEXT, Dictionary.of(texts) if texts else Interval(0, int(match[2])))
+        if kind.size > TEXT_MAX or list(kind.values) != texts:
+            raise ValueError
+    return kind, match[4] is not None
 
 
 def input_source(value: str, query: HomeQuery) -> str:
@@ -301,7 +311,8 @@ class Sources:
             (database,) = databases.values()
             tree = with_relations(tree, {name: f[1] for name, f in found.items()})
             names = [f"c{k}" for k in range(len(query.columns))]
-            return database.table(written(tree, "postgres", self._party), names, [kind for kind, _, _ in query.columns])
+            kinds = [TEXT if kind.kind == "text" else kind for kind, _ in query.columns]
+            return database.table(written(tree, "postgres", self._party), names, kinds)
         tables = {name: _whole(*f) if isinstance(f, tuple) else f for name, f in found.items()}
         return duckdb_table(written(tree, "duckdb", self._party), tables, self._party)
 
@@ -628,9 +639,10 @@ class Inputs:
         return self._results[text]
 
     def _column(self, text: str, query: HomeQuery, index: int, interval: Interval) -> tuple[U64Array, ...]:
-        kind, nullable, size = query.columns[index]
-        if kind == TEXT:
-            interval = Interval(0, size)
+        kind, nullable = query.columns[index]
+        if kind.kind == "text":
+            interval = Dictionary.of(kind.values) if kind.values else Interval(0, kind.size)
+            kind = TEXT
         key = (text, index, interval)
         if key not in self._encoded:
             field = Field(f"c{index}", kind, nullable, interval)

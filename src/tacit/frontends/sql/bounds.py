@@ -36,7 +36,7 @@ from tacit.frontends.sql.algebra import (
     sources,
 )
 from tacit.frontends.sql.functions import year
-from tacit.frontends.sql.types import TEXT_WORD, SqlType
+from tacit.frontends.sql.types import TEXT_WORD, Dictionary, SqlType
 from tacit.plan import Interval
 
 Keys = frozenset[frozenset[Column]]
@@ -124,6 +124,8 @@ def _values(key: Expr, choices: Choices) -> int:
     left = _choice(key, choices)
     if isinstance(left, frozenset):
         return len(left)
+    if isinstance(left, Dictionary):
+        return len(left.values) + key.nullable
     if key.type.kind == "text":
         return int(256 ** min(key.domain.hi, TEXT_WORD)) + key.nullable
     return left.hi - left.lo + 1 + key.nullable

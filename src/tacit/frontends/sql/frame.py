@@ -16,7 +16,8 @@ SortWord: TypeAlias = tuple[SecretArray, bool]
 
 @dataclass(frozen=True)
 class Vector:
-    """The values of a column: `words` are arrays [rows], one, or for text as many as its bytes need (see `types`).
+    """The values of a column: `words` are arrays [rows], one, or for text as many as its bytes need (see `types`), and
+    its type says how it is laid out in them.
 
     `null` is a bool array that holds where the value is NULL, or None if it never is; words are zero there. A double
     that is an exact quotient has its `denominator`, never zero: the value is words[0] / (denominator * 10^type.scale),

@@ -30,7 +30,7 @@ from tacit.frontends.sql.algebra import Column
 from tacit.frontends.sql.frame import Frame, SortWord, Vector
 from tacit.frontends.sql.rows import Flag
 from tacit.frontends.sql.vectors import null_if_absent, same
-from tacit.plan import INT64, MATCH_BITS, matched_words
+from tacit.plan import MATCH_BITS, matched_words
 
 Residual = Callable[[Frame], SecretArray] | None
 """Of a table of pairs, those for which what a join asks besides equal keys is true."""
@@ -364,11 +364,7 @@ def _equal_pairs(left: Frame, right: Frame, pairs: Pairs) -> SecretArray:
     n, m = left.rows, right.rows
     found: list[SecretArray] = []
     for a, b in pairs:
-        for k in range(max(len(a.words), len(b.words))):
-            x, y = (
-                v.words[k] if k < len(v.words) else on.filled(v.words[0].program, len(v.words[0]), 0, INT64)
-                for v in (a, b)
-            )
+        for x, y in zip(a.words, b.words, strict=True):
             found.append(equal(reshape(x, (n, 1)), reshape(y, (1, m))))
     for flag, shape in (
         (on.both(left.present, on.not_null(a for a, _ in pairs)), (n, 1)),

@@ -6,6 +6,8 @@ A piece within a word is one difference of two shifts of the word, so all pieces
 
 from __future__ import annotations
 
+import re
+
 from tacit.frontends.arithmetic import equal, logical_and, multiply, subtract
 from tacit.frontends.array import SecretArray
 from tacit.frontends.groups import running_any
@@ -41,7 +43,10 @@ def segments(pattern: str, escape: str | None) -> list[bytes] | None:
 def like(text: Vector, parts: list[bytes]) -> SecretArray:
     """Whether a text is made of `parts` with anything between them, whatever where it is NULL."""
     rows, program = text.words[0].shape[0], text.words[0].program
-    width = len(text.words) * TEXT_WORD
+    if text.type.values:
+        pattern = re.compile(b".*".join(map(re.escape, parts)), re.DOTALL)
+        return vectors.among(text, [pattern.fullmatch(v.encode()) is not None for v in text.type.values])
+    width = vectors.text_size(text)
     if len(parts) == 1:
         return vectors.equal_words(text, vectors.constant(parts[0].decode(), text.type, rows, program))
     first, *middle, last = parts
@@ -79,16 +84,16 @@ class _Cuts:
 
     def __init__(self, text: Vector) -> None:
         self.words = text.words
+        self.width = vectors.text_size(text)
         self._shifts: dict[tuple[int, int], SecretArray] = {}
 
     def found(self, segment: bytes, places: list[int], ends: bool = False) -> SecretArray:
         """For each place whether the segment stands there: flags [places, rows]. With `ends` the text ends after it."""
-        width = len(self.words) * TEXT_WORD
         pieces: list[SecretArray] = []
         wanted: list[int] = []
         bounds = []
         for place in places:
-            text = segment + b"\0" if ends and place + len(segment) < width else segment
+            text = segment + b"\0" if ends and place + len(segment) < self.width else segment
             start = len(pieces)
             at = 0
             while at < len(text):
@@ -109,7 +114,8 @@ class _Cuts:
     def _shift(self, word: int, size: int) -> SecretArray:
         """The first `size` bytes of a word."""
         if (word, size) not in self._shifts:
-            self._shifts[word, size] = floor_by(self.words[word], 256 ** (TEXT_WORD - size))
+            whole = min(TEXT_WORD, self.width - word * TEXT_WORD)
+            self._shifts[word, size] = floor_by(self.words[word], 256 ** (whole - size))
         return self._shifts[word, size]
 
 

@@ -25,7 +25,7 @@ from tacit.frontends.operands import apply
 from tacit.frontends.sql import division
 from tacit.frontends.sql.algebra import Column, Query
 from tacit.frontends.sql.frame import Frame, Vector
-from tacit.frontends.sql.types import TEXT_WORD, SqlType, to_arrow
+from tacit.frontends.sql.types import SqlType, bytes_of, to_arrow
 from tacit.frontends.sql.vectors import known, magnitude, public, zero_where
 from tacit.plan import FIXED
 
@@ -101,7 +101,8 @@ def disclosed(frame: Frame, query: Query) -> Result:
         if v.null is not None:
             out._nulls[column] = shown(v.null)
         if v.denominator is None:
-            out._reads[column] = _words([shown(w) for w in v.words])
+            places = [shown(w) for w in v.words]
+            out._reads[column] = _bytes(places, v.type) if column.type.kind == "text" else _words(places)
         else:
             out._reads[column] = _quotient(out, column, v, absent, shown, plain)
     return out
@@ -109,6 +110,22 @@ def disclosed(frame: Frame, query: Query) -> Result:
 
 def _words(places: Sequence[int]) -> Read:
     return lambda raws: [raws[p] for p in places]
+
+
+def _bytes(places: Sequence[int], kind: SqlType) -> Read:
+    """The bytes of text, [rows, bytes], filled up with zeros."""
+    if kind.values:
+        spelled = [np.frombuffer(v.encode().ljust(kind.size, b"\0"), np.uint8) for v in kind.values]
+        return lambda raws: [np.stack(spelled)[raws[places[0]]]]
+    sizes = bytes_of(kind)
+
+    def read(raws: Sequence[Raw]) -> list[NDArray[np.uint8]]:
+        words = [
+            raws[p].astype(">i8").view(np.uint8).reshape(-1, 8)[:, 8 - n :] for p, n in zip(places, sizes, strict=True)
+        ]
+        return [np.concatenate(words, axis=1)]
+
+    return read
 
 
 def _quotient(
@@ -198,7 +215,7 @@ def _arrow(values: Sequence[NDArray[Any]], null: NDArray[np.bool], kept: NDArray
     if kind.kind == "null":
         return pa.nulls(len(missing))
     if kind.kind == "text":
-        return _text(words, missing)
+        return _text(words[0], missing)
     if pa.types.is_decimal(target):
         if target.precision < 19 and np.any(np.abs(words[0]) >= 10**target.precision):
             raise pa.ArrowInvalid("a decimal has too many digits")
@@ -214,12 +231,11 @@ def _arrow(values: Sequence[NDArray[Any]], null: NDArray[np.bool], kept: NDArray
     return pa.array(words[0], pa.int64(), mask=missing).cast(target)
 
 
-def _text(words: Sequence[Raw], missing: NDArray[np.bool]) -> Any:
+def _text(data: NDArray[np.uint8], missing: NDArray[np.bool]) -> Any:
     import pyarrow as pa
 
     n = len(missing)
-    padded = np.stack(words, axis=1).astype(">i8").view(np.uint8).reshape(n, len(words), 8)
-    data = padded[:, :, 8 - TEXT_WORD :].reshape(n, len(words) * TEXT_WORD)
+    data = np.where(missing[:, None], np.uint8(0), data)
     used = data != 0
     offsets = np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(np.int64)
     buffers = [_validity(missing), pa.py_buffer(offsets.tobytes()), pa.py_buffer(data[used].tobytes())]

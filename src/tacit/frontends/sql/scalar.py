@@ -46,6 +46,7 @@ from tacit.frontends.sql.algebra import Call, Constant, Expr, Ref
 from tacit.frontends.sql.frame import Frame, Vector
 from tacit.frontends.sql.types import BOOLEAN, DOUBLE, SqlType
 from tacit.frontends.sql.vectors import (
+    among,
     constant,
     crossed,
     deciding,
@@ -68,7 +69,10 @@ from tacit.frontends.sql.vectors import (
     same,
     select,
     sort_words,
+    text_size,
+    unified,
     units,
+    widened,
 )
 from tacit.plan import BOOL, FIXED, INT64
 
@@ -231,14 +235,14 @@ def _in(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
         out = public(rows.program, 0, BOOL, rows.frame.rows)
     elif x.denominator is not None or x.type.kind == "bool" or not all(isinstance(e, Constant) for e in given):
         out = _any([equal_words(x, rows.value(e)) for e in given])
+    elif x.type.values:
+        listed = {e.raw for e in given if isinstance(e, Constant)}
+        out = among(x, [v in listed for v in x.type.values])
     elif x.type.kind == "text":
         texts = [rows.value(e) for e in given]
-        wide = max(map(deciding, texts))
-        columns = []
-        for k in range(wide):
-            values = [known(t.words[k]) if k < len(t.words) else 0 for t in texts]
-            word = x.words[k] if k < len(x.words) else public(rows.program, 0, INT64, rows.frame.rows)
-            columns.append((word, raws(word, [v or 0 for v in values])))
+        wide, size = max(map(deciding, texts)), max(map(text_size, (x, *texts)))
+        values = [[known(w) or 0 for w in widened(t, size).words] for t in texts]
+        columns = [(word, raws(word, [v[k] for v in values])) for k, word in enumerate(widened(x, size).words[:wide])]
         # [words, texts, rows] in one comparison.
         left = stack([reshape(w, (1, rows.frame.rows)) for w, _ in columns])
         out = any_of(all_of(apply("eq", left, stack([c for _, c in columns])), axis=0), axis=0)
@@ -312,7 +316,7 @@ def _extreme(greatest: bool) -> Callable[[_Rows, Call, list[Vector]], Vector]:
     def function(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
         out = args[0]
         for a in args[1:]:
-            out = _better(out, a, greatest)
+            out = _better(*(unified(out, a) if a.type.kind == "text" else (out, a)), greatest)
         return out
 
     return function
@@ -600,7 +604,7 @@ def _cast(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
     if kind == "null":
         return rows.constant(None, to)
     if kind == to.kind == "text" or v.type == to:
-        return replace(v, type=to) if v.denominator is None else v
+        return v
     x = v.words[0]
     if to.kind == "bool" and kind in ("int", "double", "decimal"):
         return Vector(to, (logical_not(is_equal(x, 0)),), v.null)

@@ -3,13 +3,15 @@
 
 A value of each type but text is one integer, its raw value: an integer itself, a decimal times 10^scale, a double as
 fixed point with 18 fractional bits, a date as days and a timestamp as microseconds since 1970, a bool as 0 or 1. Text
-is UTF-8, its bytes in words of `TEXT_WORD`, the first byte the most significant, filled up with zeros: so words
-compare as the bytes do, which is the order that DuckDB sorts text in. Text with a NUL byte is refused at its owner.
+is UTF-8, its bytes in words of `TEXT_WORD`, the last of what is left, the first byte the most significant, filled up
+with zeros: so words compare as the bytes do, which is the order that DuckDB sorts text in. Text with a NUL byte is
+refused at its owner. Where all values are publicly known (a `Dictionary`) text is one word, its place among them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -27,12 +29,16 @@ DECIMAL_MAX: Final = 38
 class SqlType:
     """A type: `size` is the bits of an integer (128 for DuckDB's HUGEINT, which its sums of integers have) or the
     digits of a decimal, of which `scale` are after the point. `signed` holds for all but unsigned integers.
+
+    Of text that is laid out in words, `size` is the bytes that they hold (0: whole words), and `values` what its codes
+    stand for, if it has codes.
     """
 
     kind: Kind
     size: int = 0
     scale: int = 0
     signed: bool = True
+    values: tuple[str, ...] = ()
 
     @property
     def is_numeric(self) -> bool:
@@ -113,9 +119,45 @@ def range_of(kind: SqlType) -> Interval:
     return Interval(-(2**61), 2**61)
 
 
+@dataclass(frozen=True)
+class Dictionary(Interval):
+    """The domain of text of which all values are publicly known, in order: its bytes, as of any text, and the values.
+
+    What is computed from such a domain is an interval alone.
+    """
+
+    values: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(values: Iterable[str]) -> Dictionary:
+        """That of some values, at least one."""
+        ordered = tuple(sorted(set(values)))
+        return Dictionary(0, max(len(v.encode()) for v in ordered), ordered)
+
+
+def laid_out(kind: SqlType, domain: Interval) -> SqlType:
+    """The type with how text of such a domain is laid out in words."""
+    if kind.kind != "text":
+        return kind
+    return SqlType("text", max(1, domain.hi), values=domain.values if isinstance(domain, Dictionary) else ())
+
+
 def words_of(kind: SqlType, domain: Interval) -> int:
     """How many words hold a value: one, and for text of at most `domain.hi` bytes as many as those need."""
-    return max(1, -(-domain.hi // TEXT_WORD)) if kind.kind == "text" else 1
+    return len(bytes_of(laid_out(kind, domain))) if kind.kind == "text" else 1
+
+
+def bytes_of(kind: SqlType) -> tuple[int, ...]:
+    """The bytes in each word of text that is laid out; of codes, none."""
+    if kind.values:
+        return (0,)
+    whole, rest = divmod(kind.size, TEXT_WORD)
+    return (TEXT_WORD,) * whole + (rest,) * (rest > 0)
+
+
+def words_range(kind: SqlType, word: int) -> Interval:
+    """The range of a word of text that is laid out."""
+    return Interval(0, (len(kind.values) or 256 ** bytes_of(kind)[word]) - 1)
 
 
 def from_arrow(kind: Any) -> SqlType | None:

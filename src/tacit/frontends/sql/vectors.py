@@ -7,6 +7,7 @@ quotients stay exact as long as they fit the ring; what else is done with one tu
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -24,24 +25,33 @@ from tacit.frontends.arithmetic import (
     logical_not,
     logical_or,
     logical_xor,
+    matmul,
     maximum,
     multiply,
+    subtract,
 )
 from tacit.frontends.array import Owner, SecretArray
 from tacit.frontends.graph import constant_values, raw_constant
+from tacit.frontends.groups import one_hot
 from tacit.frontends.operands import apply, astype
 from tacit.frontends.reductions import all as all_of
+from tacit.frontends.reductions import any as any_of
+from tacit.frontends.reductions import sum as sum_of
 from tacit.frontends.scaling import times
-from tacit.frontends.shaping import broadcast_to, getitem, stack
+from tacit.frontends.shaping import broadcast_to, getitem, reshape, stack
 from tacit.frontends.sql import division
 from tacit.frontends.sql.frame import Vector
-from tacit.frontends.sql.types import DOUBLE, TEXT_WORD, SqlType
+from tacit.frontends.sql.types import DOUBLE, TEXT_WORD, Dictionary, SqlType, bytes_of, laid_out
 from tacit.plan import BOOL, FIXED, INT64, DType
 
 UNIT: Final = 2**FIXED.f
 """The raw value of 1 in a double's fixed point."""
 _EXACT_MAX: Final = 2**62
 """Numerators and denominators that exact arithmetic on quotients may reach."""
+HOT_MAX: Final = 64
+"""Places of one row of zeros with a one."""
+CODES_MAX: Final = HOT_MAX**2
+"""Values that a dictionary may have."""
 
 
 # --- constants ------------------------------------------------------------------------------------------------------
@@ -64,15 +74,15 @@ def constant(value: int | str | None, type: SqlType, rows: int, program: Owner) 
     null = public(program, 1, BOOL, rows) if value is None else None
     if type.kind == "text":
         text = str(value or "").encode()
-        count = max(1, -(-len(text) // TEXT_WORD))
-        return Vector(type, tuple(public(program, w, INT64, rows) for w in text_words(text, count)), null)
+        type = SqlType("text", max(1, len(text)))
+        return Vector(type, tuple(public(program, w, INT64, rows) for w in text_words(text, type.size)), null)
     return Vector(type, (public(program, int(value or 0), type.dtype, rows),), null)
 
 
-def text_words(text: bytes, count: int) -> list[int]:
-    """UTF-8 bytes in `count` words; see `types`."""
-    padded = text.ljust(count * TEXT_WORD, b"\0")
-    return [int.from_bytes(padded[k * TEXT_WORD : (k + 1) * TEXT_WORD]) for k in range(count)]
+def text_words(text: bytes, size: int) -> list[int]:
+    """UTF-8 bytes in words that hold `size` bytes; see `types`."""
+    padded = text.ljust(size, b"\0")
+    return [int.from_bytes(padded[k : k + TEXT_WORD]) for k in range(0, size, TEXT_WORD)]
 
 
 # --- NULL -----------------------------------------------------------------------------------------------------------
@@ -245,14 +255,111 @@ def unified(a: Vector, b: Vector) -> tuple[Vector, Vector]:
         ):
             return rescaled(x, scale), rescaled(y, scale)
         return fixed(a), fixed(b)
-    count = max(len(a.words), len(b.words))
-    return _widened(a, count), _widened(b, count)
+    return _alike(a, b) if a.type.kind == "text" else (a, b)
 
 
-def _widened(v: Vector, count: int) -> Vector:
-    more = count - len(v.words)
-    zero = public(v.words[0].program, 0, v.words[0].dtype, v.words[0].shape[0])
-    return replace(v, words=(*v.words, *(zero,) * more)) if more else v
+# --- text -----------------------------------------------------------------------------------------------------------
+
+
+def _alike(a: Vector, b: Vector) -> tuple[Vector, Vector]:
+    """Two texts laid out in the same way: codes of one dictionary, or words of as many bytes."""
+    if a.type == b.type:
+        return a, b
+    if a.type.values or b.type.values:
+        given = [_spellings(v) for v in (a, b)]
+        if given[0] is not None and given[1] is not None:
+            both = Dictionary.of({*given[0], *given[1]}).values
+            if len(both) <= CODES_MAX:
+                return _coded(a, given[0], both), _coded(b, given[1], both)
+        a, b = spelled(a), spelled(b)
+    size = max(text_size(a), text_size(b))
+    return widened(a, size), widened(b, size)
+
+
+def text_size(v: Vector) -> int:
+    """The bytes that the words of a text hold."""
+    return v.type.size or TEXT_WORD * len(v.words)
+
+
+def widened(v: Vector, size: int) -> Vector:
+    """A text in words that hold at least as many bytes. Local."""
+    have = text_size(v)
+    if have == size:
+        return v
+    words = list(v.words)
+    room = min(size, len(words) * TEXT_WORD) - have
+    program, rows = words[0].program, words[0].shape[0]
+    if room:
+        last = known(words[-1])
+        words[-1] = multiply(words[-1], 256**room) if last is None else public(program, last * 256**room, INT64, rows)
+    zero = public(program, 0, INT64, rows)
+    words += [zero] * (-(-size // TEXT_WORD) - len(words))
+    return replace(v, type=SqlType("text", size), words=tuple(words))
+
+
+def _spellings(v: Vector) -> tuple[str, ...] | None:
+    """The values that a text can have: those of its dictionary, or of a constant; none of NULL."""
+    if v.type.values:
+        return v.type.values
+    if v.null is not None and known(v.null) == 1:
+        return ()
+    words = [known(w) for w in v.words]
+    if None in words:
+        return None
+    parts = [(w or 0).to_bytes(n) for w, n in zip(words, bytes_of(replace(v.type, size=text_size(v))), strict=True)]
+    return (b"".join(parts).rstrip(b"\0").decode(),)
+
+
+def _coded(v: Vector, have: tuple[str, ...], values: tuple[str, ...]) -> Vector:
+    """A text as codes of a larger dictionary."""
+    kind = laid_out(v.type, Dictionary.of(values))
+    if v.type == kind:
+        return v
+    places = [values.index(h) for h in have]
+    if v.type.values:
+        return replace(v, type=kind, words=tuple(_looked_up(v.words[0], [places])))
+    code = public(v.words[0].program, places[0] if places else 0, INT64, v.words[0].shape[0])
+    return replace(v, type=kind, words=(code,))
+
+
+def spelled(v: Vector) -> Vector:
+    """A text in words of its bytes, no longer in codes."""
+    if not v.type.values:
+        return v
+    tables = zip(*(text_words(t.encode(), v.type.size) for t in v.type.values), strict=True)
+    return replace(v, type=SqlType("text", v.type.size), words=tuple(_looked_up(v.words[0], [list(t) for t in tables])))
+
+
+def _looked_up(code: SecretArray, tables: Sequence[Sequence[int]]) -> list[SecretArray]:
+    """For each table its entry at a code: the code in digits as rows of zeros with a one, and products with the public
+    tables, which are local but for that with the high digits.
+    """
+    n = len(tables[0])
+    width, rows = min(n, HOT_MAX), -(-n // HOT_MAX)
+    first = division.floor_by(code, HOT_MAX) if rows > 1 else None
+    low = one_hot(code if first is None else subtract(code, multiply(first, HOT_MAX)), width)
+    picked = []
+    for table in tables:
+        entries = np.zeros(rows * width, np.int64)
+        entries[:n] = table
+        columns = raw_constant(np.ascontiguousarray(entries.reshape(rows, width).T), INT64)
+        part = matmul(low, SecretArray(code.program, columns))
+        if first is not None:
+            part = sum_of(multiply(one_hot(first, rows), part), axis=1)
+        picked.append(reshape(part, (len(code),)))
+    # One row alone is not zero, which the bounds of a sum cannot tell.
+    return [apply("clip", p, lo=min(t), hi=max(t)) for p, t in zip(picked, tables, strict=True)]
+
+
+def among(v: Vector, keep: Sequence[bool]) -> SecretArray:
+    """Where the code of a text is one of those to keep."""
+    code = v.words[0]
+    if all(keep) or not any(keep):
+        return public(code.program, int(all(keep)), BOOL, code.shape[0])
+    turned = 2 * sum(keep) > len(keep)
+    wanted = [k for k, kept in enumerate(keep) if kept != turned]
+    found = any_of(equal(reshape(code, (1, len(code))), raws(code, wanted)), axis=0)
+    return logical_not(found) if turned else found
 
 
 # --- choice, equality, order ------------------------------------------------------------------------------------------
@@ -323,6 +430,9 @@ def comparable(a: Vector, b: Vector) -> tuple[Sequence[SecretArray], Sequence[Se
     else compared as fixed point.
     """
     if a.denominator is None and b.denominator is None:
+        between = _between(a, b)
+        if between is not None:
+            return between
         count = min(deciding(a), deciding(b))
         a, b = unified(a, b)
         return a.words[:count], b.words[:count]
@@ -331,12 +441,23 @@ def comparable(a: Vector, b: Vector) -> tuple[Sequence[SecretArray], Sequence[Se
     return (fixed(a).words, fixed(b).words) if got is None else (got[:1], got[1:2])
 
 
+def _between(a: Vector, b: Vector) -> tuple[list[SecretArray], list[SecretArray]] | None:
+    """Words to compare a text in codes with a constant that its dictionary lacks: even numbers with an odd one."""
+    for x, y in ((a, b), (b, a)):
+        text = _spellings(y) if x.type.values and not y.type.values else None
+        if text and text[0] not in x.type.values:
+            place = public(y.words[0].program, 2 * bisect_left(x.type.values, text[0]) - 1, INT64, y.words[0].shape[0])
+            pair = ([multiply(x.words[0], 2)], [place])
+            return pair if x is a else pair[::-1]
+    return None
+
+
 def deciding(v: Vector) -> int:
     """How many words decide how a text compares with v: where v ends, a text that is equal so far ends as well, or its
     next word is not zero.
     """
     last = known(v.words[-1])
-    return len(v.words) + (last is None or last % 256 != 0)
+    return len(v.words) + (v.type.size % TEXT_WORD == 0 and (last is None or last % 256 != 0))
 
 
 def sort_words(v: Vector, descending: bool, nulls_first: bool) -> list[tuple[SecretArray, bool]]:
