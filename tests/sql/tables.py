@@ -147,7 +147,8 @@ def _values(v: Vector, arrays: list[Any], present: Any) -> list[Any]:
             assert all(w[k] == 0 for w in words), "words of NULL are zero"
             out.append(None)
         elif v.type.kind == "text":
-            out.append(b"".join(int(w[k]).to_bytes(7) for w in words).rstrip(b"\0").decode())
+            parts = [int(w[k]).to_bytes(n) for w, n in zip(words, bytes_of(v.type), strict=True)]
+            out.append(b"".join(parts).rstrip(b"\0").decode())
         elif denominator is not None:
             out.append(int(words[0][k]) / (int(denominator[k]) * 10**v.type.scale))
         elif v.type.kind == "decimal":

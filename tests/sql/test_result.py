@@ -85,7 +85,7 @@ def test_all_types_are_read_in_duckdb_s_arrow_types_with_nulls_in_order(o: Oracl
         ("b", BOOLEAN, [o.input(np.array([True, True, True, False]), 0)], True),
         ("t", DATE, [ints(o, [0, 1, 2, 18_000], 0, 20_000)], False),
         ("m", TIMESTAMP, [ints(o, [1, 1, 2, 10**15], 0, 2**51)], False),
-        ("s", TEXT, [ints(o, [p[k] for p in packed], 0, 2**56 - 1) for k in (0, 1)], True),
+        ("s", SqlType("text", 14), [ints(o, [p[k] for p in packed], 0, 2**56 - 1) for k in (0, 1)], True),
     ]
     given = {
         column(name, kind): vectors.masked(Vector(kind, tuple(w), null if nullable else None))
@@ -118,7 +118,7 @@ def test_few_rows(o: Oracle, rows: int) -> None:
     n, d = ints(o, [3] * rows, -9, 9), ints(o, [0] * rows, 0, 9, 1)
     given = {
         column("q", DOUBLE): vectors.quotient(n, d, 1, None),
-        column("s", TEXT): Vector(TEXT, (ints(o, [5] * rows, 0, 2**56 - 1),)),
+        column("s", TEXT): Vector(SqlType("text", 7), (ints(o, [5] * rows, 0, 2**56 - 1),)),
     }
     table = read(o, given, rows, flags)
     assert table.to_pydict() == {"q": [], "s": []}

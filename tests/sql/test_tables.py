@@ -258,6 +258,67 @@ def test_registering_tells_ranges_rounded_outwards(session: Session) -> None:
     assert "12" not in " ".join(line for line in table.disclosed if "fee" in line)
 
 
+FLAGS = {"flag": ["R", None, "A", "R"], "n": [1, 2, 3, 4]}
+
+
+def test_a_column_of_declared_values_is_a_code(session: Session) -> None:
+    table = session.table("f", {0: FLAGS, 1: FLAGS}, values={"Flag": ["R", "N", "A"]})
+
+    assert "column flag: VARCHAR, one of 'A', 'N', 'R', may be NULL" in table.disclosed
+    frame = session.sql(
+        "SELECT flag, sum(n) AS n FROM f WHERE flag LIKE 'R%' OR flag < 'B' GROUP BY flag ORDER BY flag"
+    )
+    assert frame.reveal().table.to_pylist() == [{"flag": "A", "n": 6}, {"flag": "R", "n": 10}]
+    inputs = [n.type for n in frame.plan().nodes if n.op == "input"]
+    assert Interval(0, 2) in [t.interval for t in inputs]
+
+
+def test_codes_of_other_values_and_plain_text_meet(session: Session) -> None:
+    session.table("f", {0: FLAGS, 1: FLAGS}, values={"flag": ["A", "R"]})
+    session.table("g", {"flag": ["A", "N"]}, party=1, values={"flag": [f"v{k:03}" for k in range(200)] + ["A", "N"]})
+    session.table("h", {"flag": ["R", "long name"]}, party=2)
+
+    text = "SELECT f.flag, n, {0}.flag AS other FROM f {1} JOIN {0} ON f.flag = {0}.flag ORDER BY 1, 2, 3"
+    both = session.sql(text.format("g", "LEFT")).reveal().table
+    assert both["other"].to_pylist() == ["A", "A", *[None] * 6]
+    plain = session.sql(text.format("h", "INNER")).reveal().table
+    assert plain["n"].to_pylist() == [1, 1, 4, 4]
+    union = (
+        session.sql("SELECT flag FROM f UNION SELECT flag FROM g UNION SELECT flag FROM h ORDER BY 1").reveal().table
+    )
+    assert union["flag"].to_pylist() == ["A", "N", "R", "long name", None]
+
+
+def test_a_value_that_is_not_declared_is_refused_at_its_owner(session: Session) -> None:
+    session.table("f", {0: FLAGS, 1: FLAGS}, values={"flag": ["A", "N"]})
+
+    with pytest.raises(InputError, match="INPUT-007") as raised:
+        session.sql("SELECT flag, count(*) FROM f GROUP BY flag").reveal()
+
+    assert "party0" in str(raised.value) and "'R'" not in str(raised.value)
+
+
+@pytest.mark.parametrize("values", [{"flag": []}, {"flag": "ANR"}, {"flag": ["A\0"]}, {"flag": [1]}, {"n": ["A"]}])
+def test_a_list_of_values_is_one(session: Session, values: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="INPUT-025"):
+        session.table("f", FLAGS, party=0, values=values)
+
+
+def test_keys_of_all_parts_are_checked_together(session: Session) -> None:
+    parts = {0: {"k": [1, 2, None]}, 1: {"k": [3, None, None]}}
+    table = session.table("keyed", parts, unique="k", across="checked", min_group=5)
+
+    assert "checked on shares: no two parties have the same k" in table.disclosed
+    assert session.last is not None
+    assert table.table.unique == (("k",),) and table.table.min_group == 5
+    with pytest.raises(SqlError, match="SQL-011"):
+        session.table("keyed", {**parts, 2: {"k": [2]}}, unique="k", across="checked")
+    assert session.tables["keyed"] is table
+    assert session.sql("SELECT count(k) AS n FROM keyed", min_group=1).names == ("n",)
+    with pytest.raises(InputError, match="INPUT-025"):
+        session.table("keyed", parts, unique="k", across="maybe")  # type: ignore[arg-type]
+
+
 def test_declared_ranges_are_in_the_columns_own_values(session: Session, folders: dict[int, Path]) -> None:
     ranges = {
         "fee": (-1, "100000000.5"),

@@ -32,6 +32,20 @@ KEYS: Final = {
 """The tables and their primary keys."""
 OWNER: Final = {"lineitem": 1, "part": 2, "supplier": 2, "partsupp": 2}
 """The party of a table that is split vertically, 0 for the others."""
+VALUES: Final = {
+    "l_returnflag": "A,N,R", "l_linestatus": "F,O", "o_orderstatus": "F,O,P",
+    "o_orderpriority": "1-URGENT,2-HIGH,3-MEDIUM,4-NOT SPECIFIED,5-LOW",
+    "l_shipmode": "REG AIR,AIR,RAIL,SHIP,TRUCK,MAIL,FOB",
+    "l_shipinstruct": "DELIVER IN PERSON,COLLECT COD,NONE,TAKE BACK RETURN",
+    "c_mktsegment": "AUTOMOBILE,BUILDING,FURNITURE,MACHINERY,HOUSEHOLD",
+    "p_brand": ",".join(f"Brand#{m}{n}" for m in range(1, 6) for n in range(1, 6)),
+    "p_container": ",".join(
+        f"{size} {kind}"
+        for size in ("SM", "LG", "MED", "JUMBO", "WRAP")
+        for kind in ("CASE", "BOX", "BAG", "JAR", "PKG", "PACK", "CAN", "DRUM")
+    ),
+}  # fmt: skip
+"""Values of columns as the specification lists them (clause 4.2.2.13): flags and codes, written as text."""
 SCALE: Final = 0.01
 """The scale factor that is measured: 60,000 rows of `lineitem`."""
 
@@ -72,7 +86,8 @@ def register(session: Session, tables: Mapping[str, Any], split: Split) -> None:
             source: Any = {OWNER.get(name, 0): table}
         else:
             source = {party: table.take(list(range(party, len(table), 3))) for party in range(3)}
-        session.table(name, source, unique=[KEYS[name]])
+        values = {c: v.split(",") for c, v in VALUES.items() if c in table.column_names}
+        session.table(name, source, unique=[KEYS[name]], values=values)
 
 
 def oracle(tables: Mapping[str, Any]) -> Any:

@@ -18,7 +18,9 @@ from tacit.session import Session, connect
 
 ROWS_SHOWN: Final = 100
 OUTPUTS: Final = (".parquet", ".csv", ".arrow")
-_KEYS: Final = frozenset({"source", "sources", "party", "unique", "rows", "ranges", "types", "min_group"})
+_KEYS: Final = frozenset(
+    {"source", "sources", "party", "unique", "rows", "ranges", "types", "values", "min_group", "across"}
+)
 
 
 def sql(
@@ -53,7 +55,7 @@ def sql(
         rows = 10000
         ranges = { age = [0, 130] }
 
-    or `source` and `party` for a table of one party; `types` and `min_group` as in Session.table.
+    or `source` and `party` for a table of one party; `types`, `values`, `min_group` and `across` as in Session.table.
     """
     if output is not None and output.suffix not in OUTPUTS:
         raise InputError(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import PurePosixPath
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
 
 from tacit.errors import InputError, SqlError, TacitError
 from tacit.frontends.array import SecretArray
@@ -26,12 +26,16 @@ from tacit.session.datasets import SUFFIXES, Datasets
 from tacit.session.engines import Postgres, understood, written
 from tacit.session.sources import HomeQuery, Inputs, Question, Sources, TableFacts, file_source, input_source
 
+if TYPE_CHECKING:
+    from tacit.session.query import SecretFrame
+
 SOURCE_MAX: Final = 60_000
 """Characters of a home's query; a plan holds no longer source."""
 _NAME_MAX: Final = 60
 
 Rows = Literal["exact"] | int
 Unique = str | Sequence[str | Sequence[str]]
+Across = Literal["assumed", "checked"]
 
 
 class Owners(Protocol):
@@ -55,6 +59,7 @@ class SqlTable:
     table: Table
     others: tuple[str, ...]
     parties: tuple[str, ...]
+    across: Across = "assumed"
 
     @property
     def name(self) -> str:
@@ -83,10 +88,8 @@ class SqlTable:
         lines += [f"column {name}: of a type that queries cannot use" for name in self.others]
         lines += [f"no two rows of a party have the same {', '.join(columns)}" for columns in self.table.unique]
         if len(self.table.parts) > 1:
-            lines += [
-                f"not checked, but taken on trust: no two parties have the same {', '.join(columns)}"
-                for columns in self.table.unique
-            ]
+            found = "checked on shares" if self.across == "checked" else "not checked, but taken on trust"
+            lines += [f"{found}: no two parties have the same {', '.join(columns)}" for columns in self.table.unique]
         return tuple(lines)
 
     def __repr__(self) -> str:
@@ -126,8 +129,12 @@ class Relations:
         types: Mapping[str, str],
         values: Mapping[str, Iterable[str]],
         min_group: int,
+        across: Across,
+        sql: Callable[[str], SecretFrame],
     ) -> SqlTable:
-        """Register a table; see `Session.table`."""
+        """Register a table; see `Session.table`. `sql` answers queries over the tables here."""
+        if across not in get_args(Across):
+            raise _bad("across says nothing that is known", "across='assumed' or across='checked'")
         if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > _NAME_MAX:
             raise _bad("a table has no proper name", f"1 to {_NAME_MAX} printable characters")
         by_party = isinstance(source, Mapping) and (
@@ -172,11 +179,41 @@ class Relations:
             tuple(_spelled(u, fields) for u in columns),
             min_group,
         )
+        if across == "checked" and len(parts) > 1:
+            self._check_across(table, sql)
         self.catalogue.add(table)
         left_out = dict.fromkeys(o for _, a in answers.values() for o in a.others)
-        made = SqlTable(table, tuple(left_out), self._program.parties)
+        made = SqlTable(table, tuple(left_out), self._program.parties, across)
         self._tables[name.lower()] = made
         return made
+
+    def _check_across(self, table: Table, sql: Callable[[str], SecretFrame]) -> None:
+        """Refuse a table of which two parties have the same key: a query for each, that discloses whether it is so."""
+        before = self.catalogue.find(table.name)
+        # The bit is about keys that occur, however few.
+        self.catalogue.add(replace(table, unique=(), min_group=1))
+        try:
+            for columns in table.unique:
+                keys = [_quoted(c) for c in columns]
+                there = " AND ".join(f"{k} IS NOT NULL" for k in keys)
+                groups = (
+                    f"SELECT 1 FROM {_quoted(table.name)} WHERE {there} GROUP BY {', '.join(keys)} HAVING count(*) > 1"
+                )
+                answer = sql(f"SELECT count(*) > 0 AS twice FROM ({groups}) AS d").reveal(
+                    purpose=f"whether a {', '.join(columns)} occurs twice in {table.name}"
+                )
+                assert answer.table is not None
+                if answer.table["twice"][0].as_py():
+                    raise SqlError(
+                        "SQL-011",
+                        f"two parties have rows with the same {', '.join(columns)}",
+                        expected="each combination at most once, as `unique` says",
+                        next="remove the duplicates, or register the table without this `unique`",
+                    )
+        finally:
+            self.catalogue.remove(table.name)
+            if before is not None:
+                self.catalogue.add(before)
 
     @property
     def tables(self) -> dict[str, SqlTable]:
@@ -186,7 +223,7 @@ class Relations:
     def remove(self, name: str) -> None:
         """Forget a table."""
         self._tables.pop(name.lower(), None)
-        self.catalogue.tables.pop(name.lower(), None)
+        self.catalogue.remove(name)
 
     def _is_party(self, key: Any) -> bool:
         return type(key) is int or key in self._program.parties
@@ -430,6 +467,10 @@ def _declared(column: str, kind: str) -> SqlType:
     raise _bad(
         f"column {str(column)[:100]!r} has no type that there is", "types={'price': 'DECIMAL(15,2)'} and the like"
     )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _dictionary(column: str, values: Iterable[str]) -> Dictionary:

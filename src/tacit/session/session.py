@@ -29,7 +29,7 @@ from tacit.session.identity import load_identity
 from tacit.session.local import THREADS_MAX, LocalParties
 from tacit.session.memory import MemoryParties
 from tacit.session.progress import progress_bar
-from tacit.session.relations import Relations, Rows, SqlTable, Unique
+from tacit.session.relations import Across, Relations, Rows, SqlTable, Unique
 from tacit.session.sources import Question, TableFacts
 from tacit.session.values import encode, infer_dtype, interval_of
 
@@ -259,6 +259,7 @@ class Session:
         types: Mapping[str, str] | None = None,
         values: Mapping[str, Iterable[str]] | None = None,
         min_group: int = 1,
+        across: Across = "assumed",
     ) -> SqlTable:
         """Register a table under its name in queries; nothing of its rows leaves its owner for that.
 
@@ -283,8 +284,9 @@ class Session:
         never taken from the data; a value that is not in it is refused when a query reads the column.
 
         `unique` are columns, or tuples of columns, of which no two rows have the same values; queries become much
-        faster by it. Each part is checked by its owner. That two parties have no row in common is not checked but
-        believed: where it is wrong, results are.
+        faster by it. Each part is checked by its owner. That no two parties have the same key is believed, and where it
+        is wrong, results are; with `across="checked"` it is computed at once, on shares of the keys: one sort of them,
+        and one bit for all to see, whether two parties have the same.
         `min_group` is the fewest rows of this table that a disclosed group may have.
 
         Raises InputError INPUT-001 to -005, -010, -012, -015, -017, and -020 to -026 for sources and their columns;
@@ -292,7 +294,7 @@ class Session:
         `unique` says that there are none, SQL-012 where parts do not agree, SQL-013 for more rows than the bound.
         """
         return self._relations.add(
-            name, source, party, unique, rows, ranges or {}, types or {}, values or {}, min_group
+            name, source, party, unique, rows, ranges or {}, types or {}, values or {}, min_group, across, self.sql
         )
 
     @property

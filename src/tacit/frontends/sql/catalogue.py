@@ -67,6 +67,10 @@ class Catalogue:
         """Add or replace a table."""
         self.tables[table.name.lower()] = table
 
+    def remove(self, name: str) -> None:
+        """Take a table out; nothing, if there is none."""
+        self.tables.pop(name.lower(), None)
+
     @property
     def schema(self) -> Mapping[str, Mapping[str, str]]:
         """Names and types of columns by table, as sqlglot wants them."""

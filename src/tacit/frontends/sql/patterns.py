@@ -46,7 +46,7 @@ def like(text: Vector, parts: list[bytes]) -> SecretArray:
     if text.type.values:
         pattern = re.compile(b".*".join(map(re.escape, parts)), re.DOTALL)
         return vectors.among(text, [pattern.fullmatch(v.encode()) is not None for v in text.type.values])
-    width = vectors.text_size(text)
+    width = text.type.size
     if len(parts) == 1:
         return vectors.equal_words(text, vectors.constant(parts[0].decode(), text.type, rows, program))
     first, *middle, last = parts
@@ -84,7 +84,7 @@ class _Cuts:
 
     def __init__(self, text: Vector) -> None:
         self.words = text.words
-        self.width = vectors.text_size(text)
+        self.width = text.type.size
         self._shifts: dict[tuple[int, int], SecretArray] = {}
 
     def found(self, segment: bytes, places: list[int], ends: bool = False) -> SecretArray:

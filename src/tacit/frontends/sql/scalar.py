@@ -69,7 +69,6 @@ from tacit.frontends.sql.vectors import (
     same,
     select,
     sort_words,
-    text_size,
     unified,
     units,
     widened,
@@ -240,7 +239,7 @@ def _in(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
         out = among(x, [v in listed for v in x.type.values])
     elif x.type.kind == "text":
         texts = [rows.value(e) for e in given]
-        wide, size = max(map(deciding, texts)), max(map(text_size, (x, *texts)))
+        wide, size = max(map(deciding, texts)), max(v.type.size for v in (x, *texts))
         values = [[known(w) or 0 for w in widened(t, size).words] for t in texts]
         columns = [(word, raws(word, [v[k] for v in values])) for k, word in enumerate(widened(x, size).words[:wide])]
         # [words, texts, rows] in one comparison.

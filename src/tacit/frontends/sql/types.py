@@ -30,7 +30,7 @@ class SqlType:
     """A type: `size` is the bits of an integer (128 for DuckDB's HUGEINT, which its sums of integers have) or the
     digits of a decimal, of which `scale` are after the point. `signed` holds for all but unsigned integers.
 
-    Of text that is laid out in words, `size` is the bytes that they hold (0: whole words), and `values` what its codes
+    Of text that is laid out in words, `size` is the bytes that they hold, and `values` what its codes
     stand for, if it has codes.
     """
 

@@ -272,18 +272,13 @@ def _alike(a: Vector, b: Vector) -> tuple[Vector, Vector]:
             if len(both) <= CODES_MAX:
                 return _coded(a, given[0], both), _coded(b, given[1], both)
         a, b = spelled(a), spelled(b)
-    size = max(text_size(a), text_size(b))
+    size = max(a.type.size, b.type.size)
     return widened(a, size), widened(b, size)
-
-
-def text_size(v: Vector) -> int:
-    """The bytes that the words of a text hold."""
-    return v.type.size or TEXT_WORD * len(v.words)
 
 
 def widened(v: Vector, size: int) -> Vector:
     """A text in words that hold at least as many bytes. Local."""
-    have = text_size(v)
+    have = v.type.size
     if have == size:
         return v
     words = list(v.words)
@@ -306,7 +301,7 @@ def _spellings(v: Vector) -> tuple[str, ...] | None:
     words = [known(w) for w in v.words]
     if None in words:
         return None
-    parts = [(w or 0).to_bytes(n) for w, n in zip(words, bytes_of(replace(v.type, size=text_size(v))), strict=True)]
+    parts = [(w or 0).to_bytes(n) for w, n in zip(words, bytes_of(v.type), strict=True)]
     return (b"".join(parts).rstrip(b"\0").decode(),)
 
 
@@ -337,7 +332,9 @@ def _looked_up(code: SecretArray, tables: Sequence[Sequence[int]]) -> list[Secre
     n = len(tables[0])
     width, rows = min(n, HOT_MAX), -(-n // HOT_MAX)
     first = division.floor_by(code, HOT_MAX) if rows > 1 else None
-    low = one_hot(code if first is None else subtract(code, multiply(first, HOT_MAX)), width)
+    last = code if first is None else subtract(code, multiply(first, HOT_MAX))
+    # `clip` proves ranges to the plan here and below, which bounds of sums and differences cannot.
+    low = one_hot(apply("clip", last, lo=0, hi=width - 1), width)
     picked = []
     for table in tables:
         entries = np.zeros(rows * width, np.int64)
@@ -347,7 +344,6 @@ def _looked_up(code: SecretArray, tables: Sequence[Sequence[int]]) -> list[Secre
         if first is not None:
             part = sum_of(multiply(one_hot(first, rows), part), axis=1)
         picked.append(reshape(part, (len(code),)))
-    # One row alone is not zero, which the bounds of a sum cannot tell.
     return [apply("clip", p, lo=min(t), hi=max(t)) for p, t in zip(picked, tables, strict=True)]
 
 
