@@ -108,6 +108,19 @@ QUERIES = {
     "patterns with options": "SELECT regexp_matches(g, '^A', 'i'), regexp_full_match(g, 'A|b', 'i') FROM t "
     "WHERE g SIMILAR TO 'a'",
     "constants with a type": "SELECT CAST(NULL AS INTEGER) % s, -CAST(TRUE AS BIGINT), -CAST(1 AS TINYINT) FROM t",
+    "LIMIT of what belongs to an outer row": "SELECT s, (SELECT e FROM u WHERE k = t.k "
+    "ORDER BY e DESC LIMIT 1) AS c FROM t",
+    "LIMIT and OFFSET of what belongs to an outer row": "SELECT k, d FROM one AS o WHERE d IN "
+    "(SELECT d FROM t WHERE t.k = o.k ORDER BY d, s, i LIMIT 1 OFFSET 1)",
+    "a sum of the first rows of an outer row": "SELECT k, (SELECT sum(d) FROM (SELECT d FROM t WHERE t.k = u.k "
+    "ORDER BY d LIMIT 2) AS x) AS c FROM u",
+    "a row number of what belongs to an outer row": "SELECT k FROM u WHERE 1 IN (SELECT x FROM "
+    "(SELECT row_number() OVER (ORDER BY d) AS x FROM t WHERE t.k = u.k) AS r)",
+    "IN and NOT IN an aggregate": "SELECT k, k IN (SELECT max(k) FROM u WHERE u.e > t.s) AS a, "
+    "k NOT IN (SELECT min(k) FROM u WHERE h = t.g) AS b FROM t WHERE k IN (SELECT max(k) FROM u WHERE u.k = t.k)",
+    "subqueries in an aggregate": "SELECT g, sum((SELECT max(e) FROM u WHERE u.k = t.k)) AS a, "
+    "(SELECT max(e) FROM u) AS b, count(*) FILTER (WHERE k IN (SELECT k FROM u)) AS c FROM t GROUP BY g "
+    "HAVING count((SELECT max(e) FROM u)) > 0",
 }
 
 

@@ -49,7 +49,7 @@ from tacit.frontends.sql.algebra import (
 from tacit.frontends.sql.bounds import rows_of
 from tacit.frontends.sql.catalogue import Catalogue
 from tacit.frontends.sql.decorrelate import Partner, expressions, unsupported
-from tacit.frontends.sql.expressions import Binder, Item, Scope, fold
+from tacit.frontends.sql.expressions import Binder, Item, Scope, fold, one_row
 from tacit.frontends.sql.functions import cast, place, substitute
 from tacit.frontends.sql.names import name_of
 from tacit.frontends.sql.parse import parse, place_of
@@ -633,7 +633,7 @@ class _Select:
         at = place_of(node)
         if isinstance(node, exp.Exists):
             return binder.existence(node, "semi" if positive else "anti")
-        if isinstance(node, exp.In) and node.args.get("query") is not None:
+        if isinstance(node, exp.In) and node.args.get("query") is not None and not one_row(node.args["query"]):
             return binder.membership(node.this, node.args["query"], at, "semi" if positive else "anti")
         if isinstance(node, exp.EQ) and isinstance(node.expression, exp.Any):
             return binder.membership(node.this, node.expression.this, at, "semi" if positive else "anti")

@@ -10,7 +10,7 @@ computed for each of the different values that the outer rows have.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tacit.errors import SqlError
@@ -40,8 +40,8 @@ from tacit.frontends.sql.algebra import (
     references,
     sources,
 )
-from tacit.frontends.sql.bounds import keys_of
-from tacit.frontends.sql.functions import call, cast, place, substitute
+from tacit.frontends.sql.bounds import keys_of, rows_of
+from tacit.frontends.sql.functions import call, cast, place, substitute, window
 from tacit.frontends.sql.types import BIGINT
 
 
@@ -189,13 +189,42 @@ def pull(relation: Relation, outer: frozenset[Column], at: At) -> tuple[Relation
         case Sort():
             return pull(relation.source, outer, at)
         case Limit():
-            raise _refused("LIMIT", at)
+            return _first(relation, outer, at)
+        case Window() if not any(outer & set(references(e)) for e in expressions(relation)):
+            # What an outer row sees is a partition.
+            source, pulled = pull(relation.source, outer, at)
+            own = _partition(pulled, outer, "a window function", at)
+            calls = tuple((c, replace(w, partition=(*w.partition, *own))) for c, w in relation.calls)
+            return Window(source, calls), pulled
         case Window():
             raise _refused("a window function", at)
         case SetOperation():
             raise _refused(relation.kind.upper(), at)
         case _:
             raise _refused("an aggregate", at)
+
+
+def _first(relation: Limit, outer: frozenset[Column], at: At) -> tuple[Relation, tuple[Expr, ...]]:
+    """LIMIT for each outer row: the first rows of each partition by what equals something of it."""
+    keys = relation.source.keys if isinstance(relation.source, Sort) else ()
+    if any(outer & set(references(k.expr)) for k in keys):
+        raise _refused("ORDER BY a value of the outer row", at)
+    source, pulled = pull(relation.source, outer, at)
+    partition = _partition(pulled, outer, "LIMIT", at)
+    made = window("row_number", (), rows_of(source), partition=partition, order=keys, at=at)
+    number = Column("row_number", made.type, made.nullable, made.domain)
+    bounds = [("gt", relation.offset)] if relation.offset else []
+    bounds += [("le", relation.offset + relation.size)] if relation.size is not None else []
+    wanted = tuple(call(name, (Ref(number), Constant(n, BIGINT)), at=at) for name, n in bounds)
+    return _filtered(Window(source, ((number, made),)), wanted), pulled
+
+
+def _partition(pulled: tuple[Expr, ...], outer: frozenset[Column], what: str, at: At) -> tuple[Expr, ...]:
+    """The inner sides of equalities with the outer row."""
+    pairs = [_sides(p, outer) for p in pulled]
+    if not all(pairs):
+        raise _refused(f"{what} of rows that are chosen by more than equality with the outer row", at)
+    return tuple(dict.fromkeys(pair[0] for pair in pairs if pair))
 
 
 def exists(relation: Relation, at: At) -> tuple[Relation, Expr | None]:
@@ -224,6 +253,7 @@ def scalar(relation: Relation, at: At) -> Partner:
     found = _aggregated(relation, outer, at) if outer else None
     if found:
         return found
+    one = _one_row(relation)
     value: Expr = Ref(optional(relation.columns[0]))
     if isinstance(relation, Project):
         # A cast is left to whoever uses the value, and may not be needed there.
@@ -235,13 +265,20 @@ def scalar(relation: Relation, at: At) -> Partner:
     right, pulled = pull(relation, outer, at)
     pairs = (_sides(p, outer) for p in pulled)
     fixed = frozenset(pair[0].column for pair in pairs if pair and isinstance(pair[0], Ref))
-    if not any(key <= fixed for key in keys_of(right)):
+    if not one and not any(key <= fixed for key in keys_of(right)):
         raise SqlError(
             "SQL-009", f"the subquery{place(at)} may give more than one row where one value is meant",
             expected="an aggregate, LIMIT 1, or an equality with each column of a unique key",
             next="use min() or max(), or declare the key as unique",
         )  # fmt: skip
     return Partner("single", right, conjunction(pulled), value, at=at)
+
+
+def _one_row(relation: Relation) -> bool:
+    """Whether LIMIT leaves at most one row."""
+    while isinstance(relation, (Project, Filter, Sort)):
+        relation = relation.source
+    return isinstance(relation, Limit) and relation.size is not None and relation.size <= 1
 
 
 def _aggregated(relation: Relation, outer: frozenset[Column], at: At) -> Partner | None:

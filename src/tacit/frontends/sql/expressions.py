@@ -362,6 +362,17 @@ def type_of(node: exp.DataType, at: At) -> SqlType:
 # --- expressions ----------------------------------------------------------------------------------------------------
 
 
+def one_row(query: exp.Expr) -> bool:
+    """Whether a query is an aggregate of all its rows and nothing else: IN is equality with its value."""
+    node = query.unnest()
+    if not isinstance(node, exp.Select) or len(node.expressions) != 1:
+        return False
+    if any(node.args.get(k) for k in ("group", "having", "qualify", "limit", "offset", "distinct")):
+        return False
+    value = node.expressions[0]
+    return is_aggregate(value.this if isinstance(value, exp.Alias) else value)
+
+
 @dataclass
 class Binder:
     """Binds the expressions of one clause of a query."""
@@ -1090,6 +1101,8 @@ class Binder:
     def _in(self, node: exp.In) -> Expr:
         at = place_of(node)
         query = node.args.get("query")
+        if query is not None and one_row(query):
+            return self.bind(exp.EQ(this=node.this.copy(), expression=query.copy()))
         if query is not None:
             return self.joined(node, self.membership(node.this, query, at, "mark"))
         if node.args.get("unnest") or node.args.get("field"):
