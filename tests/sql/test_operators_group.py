@@ -7,9 +7,12 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 
+import tacit
 from plan_oracle import Oracle
 from sql.tables import Tables, column, compare, fresh, ref
 from tacit.errors import SqlError
@@ -165,6 +168,37 @@ def test_mode(rows: int) -> None:
         named = ", ".join([*keys, "min(k) FILTER (WHERE n = most)"])
         sql = f"SELECT {named} FROM ({best.format(0 if keys else 1)})" + (" GROUP BY g" if keys else "")
         tables.check(grouped(t, keys, {"mode": aggregate("mode", ref(t, "k"))}), sql)
+
+
+DOUBLES = {
+    "avg(x)": 1e-11, "var_samp(x)": 1e-9, "var_pop(y)": 1e-9, "stddev_samp(y)": 1e-6, "covar_pop(y, x)": 1e-9,
+    "corr(y, x)": 1e-5, "regr_slope(y, x)": 1e-5, "regr_intercept(y, x)": 1e-5, "regr_avgx(y, x)": 1e-9,
+    "regr_r2(y, x)": 1e-5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", ["plain", "rep3"])
+@pytest.mark.parametrize("centre", [0.0, 3e5])
+def test_statistics_of_large_doubles(protocol: str, centre: float) -> None:
+    rng = np.random.default_rng(5)
+    x = np.round((centre + rng.normal(0, 1e5, 400)) * 2**18) / 2**18
+    y = np.round((2.5 * x + rng.normal(0, 5e4, 400)) * 2**18) / 2**18
+    x[:3], y[:3] = x[0], [1.0, 2.0, 1e5]
+    table = pa.table({"g": [*[0] * 3, *(k % 2 + 1 for k in range(397))], "x": x, "y": y})
+    table = table.append_column("z", pa.array([None if k % 5 == 0 else v for k, v in enumerate(y.tolist())]))
+    functions = [*DOUBLES, "var_samp(z)", "avg(z)"]
+    # Of the first group x is one value thrice.
+    sql = f"SELECT g, {', '.join(functions)} FROM t WHERE g > 0 GROUP BY g ORDER BY g"
+    flat = "SELECT var_pop(x), covar_pop(y, x), regr_slope(y, x), corr(y, x) FROM t WHERE g = 0"
+    with tacit.local(transport="memory", protocol=protocol) as session:
+        session.table("t", {0: table.slice(0, 200), 2: table.slice(200)})
+        got = session.sql(sql).reveal().table
+        zeros = session.sql(flat.replace("t WHERE", "t GROUP BY g HAVING")).reveal().table.to_pylist()[0]
+    want = duckdb.connect().register("t", table).execute(sql).fetchall()
+    for k, name in enumerate(functions, 1):
+        for mine, theirs in zip(got.column(k).to_pylist(), (row[k] for row in want), strict=True):
+            assert mine == pytest.approx(theirs, rel=DOUBLES.get(name, 1e-9), abs=1e-5), name
+    assert [v is None or abs(v) < 1e-3 for v in zeros.values()] == [True] * 4
 
 
 @pytest.mark.parametrize("keys", [["b"], ["k"], ["c", "b"]])

@@ -99,9 +99,12 @@ def digits(n: SecretArray, d: SecretArray, bits: int, bound: int | None = None) 
 
 
 def quotient(n: SecretArray, d: SecretArray, bits: int = 0, bound: int | None = None) -> SecretArray:
-    """As `digits`, for a result that fits one integer."""
+    """As `digits`, for a result that fits one integer; beyond the bound it is anything."""
     total, *rest = digits(n, d, bits, bound)
-    for word in rest:
+    for k, word in enumerate(rest):
+        if bound is not None:
+            most = (bound << bits) >> WORD_BITS * (len(rest) - k)
+            total = apply("clip", total, lo=-most, hi=most)
         total = add(multiply(total, 1 << WORD_BITS), word)
     return total
 

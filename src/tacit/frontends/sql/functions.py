@@ -862,7 +862,7 @@ def _aggregate(name: str, args: _Args, rows: int) -> tuple[SqlType, bool, Interv
     if name in ("stddev_samp", "stddev_pop"):
         return DOUBLE, name.endswith("samp"), Interval(0, spans[0])
     if name in ("var_samp", "var_pop"):
-        return DOUBLE, name.endswith("samp"), Interval(0, spans[0] ** 2 // DOUBLE_ONE + 1)
+        return DOUBLE, name.endswith("samp"), Interval(0, spans[0] ** 2 // (2 * DOUBLE_ONE) + 1)
     if name == "corr":
         return DOUBLE, True, Interval(-DOUBLE_ONE, DOUBLE_ONE)
     if name == "regr_r2":
@@ -874,7 +874,8 @@ def _aggregate(name: str, args: _Args, rows: int) -> tuple[SqlType, bool, Interv
     if name in ("regr_slope", "regr_intercept"):
         return DOUBLE, True, range_of(DOUBLE)
     factors = {"regr_sxx": (1, 1), "regr_syy": (0, 0)}.get(name, (0, 1))
-    top = spans[factors[0]] * spans[factors[1]] // DOUBLE_ONE + 1
+    # Of two numbers at the ends of a span it is half its square, of more it is less (Popoviciu 1935).
+    top = spans[factors[0]] * spans[factors[1]] // (2 * DOUBLE_ONE) + 1
     if name.startswith("regr"):
         top *= rows
     return DOUBLE, name == "covar_samp", Interval(-top if factors == (0, 1) else 0, top)

@@ -21,7 +21,6 @@ import numpy as np
 
 from tacit.frontends.arithmetic import (
     add,
-    divide,
     equal,
     logical_and,
     logical_not,
@@ -47,7 +46,7 @@ from tacit.frontends.sql.algebra import ALIKE, Aggregate, Column
 from tacit.frontends.sql.frame import Frame, SortWord, Vector
 from tacit.frontends.sql.rows import Flag
 from tacit.frontends.sql.statistics import Made, moment, quantile
-from tacit.frontends.sql.types import DOUBLE, SqlType
+from tacit.frontends.sql.types import SqlType
 from tacit.plan import BOOL, INT64
 
 CODES: Final = 48
@@ -508,6 +507,5 @@ def from_sums(
         return vectors.quotient(total, vectors.public(total.program, divisor, INT64, len(total)), v.type.scale, null)
     count = maximum(count, 1)
     if v.type.kind == "double" and v.denominator is None:
-        mean = Vector(DOUBLE, (divide(total, count),), null)
-        return mean if null is None else vectors.masked(mean)
+        total, divisor = vectors.last_places(total), vectors.UNIT
     return vectors.quotient(total, count if divisor == 1 else multiply(count, divisor), v.type.scale, null)

@@ -146,6 +146,8 @@ def _quotient(
     if count.node in plain:
         top, bottom = shown(n), shown(count)
         return lambda raws: [_ratio(raws[top], np.maximum(raws[bottom], least), factor * unit)]
+    # A public factor of the divisor needs no long division.
+    d, unit = maximum(count, least), factor * unit
     n = zero_where(absent, n)
     if absent is not None:
         d = where(absent, public(d.program, 1, d.dtype, out.rows), d)

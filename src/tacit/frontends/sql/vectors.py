@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit.frontends.arithmetic import (
+    add,
     divide,
     equal,
     less,
@@ -171,13 +172,22 @@ def fixed(v: Vector) -> Vector:
             value = divide(x, d)
             value = times(value, Fraction(1, unit)) if unit > 1 else value
         else:
-            value = multiply(division.quotient(x, multiply(d, unit), FIXED.f), _raw_unit(x))
+            value = from_last_places(division.quotient(x, multiply(d, unit), FIXED.f))
     return Vector(DOUBLE, (value,), v.null)
 
 
-def _raw_unit(x: SecretArray) -> SecretArray:
-    """The smallest number in fixed point: times an integer, that integer as a raw value."""
-    return SecretArray(x.program, raw_constant(np.asarray(1, np.int64), FIXED))
+def last_places(x: SecretArray) -> SecretArray:
+    """Fixed point in units of its last place, an integer: exact truncations of the whole and of the fraction."""
+    if magnitude(x) * UNIT < FIXED.range.hi:
+        return astype(multiply(x, UNIT), INT64)
+    whole = astype(x, INT64)
+    rest = subtract(x, astype(whole, FIXED)).clip(0, 1)
+    return add(multiply(whole, UNIT), astype(multiply(rest, UNIT), INT64))
+
+
+def from_last_places(x: SecretArray) -> SecretArray:
+    """An integer, units of the last place, as fixed point. Local."""
+    return apply("mul", x, SecretArray(x.program, raw_constant(np.asarray(1, np.int64), FIXED)))
 
 
 def rescaled(v: Vector, scale: int) -> Vector:
