@@ -102,6 +102,7 @@ QUERIES = {
     "the first of each": "SELECT DISTINCT ON (g, k > 1) g, i FROM t ORDER BY g, k > 1, i DESC",
     "the first of each group": "SELECT DISTINCT ON (1) g, sum(i) AS c FROM t GROUP BY g, k "
     "ORDER BY g, c NULLS FIRST LIMIT 2",
+    "a constant in no row": "SELECT 'a' AS c WHERE FALSE",
     "powers": "SELECT k ** 2 AS a, d ** 2 AS b, x ** 2 AS c, (s * s) ** 0.5 AS d, avg(s ** 3) OVER () AS e FROM t",
     "days of months": "SELECT last_day(y), last_day(z) FROM t",
     "names of days and months": "SELECT dayname(y), monthname(z) FROM one",

@@ -206,7 +206,8 @@ def several(arrays: SecretArray | tuple[SecretArray, ...]) -> tuple[SecretArray,
 def compact(frame: Frame, size: int | None = None) -> Frame:
     """The same rows with those that are meant first, in their order; `size` is a bound on their number."""
     rows = frame.rows if size is None else min(size, frame.rows)
-    if frame.present is None or frame.compact:
+    # A flag that all rows share says that all are meant, or none.
+    if frame.present is None or frame.compact or _uniform(frame.present):
         part = first(frame, rows)
         return Frame(rows, part.columns, part.present, True, part.order)
     columns, _, present = kept(frame.present, rows, frame.columns)
