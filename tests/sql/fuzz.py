@@ -37,7 +37,7 @@ RENEW: Final = 200
 """Cases after which a session is replaced by a new one."""
 ALLOWED: Final = frozenset(["SQL-006", "SQL-008", "SQL-010", "SQL-015"])
 """Refusals that say what is not supported, or has no room: counted, not failures."""
-REFUSED_MAX: Final = 0.12
+REFUSED_MAX: Final = 0.15
 
 Verdict = Literal["same", "refused", "differs", "crash"]
 
