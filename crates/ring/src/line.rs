@@ -317,7 +317,7 @@ mod tests {
                 )
             })
             .collect();
-        let streams = lines[0].streams().expect("a few");
+        assert!(lines.iter().all(|line| line.streams().is_some()));
         let mut sent: [[Vec<u8>; 2]; 3] = Default::default();
         loop {
             let rounds: Vec<Option<Round>> = (0..3)
