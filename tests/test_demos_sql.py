@@ -96,13 +96,16 @@ class RevealLog:
 
     def here(self, box: Rep3) -> tuple[str, Node]:
         """The plan that runs and the node of it that does what is going on."""
-        frame = sys._getframe(2)
-        while frame.f_code is not execute._Execution._node.__code__:
+        frame, node = sys._getframe(2), None
+        while frame.f_code is not execute._Execution.block.__code__:
+            if node is None and frame.f_code.co_qualname.startswith("_Execution.block."):
+                node = frame.f_locals["block"].nodes[frame.f_locals["key"]]
             assert frame.f_back is not None, "something is opened outside a plan"
             frame = frame.f_back
         plan: Plan = frame.f_locals["self"]._plan
         self.plans.setdefault(plan.digest, plan)
-        return plan.digest, frame.f_locals["node"]
+        assert node is not None
+        return plan.digest, node
 
 
 @pytest.mark.parametrize("demo", ["banks", "merchant-bank", "trial"])

@@ -11,16 +11,20 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import os
 import random
 import re
 import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from itertools import repeat
+from multiprocessing import get_context
 from typing import Any, Final, Literal
 
 import duckdb
@@ -871,9 +875,15 @@ class Summary:
         """The share of cases that were refused."""
         return self.counts["refused"] / max(1, sum(self.counts.values()))
 
+    def add(self, other: Summary) -> None:
+        """Take in what came of further cases."""
+        self.counts += other.counts
+        self.refusals += other.refusals
+        self.failures += other.failures
 
-def run(seeds: Sequence[int], protocol: str, tell: Callable[[str], None] = lambda _: None) -> Summary:
-    """Check the cases of all seeds, and tell of each that fails."""
+
+def run(seeds: Sequence[int], protocol: str) -> Summary:
+    """Check the cases of all seeds."""
     out = Summary()
     with Bench(protocol) as bench:
         for seed in seeds:
@@ -884,7 +894,23 @@ def run(seeds: Sequence[int], protocol: str, tell: Callable[[str], None] = lambd
                 out.refusals[re.sub(r"[0-9]+.*", "", what[7:])] += 1
             elif verdict != "same":
                 out.failures.append((seed, verdict, what))
-                tell(f"seed {seed}: {verdict}: {what[:300]}")
+    return out
+
+
+BLOCK: Final = 100
+"""Seeds that a process checks before it tells how far it is."""
+
+
+def run_all(seeds: Sequence[int], protocol: str, jobs: int) -> Summary:
+    """`run` in so many processes, telling how far they are."""
+    out = Summary()
+    blocks = [seeds[k : k + BLOCK] for k in range(0, len(seeds), BLOCK)]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for done, made in enumerate(pool.map(run, blocks, repeat(protocol)), start=1):
+            out.add(made)
+            say(f"{done} of {len(blocks)} blocks: {dict(out.counts)}")
+            for seed, verdict, what in made.failures:
+                say(f"seed {seed}: {verdict}: {what[:300]}")
     return out
 
 
@@ -911,10 +937,11 @@ def main() -> int:
     parser.add_argument("--protocol", default="plain", choices=["plain", "rep3"])
     parser.add_argument("--only", default="", help="seeds to check, with commas")
     parser.add_argument("--no-reduce", action="store_true", help="show failures as they are")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     options = parser.parse_args()
     first, end = map(int, options.seeds.split(":"))
     seeds = [int(s) for s in options.only.split(",")] if options.only else range(first, end)
-    out = run(seeds, options.protocol, say)
+    out = run_all(seeds, options.protocol, options.jobs)
     with Bench(options.protocol) as bench:
         for seed, verdict, what in out.failures:
             drawn = case(seed)

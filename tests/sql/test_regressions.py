@@ -39,6 +39,7 @@ TABLES = (
     Held("u", U, (2, 2, 2, 2), ("k",)),
     Held("one", T, (1, 1, 1, 1, 1)),
     Held("none", T.slice(0, 0), (), (), 14),
+    Held("coded", U, (0, 1, 2, 0), (), None, (), {"h": ("a", "b", "zebra")}),
 )
 
 QUERIES = {
@@ -102,6 +103,15 @@ QUERIES = {
     "the first of each": "SELECT DISTINCT ON (g, k > 1) g, i FROM t ORDER BY g, k > 1, i DESC",
     "the first of each group": "SELECT DISTINCT ON (1) g, sum(i) AS c FROM t GROUP BY g, k "
     "ORDER BY g, c NULLS FIRST LIMIT 2",
+    "NULL beside text that is spelled out": "SELECT c, count(*) FROM (SELECT h AS c FROM coded "
+    "UNION ALL SELECT g FROM t) AS r GROUP BY c",
+    "NULL beside other codes": "SELECT DISTINCT c FROM (SELECT h AS c FROM coded UNION ALL SELECT '' FROM t "
+    "UNION ALL SELECT NULL FROM t) AS r",
+    "constants alone group": "SELECT 2.00, 10.0, 'x' FROM t GROUP BY 1, 2, 3",
+    "nothing to group by": "SELECT 2.00, 10.0, 'x' FROM t GROUP BY ALL",
+    "nothing to group by, nothing to read": "SELECT 2.00, 10.0 GROUP BY ALL",
+    "a disjunction of a disjunction": "SELECT o OR (k > 1 OR (o AND o)) FROM t",
+    "names of trims": "SELECT ltrim(g), rtrim(g), trim(g), trim(LEADING FROM g) FROM one",
     "a constant in no row": "SELECT 'a' AS c WHERE FALSE",
     "powers": "SELECT k ** 2 AS a, d ** 2 AS b, x ** 2 AS c, (s * s) ** 0.5 AS d, avg(s ** 3) OVER () AS e FROM t",
     "days of months": "SELECT last_day(y), last_day(z) FROM t",

@@ -563,7 +563,9 @@ class _Select:
         # HAVING alone makes one group of all rows.
         conditions = self.split(having.this, partial(bind, "HAVING", windows=False, aliases=aliases)) if having else []
         if node.args.get("group") and node.args["group"].args.get("all"):
-            sets = [[e for _, e in values if not self.computed(e)]]
+            keys = [e for _, e in values if not self.computed(e)]
+            # Nothing of a row to group by, and nothing to compute of a group: rows stay.
+            sets = [keys] if self.aggregates or any(True for e in keys for _ in references(e)) else None
         if sets is not None or self.aggregates or having:
             self.group(sets if sets is not None else [[]])
         named = {c for p in later for c in references(p.value)}

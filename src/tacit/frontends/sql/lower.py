@@ -459,7 +459,8 @@ class _Lowering:
         wanted = [self._wanted(c, a, value, source) for c, a in relation.aggregates]
         if relation.keys and not keys:
             # Constants alone: one group, if there are any rows.
-            keys = {next(iter(fixed)): fixed.popitem()[1]}
+            column = next(iter(fixed))
+            keys = {column: fixed.pop(column)}
         least = self.least.get(id(relation), 1)
         asked = order.orderings(self.wishes.get(id(relation), ()), keys)
         frame, sizes, self.strategy = groups.group(

@@ -52,7 +52,7 @@ def label(node: exp.Expr) -> str:
         return "true" if node.this else "false"
     if isinstance(node, (exp.And, exp.Or)):
         word = " AND " if isinstance(node, exp.And) else " OR "
-        return f"({word.join(label(n) for n in node.flatten())})"
+        return f"({word.join(label(n) for n in _parts(node))})"
     if kind in _BINARY:
         sign = ("!" if isinstance(node, (exp.Like, exp.ILike)) and node.args.get("negate") else "") + _BINARY[kind]
         return f"({label(node.this)} {sign} {label(node.expression)})"
@@ -129,10 +129,21 @@ def label(node: exp.Expr) -> str:
     return str(node.sql("duckdb"))
 
 
+def _parts(node: exp.And | exp.Or) -> list[exp.Expr]:
+    """What a conjunction or disjunction joins, through parentheses."""
+    out: list[exp.Expr] = []
+    for side in (node.this, node.expression):
+        inner = side.unnest()
+        out.extend(_parts(inner) if type(inner) is type(node) else [inner])
+    return out
+
+
 def _function(node: exp.Func) -> str:
     if isinstance(node, exp.UnixToTime):
         return f"{'make_timestamp' if node.text('scale') == '6' else 'epoch_ms'}({label(node.this)})"
     name = node.name if isinstance(node, exp.Anonymous) else _NAMES.get(type(node), node.sql_name().lower())
+    if isinstance(node, exp.Trim):
+        name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(node.text("position"), name)
     keys = [] if isinstance(node, exp.Anonymous) else ["this", *(k for k in node.arg_types if k != "this")]
     values = [v for k in keys for v in _list(node.args.get(k))] if keys else node.expressions
     args = ", ".join(label(v) for v in values if isinstance(v, exp.Expr) and not isinstance(v, exp.Var))

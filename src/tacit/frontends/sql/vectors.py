@@ -322,7 +322,9 @@ def _coded(v: Vector, have: tuple[str, ...], values: tuple[str, ...]) -> Vector:
         return v
     places = [values.index(h) for h in have]
     if v.type.values:
-        return replace(v, type=kind, words=tuple(_looked_up(v.words[0], [places])))
+        made = replace(v, type=kind, words=tuple(_looked_up(v.words[0], [places])))
+        # NULL has the code of the first value, too.
+        return masked(made) if places[0] else made
     code = public(v.words[0].program, places[0] if places else 0, INT64, v.words[0].shape[0])
     return replace(v, type=kind, words=(code,))
 
@@ -332,7 +334,8 @@ def spelled(v: Vector) -> Vector:
     if not v.type.values:
         return v
     tables = zip(*(text_words(t.encode(), v.type.size) for t in v.type.values), strict=True)
-    return replace(v, type=SqlType("text", v.type.size), words=tuple(_looked_up(v.words[0], [list(t) for t in tables])))
+    words = _looked_up(v.words[0], [list(t) for t in tables])
+    return masked(replace(v, type=SqlType("text", v.type.size), words=tuple(words)))
 
 
 def _looked_up(code: SecretArray, tables: Sequence[Sequence[int]]) -> list[SecretArray]:
