@@ -360,6 +360,23 @@ def test_the_padding_of_opened_bits_does_not_depend_on_the_inputs(name: str) -> 
     np.testing.assert_array_equal(*paddings)
 
 
+@pytest.mark.parametrize("to", [None, 0, 1, 2])
+def test_an_opening_of_bits_sends_nothing_of_what_lies_beyond_the_last_element(to: int | None) -> None:
+    """Where a secret key was at work, as in tags of keys, that is not public: it is the tag of a key of zeros."""
+    rng = np.random.default_rng(1)
+    components = rng.integers(0, 2**64, (3, 2, 2), dtype=np.uint64)
+    boxes = rep3_boxes()
+    traffic = Traffic()
+    x = [Bits((70,), components[me], components[(me + 1) % 3]) for me in range(3)]
+    given = lockstep([box.reveal(x[box.me], to) for box in boxes], traffic, record=True)
+    sent = [np.frombuffer(payload, np.uint64).reshape(2, 2) for _, _, _, payload in traffic.messages]
+    assert len(sent) == (3 if to is None else 1)
+    assert all(not (words[:, 1] >> np.uint64(6)).any() and words.any() for words in sent)
+    want = kernels.from_planes(np.bitwise_xor.reduce(components), 70)
+    assert all((out is not None) == (to in (None, me)) for me, out in enumerate(given))
+    assert all(np.array_equal(out, want) for out in given if out is not None)
+
+
 def test_a_computing_party_learns_nothing_from_what_a_client_deals() -> None:
     messages = Rep3.deal(u64(const(-1)), [bytes([i + 1]) * 16 for i in range(3)])
 

@@ -124,6 +124,14 @@ def _flat(x: U64Array) -> U64Array:
     return np.ascontiguousarray(x).reshape(-1)
 
 
+def _without_padding(planes: U64Array, n: int) -> U64Array:
+    """Planes `[width, words]` of n elements with zeros beyond them: whatever was computed there stays a secret."""
+    if n % 64:
+        planes = planes.copy()
+        planes[:, n // 64] &= np.uint64((1 << n % 64) - 1)
+    return planes
+
+
 def _pairs(x: Bits, y: Bits) -> tuple[U64Array, U64Array, U64Array, U64Array]:
     x0, x1, y0, y1 = (np.ascontiguousarray(p) for p in (*x.parts, *y.parts))
     return x0, x1, y0, y1
@@ -541,7 +549,8 @@ class Rep3(BlackBox):
         a, b = x.parts
         if x.size == 0:
             return a
-        sends = {self._next: [_flat(a)]} if to in (None, self._next) else {}
+        sent = _without_padding(a, x.size) if isinstance(x, Bits) else a
+        sends = {self._next: [_flat(sent)]} if to in (None, self._next) else {}
         expects = {self._prev: a.nbytes} if to in (None, self.me) else {}
         inbox = await Exchange(sends, expects)
         if not expects:
