@@ -18,6 +18,7 @@ from plan_oracle import Oracle
 from sql.tables import Tables, compare, ref
 from sql.test_operators_join import distinct, values
 from tacit.errors import InputError
+from tacit.frontends.groups import match_rows
 from tacit.frontends.sql.algebra import Column, Join, conjunction
 from tacit.frontends.sql.types import BOOLEAN
 from tacit.plan import Interval, Private
@@ -167,6 +168,21 @@ def test_who_has_the_keys_makes_the_tags_and_shares_none_of_them(session: Sessio
     # Rows of two parties and of a client are shared.
     assert homes("spread", "people") == [str(Private(0)), "secret"]
     assert homes("own", "people") == [str(Private(0)), "secret"]
+
+
+@pytest.mark.parametrize("party", [0, 1, 2])
+def test_tables_of_one_party_are_matched_there_and_nothing_opens(party: int) -> None:
+    with tc.local(3, transport="memory") as s:
+        keys, others = (s.input(np.array(k), party, (0, 9)) for k in ([3, 1, 2, 9], [1, 1, 5, 9, 2]))
+        rows, order = s.input(np.array([30, 10, 20, 90]), party, (0, 90)), s.input(np.arange(5), party, (0, 4))
+        present = np.array([True, True, False, True])
+        found, (brought,), (moved,) = match_rows(
+            (s.constant(present), [keys], [rows]), (s.constant(np.ones(5, np.bool_)), [others], [order])
+        )
+        table = tc.stack([tc.astype(found, "int64"), brought, moved], axis=1)
+        assert not [d for d in s.plan_of(table).disclosures() if d.kind == "pattern"]
+        want = [[1, 10, 0], [1, 10, 1], [0, 0, 2], [1, 90, 3], [0, 0, 4]]
+        assert sorted(table.reveal().tolist(), key=lambda row: row[2]) == want
 
 
 def test_what_opens_is_what_the_plan_lists(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
@@ -12,7 +13,7 @@ import numpy as np
 
 from tacit.engine.call import Call, Value
 from tacit.library import compact, groups, matching
-from tacit.plan import BOOL, Private, matched_sides, matched_words
+from tacit.plan import BOOL, Private, Secret, matched_sides, matched_words
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import gather
 from tacit.protocols.plain import Plain
@@ -55,11 +56,15 @@ async def _shuffle(c: Call) -> list[Value]:
 
 async def _match(c: Call) -> list[Value]:
     """Keys without their least values, and the arrays of each table as the columns of one."""
+    if isinstance(c.type.home, Private):
+        # All at one party: nothing is opened, but an order that others knew would tell where its rows stood.
+        c = replace(c, box=Plain(seed=os.urandom(16)))
     sides = matched_sides(range(len(c.types)), c.attrs)
     words = matched_words(*([c.types[k] for k in keys] for _, keys, _ in sides))
 
     async def table(flag: int, keys: Sequence[int], arrays: Sequence[int]) -> matching.Table:
-        home = next((h.party for k in (flag, *keys) if isinstance(h := c.types[k].home, Private)), None)
+        homes = [c.types[k].home for k in (flag, *keys)] if c.type.home == Secret() else []
+        home = next((h.party for h in homes if isinstance(h, Private)), None)
         # Who has the keys of a table makes its tags itself, and needs nobody for it.
         own = c if home is None else replace(c, box=Plain())
         absent = home not in (None, c.box.me)
