@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import Words, bits, dry_cost, rep3_boxes, run, run_plain, run_rep3, u64
+from tacit.errors import RunError
 from tacit.library import ascon, matching
 from tacit.protocols.blackbox import BlackBox, Cost
 from tacit.protocols.rep3 import Rep3
@@ -256,3 +257,15 @@ def test_partners_of_tags_with_a_word_in_common() -> None:
     first = np.array([[5, 1], [5, 3], [5, 2], [9, 9]], np.uint64)
     second = np.array([[5, 2], [5, 9], [9, 9], [0, 0], [5, 3]], np.uint64)
     assert matching.partners(first, second).tolist() == [3, 0, 4, 0, 2]
+
+
+@pytest.mark.parametrize("place", [5, 2**63, 2**64 - 1])
+def test_places_that_no_row_has_are_refused(place: int) -> None:
+    class Wrong(Rep3):
+        async def announce(self, owner: int, values: Any, shape: tuple[int, ...]) -> Any:
+            return await super().announce(owner, None if values is None else np.full(shape, place, np.uint64), shape)
+
+    rng = np.random.default_rng(1)
+    tables = [table(rng, np.arange(n), 1, False) for n in (4, 6)]
+    with pytest.raises(RunError, match="RUN-018"):
+        run(rep3_boxes(0, Wrong), program((False, False)), *(u64(x) for own in tables for x in own))

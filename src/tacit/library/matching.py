@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tacit import kernels
+from tacit.errors import RunError
 from tacit.library import ascon
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import gather
@@ -55,7 +56,8 @@ async def match(box: BlackBox, first: Table, second: Table, bits: int) -> tuple[
     Keys of `first` that match are unique: of several one is taken. Opens which shuffled rows have equal keys. In total
     96 bytes a row of either table whose keys are at home, about 1,600 with keys of 64 bits where they are shared; 16 a
     row of `second`; 32 for each column of both, and again for each column of the result and one more. 10 rounds with
-    all keys at home, else 27 with keys of 64 bits, and 2 more with flags.
+    all keys at home, else 27 with keys of 64 bits, and 2 more with flags. Raises RunError RUN-018 if the party that
+    matches announces rows that do not exist.
     """
     tables = (first, second)
     # Somebody who makes no tags at home: only the two others have the key.
@@ -68,6 +70,14 @@ async def match(box: BlackBox, first: Table, second: Table, bits: int) -> tuple[
     places = None if seen is None or others is None else partners(seen, others)
     # The place of the partner, 0 if there is none.
     partner = await box.announce(viewer, places, (other.shape[0],))
+    if (partner > one.shape[0]).any():
+        raise RunError(
+            "RUN-018",
+            "a party announced partners of rows that do not exist",
+            expected=f"places from 0 to {one.shape[0]}",
+            party=f"party {viewer}",
+            next="look at that party's log, and install the same version of tacit everywhere",
+        )
     found = (partner > 0).astype(np.uint64)[:, None]
     brought = one[np.maximum(partner.astype(np.intp) - 1, 0)] * found
     done = await box.shuffle(Arith.concat([box.constant(found), brought, other], axis=1))
