@@ -19,7 +19,7 @@ from tacit.engine import execute
 from tacit.engine.drive import Traffic, dry_run, lockstep
 from tacit.engine.keys import begin
 from tacit.engine.line import Line, line_of
-from tacit.plan import Plan, Region
+from tacit.plan import INT64, Interval, Plan, PlanBuilder, Region, RegionBuilder
 from tacit.protocols.blackbox import BlackBox, LineStep
 from tacit.protocols.dry import Dry
 from tacit.protocols.exchange import gather
@@ -187,6 +187,22 @@ def test_what_is_no_line() -> None:
     assert line_of(_body(lambda v, y: v + y)) is None
     assert line_of(_body(lambda v, y: v * 0 + (v * y).sum())) is None
     assert line_of(_body(lambda v, y: tc.sigmoid(v) * y, kind="fixed")) is None
+
+
+def test_what_a_body_captures_and_does_not_use_may_have_any_shape() -> None:
+    b = PlanBuilder(["a", "b", "c"])
+    shapes = ((5,), (5,), (3, 4))
+    x, z, idle = (
+        b.add("share", [b.input(k, f"x{k}", INT64, shape, interval=Interval(0, 2))]) for k, shape in enumerate(shapes)
+    )
+
+    def body(region: RegionBuilder, carried: list[int]) -> list[int]:
+        region.capture(idle)
+        return [region.add("assume", [region.add("mul", [carried[0], region.capture(z)])], lo=0, hi=8)]
+
+    b.output("y", b.reveal(b.repeat(3, [x], body, [Interval(0, 8)])[0], "p"))
+    inputs = {f"x{k}": np.full(shape, 2, np.int64) for k, shape in enumerate(shapes)}
+    assert Recorded().run(b.build(), inputs)["y"].tolist() == [16] * 5
 
 
 def test_registers_of_a_line_are_named_once() -> None:

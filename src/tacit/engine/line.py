@@ -58,7 +58,9 @@ def line_of(region: Region) -> Line | None:
     fits = all(n.type.home == Secret() and n.type.shape == shape and n.type.dtype.kind != "bool" for n in steps)
     outer = [*params[: len(region.outputs)], *(nodes[k] for k in region.outputs)]
     carried = all(n.type.shape == shape and n.type.home == Secret() for n in outer)
-    if not (known and fits and carried and 0 < prod(shape) <= FEW):
+    # A captured value that nothing uses may have any shape.
+    used = {i for n in steps for i in n.inputs}.issuperset(p.id for p in params[len(region.outputs) :])
+    if not (known and fits and carried and used and 0 < prod(shape) <= FEW):
         return None
     line = Line(shape, [p.type for p in params])
     line.constants = [constant_array(n.attrs).view(np.uint64) for n in constants]
