@@ -786,8 +786,8 @@ def alike(rows: list[Any], expected: list[Any], ordered: bool) -> bool:
 
 
 def _order(row: tuple[Any, ...]) -> tuple[str, ...]:
-    # Doubles last and rounded: they may differ in their last places.
-    exact = [repr(x) for x in row if not isinstance(x, float)]
+    # Doubles last and rounded: they may differ in their last places. Where they are tells them from NULL.
+    exact = ["double" if isinstance(x, float) else repr(x) for x in row]
     return (*exact, *(f"{x + 0.0:.2f}" for x in row if isinstance(x, float)))
 
 
