@@ -107,6 +107,10 @@ QUERIES = {
     "UNION ALL SELECT g FROM t) AS r GROUP BY c",
     "NULL beside other codes": "SELECT DISTINCT c FROM (SELECT h AS c FROM coded UNION ALL SELECT '' FROM t "
     "UNION ALL SELECT NULL FROM t) AS r",
+    "groups of rows that are all meant": "SELECT DISTINCT b FROM (VALUES (1, 10.0), (2, 10.0), (3, 2.0)) AS r(a, b) "
+    "WHERE TRUE",
+    "groups of rows of which none is meant": "SELECT g, count(*) FROM t WHERE FALSE GROUP BY g UNION ALL "
+    "SELECT DISTINCT 'x', 1 FROM t WHERE FALSE",
     "constants alone group": "SELECT 2.00, 10.0, 'x' FROM t GROUP BY 1, 2, 3",
     "nothing to group by": "SELECT 2.00, 10.0, 'x' FROM t GROUP BY ALL",
     "nothing to group by, nothing to read": "SELECT 2.00, 10.0 GROUP BY ALL",

@@ -338,7 +338,11 @@ def _reduced(
             made[w.column] = _linear(own, sums, keyed=True)
     heads, rest, valid, found = runs.reduced(first, sums.arrays, *flags)
     columns |= {c: m(found) for c, m in made.items()}
-    return heads | columns, rest[0] if rest else valid, None if count is None else found[count]
+    present = rest[0] if rest else valid
+    if vectors.known(present) is not None:
+        # What no row differs in is not moved, so it does not say how many groups there are.
+        present = logical_and(present, valid)
+    return heads | columns, present, None if count is None else found[count]
 
 
 class _Runs:

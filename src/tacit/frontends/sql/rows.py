@@ -37,8 +37,8 @@ WORD: Final = 2**62
 
 
 def both(*flags: Flag) -> Flag:
-    """The conjunction of flags."""
-    known = [f for f in flags if f is not None]
+    """The conjunction of flags; None if it holds in every row."""
+    known = [f for f in flags if f is not None and not (_uniform(f) and vectors.known(f))]
     out = known[0] if known else None
     for flag in known[1:]:
         assert out is not None
