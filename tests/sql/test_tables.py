@@ -289,6 +289,21 @@ def test_codes_of_other_values_and_plain_text_meet(session: Session) -> None:
     assert union["flag"].to_pylist() == ["A", "N", "R", "long name", None]
 
 
+def test_null_is_null_whatever_stands_first_in_a_list(session: Session) -> None:
+    session.table("f", {0: FLAGS, 1: FLAGS}, values={"flag": ["A", "N", "R"]})
+    session.table("g", {"flag": ["B", None]}, party=2, values={"flag": ["0", "B"]})
+    session.table("h", {"flag": ["word", None]}, party=2)
+    missing = sum(v is None for v in FLAGS["flag"])
+
+    for other in ("g", "h"):
+        answer = session.sql(f"SELECT flag FROM f UNION SELECT flag FROM {other}").reveal().table
+        assert answer["flag"].to_pylist().count(None) == 1
+        answer = session.sql(f"SELECT flag FROM f EXCEPT SELECT flag FROM {other}").reveal().table
+        assert None not in answer["flag"].to_pylist()
+        text = f"SELECT count(*) AS n FROM f JOIN {other} AS o ON f.flag IS NOT DISTINCT FROM o.flag"
+        assert session.sql(text).reveal().table["n"].to_pylist() == [2 * missing]
+
+
 def test_a_value_that_is_not_declared_is_refused_at_its_owner(session: Session) -> None:
     session.table("f", {0: FLAGS, 1: FLAGS}, values={"flag": ["A", "N"]})
 
@@ -298,7 +313,9 @@ def test_a_value_that_is_not_declared_is_refused_at_its_owner(session: Session) 
     assert "party0" in str(raised.value) and "'R'" not in str(raised.value)
 
 
-@pytest.mark.parametrize("values", [{"flag": []}, {"flag": "ANR"}, {"flag": ["A\0"]}, {"flag": [1]}, {"n": ["A"]}])
+@pytest.mark.parametrize(
+    "values", [{"flag": []}, {"flag": "ANR"}, {"flag": ["A\0"]}, {"flag": ["\ud800"]}, {"flag": [1]}, {"n": ["A"]}]
+)
 def test_a_list_of_values_is_one(session: Session, values: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="INPUT-025"):
         session.table("f", FLAGS, party=0, values=values)

@@ -475,13 +475,18 @@ def _quoted(name: str) -> str:
 
 def _dictionary(column: str, values: Iterable[str]) -> Dictionary:
     texts = [] if isinstance(values, str) else list(values)
-    good = texts and all(isinstance(t, str) and "\0" not in t for t in texts) and len(set(texts)) <= CODES_MAX
+    good = texts and all(map(_is_text, texts)) and len(set(texts)) <= CODES_MAX
     if not good:
         raise _bad(
             f"column {column[:100]!r} has no list of values that there can be",
             f"values={{'flag': ['A', 'N', 'R']}}, 1 to {CODES_MAX} texts",
         )
     return Dictionary.of(texts)
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is a text that a plan can hold: no NUL, and nothing that UTF-8 lacks."""
+    return isinstance(value, str) and "\0" not in value and value.encode(errors="ignore").decode() == value
 
 
 def _listed(field: Field, domain: Dictionary | None) -> Field:
