@@ -83,6 +83,19 @@ def test_a_join_that_repeats_no_row_counts_rows(session: tc.Session) -> None:
     assert rows(session, text) == ([{"n": 3}], 0)
 
 
+def test_no_tags_show_which_rows_of_such_a_table_match(session: tc.Session) -> None:
+    text = "SELECT count(*) AS n FROM people WHERE id IN (SELECT person FROM visits)"
+    assert not any(d.kind == "pattern" for d in session.sql(text, reveals="join_size").plan().disclosures())
+    lowered = session.sql(text)._lowered
+    assert lowered.matches == 0
+    # Rows of others, and groups that are large enough, may.
+    for text in (
+        "SELECT count(*) AS n FROM visits JOIN towns ON cost = length(name)",
+        "SELECT count(*) AS n FROM towns JOIN (SELECT town, count(*) AS n FROM people GROUP BY town) ON town = name",
+    ):
+        assert session.sql(text)._lowered.matches == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -60,7 +60,7 @@ from tacit.frontends.sql.bounds import bare, is_unique, partners, rows_of
 from tacit.frontends.sql.frame import Frame, SortWord, Vector
 from tacit.frontends.sql.functions import place
 from tacit.frontends.sql.scalar import evaluate, holds
-from tacit.frontends.sql.small_groups import judged
+from tacit.frontends.sql.small_groups import judged, ruled
 from tacit.frontends.sql.types import BOOLEAN
 from tacit.plan import OUT_OF_RANGE, Interval
 
@@ -125,7 +125,9 @@ def lower(
     least, wishes = judged(query.relation, min_group), order.wishes(query.relation)
     uses = Counter(id(s) for item in relations(query.relation) for s in sources(item))
     shared = frozenset(key for key, n in uses.items() if n > 1)
-    lowering = _Lowering(program, leaf, least, top, query.relation.columns, wishes, shared, by_tags)
+    lowering = _Lowering(
+        program, leaf, least, top, query.relation.columns, wishes, shared, by_tags, ruled(query.relation)
+    )
     for relation in relations(query.relation):
         lowering.compute(relation)
     frame = lowering.result(query.relation)
@@ -143,6 +145,7 @@ class _Lowering:
     wishes: Mapping[int, tuple[SortKey, ...]]
     shared: frozenset[int]
     by_tags: Container[int]
+    ruled: Container[int]
     matches: int = 0
     frames: dict[int, Frame] = field(default_factory=dict)
     traces: dict[int, order.Trace] = field(default_factory=dict)
@@ -280,7 +283,7 @@ class _Lowering:
             turned = True
         by_one = (unique_right or unique_left) and not few
         side, kept, keep = ("left", keep_left, keep_right) if turned else ("right", keep_right, keep_left)
-        if by_one and not kept and self._tags(pairs, side):
+        if by_one and not kept and self._tags(relation, pairs, side):
             if not turned:
                 pairs, left, right = [(b, a) for a, b in pairs], right, left
             return joins.by_tags(left, right, pairs, keep_other=keep, residual=residual).frame
@@ -305,9 +308,11 @@ class _Lowering:
             return frame
         return joins.outer_pairs(left, right, frame, self.program, keep_left=True, keep_right=keep_right)
 
-    def _tags(self, pairs: joins.Pairs, unique: str) -> bool:
-        """Whether tags of its keys compute a join one side of which is unique; if so, that is its strategy."""
-        if not joins.has_tags(pairs):
+    def _tags(self, relation: Join, pairs: joins.Pairs, unique: str) -> bool:
+        """Whether tags of its keys compute a join one side of which is unique; if so, that is its strategy. Never where
+        a table has a rule on small groups: how many rows match, and how often, would not obey it.
+        """
+        if id(relation) in self.ruled or not joins.has_tags(pairs):
             return False
         self.matches += 1
         if self.matches - 1 not in self.by_tags:
@@ -359,7 +364,7 @@ class _Lowering:
         if relation.null_aware and any(e.nullable for e in _compared(relation)):
             if len(pairs) == 1 and not rest:
                 return self._null_aware(relation, left, right, pairs[0])
-        elif pairs and (residual is None or unique[1]) and any(unique) and self._tags(pairs, _side(unique)):
+        elif pairs and (residual is None or unique[1]) and any(unique) and self._tags(relation, pairs, _side(unique)):
             turned = [(b, a) for a, b in pairs]
             needed = right if residual is not None else replace(right, columns={})
             done = joins.by_tags(needed, left, turned, keep_other=True, residual=residual)

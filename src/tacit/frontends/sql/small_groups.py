@@ -54,6 +54,19 @@ def judged(root: Relation, min_group: int) -> dict[int, int]:
     return least
 
 
+def ruled(root: Relation) -> frozenset[int]:
+    """The relations, by identity, that have rows of tables that have such a rule themselves."""
+    found: set[int] = set()
+    for item in relations(root):
+        if isinstance(item, (Home, Stack)):
+            has = any(s.table.min_group > 1 for s in _scans(item))
+        else:
+            has = any(id(s) in found for s in sources(item)) and not isinstance(item, Group)
+        if has:
+            found.add(id(item))
+    return frozenset(found)
+
+
 def _exposed(item: Relation, inner: list[Exposed], min_group: int) -> Exposed:
     if isinstance(item, Scan):
         fewest = max(item.table.min_group, min_group)
