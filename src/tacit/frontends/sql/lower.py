@@ -26,6 +26,7 @@ from tacit.frontends.sql import join as joins
 from tacit.frontends.sql import order, vectors, window
 from tacit.frontends.sql import rows as on
 from tacit.frontends.sql.algebra import (
+    ALIKE,
     Aggregate,
     Call,
     Column,
@@ -453,6 +454,10 @@ class _Lowering:
 
     def _group(self, relation: Group, source: Frame) -> Frame:
         values: dict[Expr, Vector] = {}
+        for _, a in relation.aggregates:
+            if a.name == "first" or (a.name == "any_value" and ALIKE not in a.options):
+                by = [*(e for _, e in relation.keys), *a.args[1:]]
+                source = self._untold(relation.source, self.traces[id(relation.source)], source, by)
 
         def value(expr: Expr) -> Vector:
             if expr not in values:
@@ -538,6 +543,15 @@ class _Lowering:
             return on.compact(source)
         return order.ordered(source, words)
 
+    def _untold(self, relation: Relation, told: order.Trace, frame: Frame, by: Sequence[Expr]) -> Frame:
+        """Rows of a relation to take the first of, or to number, in the order of `by`: where that leaves rows alike, in
+        an order that does not tell more than what is shown.
+        """
+        alone = is_unique(relation, bare(by)) and not any(e.nullable for e in by)
+        if alone or not order.tells(told, {*self.shown, *bare(by)}):
+            return frame
+        return order.shuffled(frame)
+
     def _limit(self, relation: Limit, source: Frame) -> Frame:
         if not _is_sorted(relation.source) and order.tells(self.traces[id(relation.source)], self.shown):
             # Which rows there are must not tell more than what they are.
@@ -557,9 +571,16 @@ class _Lowering:
         for column, call in relation.calls:
             alike.setdefault((call.partition, call.order), []).append((column, call))
         frame = source
+        done: list[tuple[Column, WindowCall]] = []
         # Rows in the order of most keys are in that of the first of them as well.
         for (partition, keys), calls in sorted(alike.items(), key=lambda a: -len(a[0][0]) - len(a[0][1])):
             by = self._words(map(SortKey, partition), frame), self._words(keys, frame)
+            if any(window.by_place(call) for _, call in calls):
+                told = order.trace(replace(relation, calls=tuple(done)), [self.traces[id(relation.source)]])
+                kept = self._untold(relation.source, told, frame, [*partition, *(k.expr for k in keys)])
+                if kept is not frame:
+                    frame, by = kept, (self._words(map(SortKey, partition), kept), self._words(keys, kept))
+            done += calls
             if on.is_grouped(frame.order, *by):
                 frame = on.compact(frame)
                 by = self._words(map(SortKey, partition), frame), self._words(keys, frame)

@@ -60,6 +60,13 @@ def windows(
     return Frame(frame.rows, columns, others[-1] if flags else None, True, by)
 
 
+def by_place(call: WindowCall) -> bool:
+    """Whether a function tells apart rows that are alike in partition and order."""
+    if call.name in ("row_number", "lag", "lead", "first_value", "last_value"):
+        return True
+    return call.name not in ("rank", "dense_rank") and call.frame not in ("all", "range")
+
+
 class _Rows:
     """Rows in order, by where partitions and sets of peers start."""
 
