@@ -43,6 +43,8 @@ TABLES = (
 )
 
 QUERIES = {
+    "a frame of so many rows as a fraction rounds to": "SELECT k, i, sum(s) OVER (ORDER BY k, i ROWS 0.6 "
+    "PRECEDING) AS c FROM t",
     "rollup over a join that its branches share": "SELECT count(*) FROM t CROSS JOIN u GROUP BY ROLLUP (h)",
     "rollup over a join of a join": "WITH w AS (SELECT e FROM u, t) SELECT 2.5 AS c FROM w, t GROUP BY ROLLUP (g)",
     "any_value at a home": "SELECT c FROM (SELECT 29 AS c FROM one GROUP BY k, g, 0.5)",

@@ -1373,7 +1373,7 @@ class Binder:
         """How many rows after the current one a frame ends; None at the end of the partition."""
         if isinstance(end, str):
             return None if end == "UNBOUNDED" else 0
-        count = self.constant(end, "an offset of a window frame")
+        count = self.constant(exp.cast(end, "BIGINT"), "an offset of a window frame")
         if not isinstance(count, int) or count < 0:
             raise SqlError("SQL-005", f"a window frame{place(at)} is so many rows long", expected="a number from 0")
         return count if str(side).upper() == "FOLLOWING" else -count
