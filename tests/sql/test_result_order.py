@@ -55,6 +55,7 @@ def test_whose_a_row_is_does_not_show_in_its_place(session: tc.Session, text: st
         "SELECT x AS n, x FROM divided QUALIFY row_number() OVER (PARTITION BY k) <= 10 ORDER BY x",
         "SELECT DISTINCT ON (x % 10) x AS n, x FROM divided ORDER BY x % 10",
         "SELECT first(x ORDER BY k) AS n, x % 10 AS x FROM divided GROUP BY x % 10 ORDER BY 2",
+        "SELECT sum(x) AS n FROM (SELECT x FROM divided ORDER BY k LIMIT 10)",
         "SELECT any_value(x) AS n, x % 10 AS x FROM divided GROUP BY x % 10 ORDER BY 2",
     ],
 )

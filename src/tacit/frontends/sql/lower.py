@@ -529,14 +529,10 @@ class _Lowering:
 
     def _sort(self, relation: Sort, source: Frame) -> Frame:
         keys = relation.keys
-        if relation is self.top:
-            shown = [c for c in relation.columns if c in self.shown]
-            by = bare(k.expr for k in keys)
-            # Rows alike in all that is shown are in any order; NULLs may repeat in a unique column.
-            distinct = by >= set(shown) or (is_unique(relation, by) and not any(k.expr.nullable for k in keys))
-            if not distinct and order.tells(self.traces[id(relation.source)], shown):
-                # Rows that are equal in the keys would be in an order that the query does not show.
-                source = order.shuffled(source)
+        by = [k.expr for k in keys]
+        # Rows alike in all that is shown are in any order.
+        if relation is not self.top or not bare(by) >= {c for c in relation.columns if c in self.shown}:
+            source = self._untold(relation.source, self.traces[id(relation.source)], source, by)
         words = self._words(order.needed(relation), source)
         if on.is_sorted(source.order, words):
             self.strategy = "in order already"
@@ -544,9 +540,10 @@ class _Lowering:
         return order.ordered(source, words)
 
     def _untold(self, relation: Relation, told: order.Trace, frame: Frame, by: Sequence[Expr]) -> Frame:
-        """Rows of a relation to take the first of, or to number, in the order of `by`: where that leaves rows alike, in
-        an order that does not tell more than what is shown.
+        """Rows of a relation to show, number or take the first of, in an order that tells no more than what is shown
+        where `by` leaves rows alike.
         """
+        # NULLs may repeat in a unique column.
         alone = is_unique(relation, bare(by)) and not any(e.nullable for e in by)
         if alone or not order.tells(told, {*self.shown, *bare(by)}):
             return frame
