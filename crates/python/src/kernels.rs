@@ -1336,6 +1336,7 @@ struct Rep3Line {
 
 #[pymethods]
 impl Rep3Line {
+    // Both keys of the party, and a program: no part of them stands alone elsewhere.
     #[new]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -1400,6 +1401,7 @@ impl Rep3Line {
 
     /// Takes what came in the exchange before, if there was one, and goes on to the next: what to send to each peer and
     /// how many bytes come from each; None at the end.
+    // A pair of dicts, as Python has it.
     #[allow(clippy::type_complexity)]
     fn advance<'py>(
         &mut self,

@@ -254,6 +254,12 @@ def _sorted(
     return Frame(size, ordered, present, True, on.following(by, keys, columns)), counts
 
 
+def _given(keys: Mapping[Column, Vector], wanted: Sequence[Wanted]) -> dict[Column | tuple[Column, int], Vector]:
+    """What moves with the rows: the keys, and of each aggregate its operands by their places."""
+    given: dict[Column | tuple[Column, int], Vector] = dict(keys.items())
+    return given | {(w.column, k): v for w in wanted for k, v in enumerate(w.args)}
+
+
 def _absent(present: Flag) -> list[SortWord]:
     """What puts rows that are not meant last."""
     return [] if present is None else [(logical_not(present), False)]
@@ -270,8 +276,7 @@ def _together(
 ) -> tuple[Frame, SecretArray | None]:
     """As `_sorted`, where the rows of each group stand together, and nothing has to be sorted."""
     order = frame.order[: len({w.node for w, _ in by})]
-    given: dict[Column | tuple[Column, int], Vector] = dict(keys.items())
-    given |= {(w.column, k): v for w in wanted for k, v in enumerate(w.args)}
+    given = _given(keys, wanted)
     present, moved, firsts = frame.present, given, frame.firsts if len(order) == len(frame.order) else None
     if present is not None and not frame.compact and firsts is None:
         moved, _, present = on.kept(present, frame.rows, given)
@@ -303,8 +308,7 @@ def _ordered(
     values: Sequence[SortWord] = ()
     if ordering is not None:
         values = ordering.order or vectors.sort_words(ordering.args[0], False, False)
-    given: dict[Column | tuple[Column, int], Vector] = dict(keys.items())
-    given |= {(w.column, k): v for w in wanted for k, v in enumerate(w.args)}
+    given = _given(keys, wanted)
     flags = [] if present is None else [present]
     rows = len(words[0][0]) if words else len(next(iter(given.values())).words[0])
     moved, others = on.in_order([*words, *values], given, *(w for w, _ in [*words, *values]), *flags)
