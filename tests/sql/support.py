@@ -136,7 +136,7 @@ CLAUSES: Final[Mapping[str, Section]] = {
         C("ANY_VALUE", "SELECT g, any_value(a) FROM t GROUP BY g"),
         C("STRING_AGG, LIST", "SELECT string_agg(s, ',') FROM t", "SQL-006", "SQL-006"),
         C("ARG_MIN, ARG_MAX", "SELECT p, arg_max(g, c), arg_min(b, g) FROM t WHERE a IS NOT NULL GROUP BY p"),
-        C("FIRST, LAST by an order", "SELECT a, first(s ORDER BY b DESC, g) AS x, last(d ORDER BY g) AS y FROM t"
+        C("FIRST, LAST by an order", "SELECT a, first(s ORDER BY b DESC, g) AS x, last(d ORDER BY g, b) AS y FROM t"
           " GROUP BY a"),
         C("FIRST without an order", "SELECT first(a) FROM t", "SQL-006", "SQL-006"),
         C("APPROX_COUNT_DISTINCT, exactly", "SELECT approx_count_distinct(a) FROM t"),
