@@ -10,7 +10,7 @@ import duckdb
 
 from tacit.frontends.sql.bind import bind
 from tacit.frontends.sql.catalogue import Catalogue, Field, Part, Table
-from tacit.frontends.sql.expressions import raw_value
+from tacit.frontends.sql.constants import raw_value
 from tacit.frontends.sql.functions import DOUBLE_ONE
 from tacit.frontends.sql.render import render
 from tacit.frontends.sql.types import parse_type

@@ -457,7 +457,7 @@ def _declared(column: str, kind: str) -> SqlType:
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 
-    from tacit.frontends.sql.expressions import type_of
+    from tacit.frontends.sql.constants import type_of
 
     try:
         if isinstance(kind, str):

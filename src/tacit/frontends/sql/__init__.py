@@ -3,7 +3,7 @@
 
     parse -> bind -> rewrite -> homes -> lower
 
-`parse` reads the text, `bind` gives names their meaning (`algebra`, `functions`), `rewrite` moves work to where it is
+`parse` reads the text, `bind/` gives names their meaning (`algebra`, `functions`), `rewrite` moves work to where it is
 cheap, `homes` gives each party its own part as SQL for its own engine, `lower` writes the rest as an array program
 (`scalar`, `join`, `group`, `window`, `order`), and `result` reads disclosed arrays back as Arrow.
 """

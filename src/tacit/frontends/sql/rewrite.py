@@ -50,7 +50,7 @@ from tacit.frontends.sql.algebra import (
     with_sources,
 )
 from tacit.frontends.sql.bounds import bare, decided, equivalents, keys_of, leaves_of, parties_of, partners, rows_of
-from tacit.frontends.sql.expressions import fold
+from tacit.frontends.sql.constants import fold
 from tacit.frontends.sql.types import BIGINT, BOOLEAN, words_of
 from tacit.plan import Interval
 
