@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -468,23 +471,134 @@ def test_random_shapes_match_the_reference_on_every_path(data: st.DataObject) ->
             kernels.force_path(None)
 
 
-@pytest.mark.parametrize("count", [2, 3, 7])
-def test_the_number_of_threads_changes_no_bit(count: int) -> None:
-    n = 300_001
-    x0, x1, y0, y1 = (words(n, seed=s) for s in range(4))
-    calls: list[Callable[[], Any]] = [
-        lambda: kernels.rep3_mul(x0, x1, y0, y1, A, B, STEP),
-        lambda: kernels.rep3_and(x0, x1, y0, y1, A, B, STEP),
-        lambda: kernels.add_prg(x0, A, STEP),
-        lambda: kernels.sub_prg(x0, A, STEP),
-        lambda: kernels.xor_prg(x0, A, STEP),
-        lambda: kernels.prg_words(A, STEP, n, 5),
-        lambda: kernels.matmul(x0[:21_000].reshape(300, 70), y0[:3500].reshape(70, 50)),
-    ]
-    alone = [call() for call in calls]
-    with kernels.threads(count):
-        for call, expected in zip(calls, alone, strict=True):
-            same(call(), expected)
+# --- same bits on every path and with any number of threads -----------------------------------------
+
+N = 140_001
+"""Enough for three threads, in no whole number of anything."""
+W = -(-N // 64)
+
+
+def changed(call: Callable[..., Any], me: int, *rest: Any) -> tuple[Any, ...]:
+    """What a kernel returns, and what it makes of its arguments y0 and y1."""
+    y = words(N, seed=8), words(N, seed=9)
+    return call(me, *y, *rest), *y
+
+
+def a_line() -> list[Any]:
+    """The first messages of a line that has a step of every kind."""
+    x, steps = words(999), [("combine", 1, 0, 3, 0, 5), ("product", 1, 1, 0, 0), ("truncate", 1, 1, 9)]
+    line = kernels.Rep3Line(0, 999, A, B, 3, [(x, x), (x, x)], steps, (0,), 1)
+    product, _ = line.advance(None)
+    truncated, _ = line.advance({1: x.tobytes()})
+    return [*product.values(), *truncated.values()]
+
+
+def calls() -> dict[str, Callable[[], Any]]:
+    """A call of every kernel, large enough for all its loops and threads; what they take is made once."""
+    x0, x1, y0, y1 = (words(N, seed=s) for s in range(4))
+    planes, hot, rows = words(9, W), words(511, 77), words(9, W)
+    left, right = (words(N, seed=s).astype(np.intp) % 9 for s in (1, 2))
+    places, sizes = np.arange(N), np.array([4001, 30, 200, 7], np.intp)
+    starts = np.cumsum(sizes)
+    perm = np.random.default_rng(1).permutation(N).astype(np.uint32)
+    raw = words(5 * N).view(np.uint8)
+    n1, n2 = (e.stop - e.start for e in (ref.third(1, role, N)[1] for role in (1, 2)))
+    s1, s2 = (raw[: -(-n * 18 // 8)].copy() for n in (n1, n2))
+    b2a = raw[: sum(-(-n1 * (64 - i) // 8) for i in range(9))].copy()
+    inject, truncate, packed = (raw[:size].copy() for size in (16 * n1, 8 * n1 + s1.size, -(-N * 18 // 8)))
+    thirds = [words(9, -(-n // 64), seed=n) for n in (n1, n2)]
+    return {
+        "Rep3Line": a_line,
+        "add_prg": lambda: kernels.add_prg(x0, A, STEP),
+        "aes_layer": lambda: kernels.aes_layer(x0[1:], y0[1:], True),
+        "b2a_combine": lambda: kernels.b2a_combine(1, N, planes, rows, b2a, A, B, STEP, 5),
+        "b2a_send": lambda: kernels.b2a_send(1, N, planes, rows, A, STEP),
+        "carry_combine": lambda: kernels.carry_combine(kernels.carry_hot(planes, 4), rows, True, True, 4),
+        "carry_hot": lambda: kernels.carry_hot(planes, 5),
+        "difference_planes": lambda: kernels.difference_planes(x0, left, right, 33, 7),
+        "from_planes": lambda: kernels.from_planes(planes, N),
+        "gather": lambda: [kernels.gather(x0[: N // c * c].reshape(-1, c), perm % (N // c)) for c in (1, 2, 6, 7)],
+        "gf256_mul": lambda: kernels.gf256_mul(x0, y0, 3, 1),
+        "hot_rows": lambda: kernels.hot_rows(x0[:999], 13, 9),
+        "inject_combine": lambda: kernels.inject_combine(1, planes[:1], rows[:1], x0, x1, inject, A, B, STEP, 5),
+        "inject_send": lambda: kernels.inject_send(1, planes[:1], rows[:1], x0, x1, A, STEP),
+        "look_up_rows": lambda: kernels.look_up_rows(kernels.hot_rows(x0[:999], 13, 9), x1[:999], 13, y0[:512]),
+        "lut_combine": lambda: kernels.lut_combine(hot, rows[:, :77].copy(), y0[:512], 41, True),
+        "matmul": lambda: kernels.matmul(x0[:21_000].reshape(300, 70), y0[:3500].reshape(70, 50)),
+        "one_hot": lambda: kernels.one_hot(planes),
+        "pack": lambda: [kernels.pack(x0, bits) for bits in (1, 7, 18, 63)],
+        "prg_permutation": lambda: kernels.prg_permutation(A, STEP, N),
+        "prg_words": lambda: kernels.prg_words(A, STEP, N, 5),
+        "rep3_and": lambda: kernels.rep3_and(x0, x1, y0, y1, A, B, STEP),
+        "rep3_and_rows": lambda: kernels.rep3_and_rows(planes, rows, left[:99], right[:99], A, B, STEP),
+        "rep3_gf256_mul": lambda: kernels.rep3_gf256_mul(x0, x1, y0, y1, 2, 1, A, B, STEP),
+        "rep3_less": lambda: kernels.rep3_less(planes[:, :9].copy(), rows[:, :9].copy(), 35, left, right, A, B, STEP),
+        "rep3_matmul": lambda: kernels.rep3_matmul(
+            *(x[:21_000].reshape(300, 70) for x in (x0, x1)), *(y[:3500].reshape(70, 50) for y in (y0, y1)), A, B, 1, 1
+        ),
+        "rep3_mul": lambda: kernels.rep3_mul(x0, x1, y0, y1, A, B, STEP),
+        "reshare_planes": lambda: kernels.reshare_planes(1, N, *thirds, A, B, STEP)[1],
+        "segment_pairs": lambda: kernels.segment_pairs(places, starts, sizes, 2, 50_000),
+        "segment_parts": lambda: kernels.segment_parts(places.copy(), starts, sizes, 2, x0[:50_000] % 2 == 0),
+        "sub_prg": lambda: kernels.sub_prg(x0, A, STEP),
+        "thermometer_digits": lambda: kernels.thermometer_digits(words(16, 5, W), N),
+        "to_planes": lambda: kernels.to_planes(x0, 41),
+        "trunc_exchange": lambda: changed(kernels.trunc_exchange, 1, x0, x1, truncate, 18, A, B, STEP),
+        "trunc_finish": lambda: changed(kernels.trunc_finish, 1, x0, x1, s1, s2, s1[::-1].copy(), s2[::-1].copy(), 18),
+        "trunc_send": lambda: kernels.trunc_send(1, x0, x1, 18, True, A, B, STEP)[2],
+        "unpack": lambda: kernels.unpack(packed, N, 18),
+        "xor_prg": lambda: kernels.xor_prg(x0, A, STEP),
+    }
+
+
+CALLS = calls()
+NO_KERNELS = {"PrgKey", "cpu_features", "force_path", "threads", "use_threads"}
+
+
+def test_every_kernel_is_called_on_every_path() -> None:
+    assert set(CALLS) | NO_KERNELS == set(kernels.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(set(kernels.__all__) - NO_KERNELS))
+def test_no_path_and_no_number_of_threads_changes_a_bit(name: str) -> None:
+    def flat(result: Any) -> list[bytes]:
+        if isinstance(result, list | tuple):
+            return [b for part in result for b in flat(part)]
+        return [] if result is None else [bytes(result)]
+
+    found = {}
+    for path in available_paths():
+        for count in (1, 2, 3, 7):
+            kernels.force_path(path)
+            try:
+                with kernels.threads(count):
+                    found[path, count] = flat(CALLS[name]())
+            finally:
+                kernels.force_path(None)
+    expected = found["portable", 1]
+    assert any(expected)
+    assert [key for key, result in found.items() if result != expected] == []
+
+
+THREADS = """
+import numpy as np
+from tacit import kernels
+
+x, key = np.ones((300, 1000), np.uint64), kernels.PrgKey(bytes(16))
+calls = [lambda: kernels.add_prg(x, key, 1), lambda: kernels.matmul(x, x.reshape(1000, 300))]
+alone = [call() for call in calls]
+with kernels.threads(7):
+    for call, expected in zip(calls, alone):
+        np.testing.assert_array_equal(call(), expected)
+"""
+
+
+def test_where_no_more_threads_can_be_had_the_calling_one_does_all() -> None:
+    # No stack of such a size can be had.
+    env = {**os.environ, "RUST_MIN_STACK": str(2**60)}
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, env=env, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_threads_are_allowed_for_a_while_and_to_the_calling_thread_alone() -> None:

@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use pack::{add_tile, few_rows, one_column, pack_a, pack_b};
-use tacit_prg::{BLOCK, PrgKey};
+use tacit_prg::{BLOCK, PrgKey, in_chunks};
 use tacit_simd::{GEMM_COLUMNS, GEMM_ROWS, Path, gemm_tile, prefetch_row};
 
 /// Rows of A packed at a time: 96 x 512 words are 384 KiB, a part of the L2 cache.
@@ -163,19 +163,17 @@ fn by_rows(
     if rows >= m {
         return work(0, out, terms, size);
     }
-    std::thread::scope(|scope| {
-        for (i, out) in out.chunks_mut((rows * n).max(1)).enumerate() {
-            let (lo, work) = (i * rows, &work);
-            let hi = m.min(lo + rows);
-            let terms: Vec<_> = terms
-                .iter()
-                .map(|term| {
-                    let x = term.x.part(lo * k..hi * k);
-                    Term { x, ..term.clone() }
-                })
-                .collect();
-            scope.spawn(move || work(lo, out, &terms, Size { m: hi - lo, k, n }));
-        }
+    in_chunks(out, (rows * n).max(1), |i, out| {
+        let lo = i * rows;
+        let hi = m.min(lo + rows);
+        let terms: Vec<_> = terms
+            .iter()
+            .map(|term| {
+                let x = term.x.part(lo * k..hi * k);
+                Term { x, ..term.clone() }
+            })
+            .collect();
+        work(lo, out, &terms, Size { m: hi - lo, k, n });
     });
 }
 

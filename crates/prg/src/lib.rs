@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::{Mutex, PoisonError};
 use std::{fmt, thread};
 
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
@@ -29,11 +30,25 @@ pub fn in_parts<T: Send>(threads: usize, out: &mut [T], work: impl Fn(usize, &mu
     if part >= out.len() {
         return work(0, out);
     }
-    thread::scope(|scope| {
-        for (i, out) in out.chunks_mut(part).enumerate() {
-            let work = &work;
-            scope.spawn(move || work(i * part, out));
+    in_chunks(out, part, |i, out| work(i * part, out));
+}
+
+/// `work(number of the chunk, chunk)` for chunks of so many elements, each in a thread of its own as far as the system
+/// has threads to give; the calling thread is one of them.
+pub fn in_chunks<T: Send>(out: &mut [T], chunk: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+    let count = out.len().div_ceil(chunk);
+    let chunks = Mutex::new(out.chunks_mut(chunk).enumerate());
+    let run = || {
+        let next = || chunks.lock().unwrap_or_else(PoisonError::into_inner).next();
+        while let Some((i, chunk)) = next() {
+            work(i, chunk);
         }
+    };
+    thread::scope(|scope| {
+        let started = (1..count).map(|_| thread::Builder::new().spawn_scoped(scope, run));
+        // Where no more can be had, those that there are do all.
+        let _ = started.take_while(Result::is_ok).count();
+        run();
     });
 }
 

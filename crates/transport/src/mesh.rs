@@ -304,29 +304,31 @@ impl Mesh {
         }
         let (stop, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
         std::thread::scope(|scope| {
-            let others: Vec<_> = rest
-                .iter()
-                .map(|message| {
-                    let (send, stop, sent, caller) = (&send, &stop, &sent, std::thread::current());
-                    scope.spawn(move || {
-                        let mut poll = || {
-                            if stop.load(Ordering::Acquire) {
-                                Err(Fault::interrupted())
-                            } else {
-                                Ok(())
-                            }
-                        };
-                        // The caller waits for the count below, so not even a panic may pass it by.
-                        let result =
-                            contained(|| send(message, &mut poll)).and_then(|result| result);
-                        // A thread that has woken the caller is not finished yet: the caller must not wait for that.
-                        sent.fetch_add(1, Ordering::Release);
-                        caller.unpark();
-                        result
-                    })
-                })
-                .collect();
-            let mut result = send(first, poll);
+            let (mut own, mut others) = (vec![first], Vec::new());
+            for message in rest {
+                let (send, stop, sent, caller) = (&send, &stop, &sent, std::thread::current());
+                let writer = std::thread::Builder::new().spawn_scoped(scope, move || {
+                    let mut poll = || {
+                        if stop.load(Ordering::Acquire) {
+                            Err(Fault::interrupted())
+                        } else {
+                            Ok(())
+                        }
+                    };
+                    // The caller waits for the count below, so not even a panic may pass it by.
+                    let result = contained(|| send(message, &mut poll)).and_then(|result| result);
+                    // A thread that has woken the caller is not finished yet: the caller must not wait for that.
+                    sent.fetch_add(1, Ordering::Release);
+                    caller.unpark();
+                    result
+                });
+                match writer {
+                    Ok(writer) => others.push(writer),
+                    // Where no more threads can be had, one message follows the other.
+                    Err(_) => own.push(message),
+                }
+            }
+            let mut result = own.into_iter().try_for_each(|message| send(message, poll));
             while result.is_ok() && sent.load(Ordering::Acquire) < others.len() {
                 std::thread::park_timeout(SLICE);
                 result = poll();
