@@ -262,6 +262,53 @@ def test_a_defect_of_a_party_is_named_without_its_message(
     assert ask(line, Message("close")).kind == "done"
 
 
+class Panic(BaseException):
+    """What a panic of the Rust core is in Python: no Exception."""
+
+
+def test_a_panic_at_a_party_ends_the_run_everywhere_by_its_name(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    genuine = service.run
+
+    async def run(plan: Plan, me: int, *others: Any) -> Any:
+        if me == 1:
+            raise Panic("the value 987654")
+        return await genuine(plan, me, *others)
+
+    session = Session(Parties(house.room, "owner", house.keys["owner"]))
+    try:
+        total = session.input(np.array([1]), party="a") + session.input(np.array([2]), party="b")
+        with monkeypatch.context() as patched:
+            patched.setattr(service, "run", run)
+            with pytest.raises(RunError, match="RUN-005") as raised:
+                total.reveal()
+
+        assert raised.value.party == "b"
+        assert "987654" not in str(raised.value)
+        assert total.reveal().tolist() == [3]
+    finally:
+        session.close()
+
+
+def test_a_connection_for_which_there_is_no_thread_is_dropped_and_the_party_serves_the_next(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if "_guard" in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    greeting = Message("open", {"version": VERSION, "room": house.room.digest})
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(TransportError, match="TRANSPORT-001"):
+            ask(house.dial("owner"), greeting)
+    line = house.dial("owner")
+    assert ask(line, greeting).kind == "opened"
+    line.close()
+
+
 def test_only_an_operator_hands_a_party_its_inputs(house: House, opened: Callable[[str], Line]) -> None:
     assert refusal(opened("guest"), put("x", [1, 2])) == "ROOM-013"
 

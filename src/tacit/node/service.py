@@ -186,8 +186,14 @@ class Party:
                     break
                 continue
             thread = threading.Thread(target=self._guard, args=(connection,), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # The system has no thread to give: to dial again costs less than to end every run here.
+                log.error("a connection was dropped: %s", error)
+                connection.close()
+                continue
             self._threads = [t for t in self._threads if t.is_alive()] + [thread]
-            thread.start()
         if self._stopping is None:
             self.stop("its listener failed")
         assert self._stopping is not None
@@ -209,7 +215,7 @@ class Party:
         except TacitError as error:
             kept = False
             log.info("the connection of %s ended: %s", owner, error)
-        except Exception:
+        except BaseException:  # A panic of the Rust core is no Exception.
             kept = False
             log.exception("a defect while serving %s", owner)
         if not kept:
@@ -324,7 +330,7 @@ class Party:
                 except TacitError as error:
                     log.warning("%s: %s", session.client.name, error)
                     line.send(error_message(error))
-                except Exception as error:
+                except BaseException as error:
                     log.exception("a defect while answering %s", session.client.name)
                     line.send(error_message(self._defect(error)))
                 if request.kind == "close":
@@ -499,7 +505,7 @@ class Party:
             agreed = transport.abort(error)
             self._mesh.drop()
             raise agreed from None
-        except Exception as error:
+        except BaseException as error:
             log.exception("a defect while running plan %s", plan.digest)
             agreed = transport.abort(self._defect(error))
             self._mesh.drop()
@@ -520,7 +526,7 @@ class Party:
         log.info("plan %s ended after %.3f s", plan.digest, facts["seconds"])
         return self._readable(plan, outputs, session.client, public, facts)
 
-    def _defect(self, error: Exception) -> RunError:
+    def _defect(self, error: BaseException) -> RunError:
         # Its message stays in the operator's log: it may quote data.
         return RunError(
             "RUN-005",
