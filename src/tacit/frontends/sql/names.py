@@ -56,6 +56,8 @@ def label(node: exp.Expr) -> str:
     if kind in _BINARY:
         sign = ("!" if isinstance(node, (exp.Like, exp.ILike)) and node.args.get("negate") else "") + _BINARY[kind]
         return f"({label(node.this)} {sign} {label(node.expression)})"
+    if isinstance(node, exp.Tuple) or (isinstance(node, exp.Anonymous) and node.name.lower() == "row"):
+        return f'"row"({", ".join(map(label, node.expressions))})'
     if isinstance(node, exp.Neg):
         inner, number = label(node.this), node.this.unnest()
         while isinstance(number, exp.Neg):

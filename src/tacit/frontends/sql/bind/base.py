@@ -45,6 +45,7 @@ _NEAREST: Final[dict[str, str]] = {
     "now": "write the time as a constant",
     "glob": "use LIKE",
     "every": "use BOOL_AND",
+    "tuple": "name the columns one by one; rows compare with =, <> and <, and are IN others",
 }
 
 

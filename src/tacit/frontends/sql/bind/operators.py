@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from sqlglot import exp
@@ -24,6 +25,13 @@ BINARY: Final[dict[type[exp.Expr], str]] = {
 }  # fmt: skip
 
 
+def row_of(node: exp.Expr) -> list[exp.Expr] | None:
+    """The values of a row, (a, b) or ROW(a, b); None of what is no row."""
+    node = node.unnest()
+    named = isinstance(node, exp.Anonymous) and node.name.lower() == "row"
+    return list(node.expressions) if named or isinstance(node, exp.Tuple) else None
+
+
 class Operators(Dates):
     """Binds literals, operators, conditional expressions and casts."""
 
@@ -42,16 +50,60 @@ class Operators(Dates):
     def _binary(self, node: exp.Expr) -> Expr:
         at = place_of(node)
         name = BINARY[type(node)]
-        left, right = node.this, node.args["expression"]
-        if isinstance(left, exp.Tuple) and isinstance(right, exp.Tuple) and name in ("eq", "ne"):
-            pairs = list(zip(left.expressions, right.expressions, strict=False))
-            if len(left.expressions) != len(right.expressions):
-                raise SqlError("SQL-005", f"rows of different lengths are compared{place(at)}")
-            parts = [self.call("eq", (self.bind(a), self.bind(b)), at=at) for a, b in pairs]
-            equal = parts[0] if len(parts) == 1 else self.call("and", parts, at=at)
-            return equal if name == "eq" else self.call("not", (equal,), at=at)
-        a, b = self.bind(left), self.bind(right)
-        return self.compare(name, a, b, at) if name in functions.COMPARISONS else self.call(name, (a, b), at=at)
+        if name in functions.COMPARISONS:
+            return self.compared(name, node.this, node.expression, at)
+        return self.call(name, (self.bind(node.this), self.bind(node.expression)), at=at)
+
+    def compared(self, name: str, left: exp.Expr, right: exp.Expr, at: At) -> Expr:
+        """A comparison of values, or of rows of them, (a, b) < (c, d), each a row again if need be.
+
+        As in DuckDB, rows compare from the left, and within a row NULL is a value: it equals NULL, and is greater than
+        all others. So no comparison of rows is NULL.
+        """
+        a, b = row_of(left), row_of(right)
+        if a is b is None:
+            return self.compare(name, self.bind(left), self.bind(right), at)
+        if isinstance(left, exp.Null) or isinstance(right, exp.Null):
+            return Constant(1 if name == "distinct" else None, BOOLEAN)
+        if a is None or b is None or len(a) != len(b):
+            lengths = [len(values) if values else 1 for values in (a, b)]
+            raise SqlError(
+                "SQL-005", f"{lengths[0]} values are compared with {lengths[1]}{place(at)}",
+                expected="rows of as many values",
+            )  # fmt: skip
+        if name in ("gt", "ge"):
+            name, a, b = {"gt": "lt", "ge": "le"}[name], b, a
+        pairs = list(zip(a, b, strict=True))
+        if name in ("lt", "le"):
+            return self.call("or", self.ascending(pairs, name, at), at=at)
+        same = self.call("and", [self.same(a, b, at) for a, b in pairs], at=at)
+        return same if name == "eq" else self.call("not", (same,), at=at)
+
+    def ascending(self, pairs: Sequence[tuple[exp.Expr, exp.Expr]], name: str, at: At) -> list[Expr]:
+        """How a row may come before another: by its first value, or by a later one if all before it are the same."""
+        ways: list[Expr] = []
+        alike: list[Expr] = []
+        for k, (a, b) in enumerate(pairs):
+            last = name == "le" and k == len(pairs) - 1
+            before = self.call("not", (self.before(b, a, at),), at=at) if last else self.before(a, b, at)
+            ways.append(self.call("and", (*alike, before), at=at) if alike else before)
+            alike.append(self.same(a, b, at))
+        return ways
+
+    def same(self, left: exp.Expr, right: exp.Expr, at: At) -> Expr:
+        """Whether two values of rows are the same, NULL being one."""
+        equal = self.compared("eq", left, right, at)
+        if not equal.nullable:
+            return equal
+        return self.call("not", (self.compared("distinct", left, right, at),), at=at)
+
+    def before(self, left: exp.Expr, right: exp.Expr, at: At) -> Expr:
+        """Whether a value of a row is less than another, NULL being the greatest."""
+        less = self.compared("lt", left, right, at)
+        if not less.nullable:
+            return less
+        known, none = self.call("is_null", (self.bind(left),), at=at), self.call("is_null", (self.bind(right),), at=at)
+        return self.call("coalesce", (less, self.call("and", (self.call("not", (known,)), none), at=at)), at=at)
 
     def compare(self, name: str, a: Expr, b: Expr, at: At) -> Expr:
         """A comparison; a date with a constant midnight is compared as a date."""
@@ -63,10 +115,7 @@ class Operators(Dates):
         return made
 
     def _nullsafeeq(self, node: exp.NullSafeEQ) -> Expr:
-        at = place_of(node)
-        return self.call(
-            "not", (self.compare("distinct", self.bind(node.this), self.bind(node.expression), at),), at=at
-        )
+        return self.same(node.this, node.expression, place_of(node))
 
     def _and(self, node: exp.And) -> Expr:
         parts = [self.bind(part) for part in node.flatten()]
@@ -151,9 +200,8 @@ class Operators(Dates):
         at = place_of(node)
         if node.args.get("unnest") or node.args.get("field"):
             raise unsupported("IN over a list value", at, "write the constants in parentheses")
-        if isinstance(node.this, exp.Tuple):
-            rows = [exp.EQ(this=node.this.copy(), expression=e.copy()) for e in node.expressions]
-            parts = [self.bind(r) for r in rows]
+        if row_of(node.this) is not None:
+            parts = [self.compared("eq", node.this, e, at) for e in node.expressions]
             return parts[0] if len(parts) == 1 else self.call("or", parts, at=at)
         args = [self.bind(n) for n in (node.this, *node.expressions)]
         if all(isinstance(a, Constant) for a in map(fold, args[1:])):
@@ -172,10 +220,9 @@ class Operators(Dates):
     def _case(self, node: exp.Case) -> Expr:
         at = place_of(node)
         args: list[Expr] = []
-        subject = self.bind(node.this) if node.this is not None else None
+        subject = node.this
         for branch in node.args["ifs"]:
-            condition = self.bind(branch.this)
-            args.append(condition if subject is None else self.compare("eq", subject, condition, at))
+            args.append(self.bind(branch.this) if subject is None else self.compared("eq", subject, branch.this, at))
             args.append(self.bind(branch.args["true"]))
         default = node.args.get("default")
         args.append(self.bind(default) if default is not None else Constant(None, NULL))

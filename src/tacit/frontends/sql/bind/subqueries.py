@@ -8,9 +8,9 @@ from typing import Literal
 from sqlglot import exp
 
 from tacit.errors import SqlError
-from tacit.frontends.sql.algebra import At, Column, Expr, Ref, conjunction
+from tacit.frontends.sql.algebra import At, Column, Constant, Expr, Ref, Relation, conjunction
 from tacit.frontends.sql.bind.aggregates import is_aggregate
-from tacit.frontends.sql.bind.operators import Operators
+from tacit.frontends.sql.bind.operators import Operators, row_of
 from tacit.frontends.sql.decorrelate import Partner, exists, pull, scalar, unsupported
 from tacit.frontends.sql.decorrelate import free as free_columns
 from tacit.frontends.sql.functions import place
@@ -66,24 +66,53 @@ class Subqueries(Operators):
         right, condition = exists(self.block.subquery(node.this), at)
         return Partner(kind, right, condition, Ref(_mark(False)), at=at)
 
-    def membership(self, subject: exp.Expr, query: exp.Expr, at: At, kind: Literal["mark", "semi", "anti"]) -> Partner:
-        """IN (subquery) as a join."""
+    def membership(self, subject: exp.Expr, query: exp.Expr, at: At, kind: Literal["semi", "anti"]) -> Partner:
+        """IN (subquery) as a join. Of rows too NULL is unknown here, as in DuckDB, other than where they compare."""
+        right, equal, pulled = self.matched(subject, query, at)
+        aware = kind == "anti" and len(equal) == 1
+        if kind == "anti" and not aware:
+            # What may be equal is not known to be in none.
+            equal = self.possible(equal, at)
+        return Partner(kind, right, conjunction((*equal, *pulled)), Ref(_mark(False)), aware, at)
+
+    def contained(self, node: exp.Expr, query: exp.Expr) -> Expr:
+        """The value of an IN (subquery)."""
+        at = place_of(node)
+        right, equal, pulled = self.matched(node.this, query, at)
+        nullable = any(e.nullable for e in equal)
+        if len(equal) == 1 or not nullable:
+            condition = conjunction((*equal, *pulled))
+            return self.joined(node, Partner("mark", right, condition, Ref(_mark(nullable)), len(equal) == 1, at))
+        known, possible = (
+            Partner("mark", right, conjunction((*parts, *pulled)), Ref(_mark(False)), at=at)
+            for parts in (equal, self.possible(equal, at))
+        )
+        self.partners += [known, possible]
+        yes, unknown, no = (Constant(raw, BOOLEAN) for raw in (1, None, 0))
+        self.known[node] = self.call("case", (known.value, yes, possible.value, unknown, no), at=at)
+        return self.known[node]
+
+    def matched(
+        self, subject: exp.Expr, query: exp.Expr, at: At
+    ) -> tuple[Relation, tuple[Expr, ...], tuple[Expr, ...]]:
+        """(the rows of a subquery, how a value or row is equal to one of them, what they ask of the rows around)."""
         self.check_subquery(query)
-        subjects = subject.expressions if isinstance(subject, exp.Tuple) else [subject]
-        if len(subjects) > 1 and kind != "semi":
-            raise unsupported("IN for rows of several columns, other than as a condition of its own,", at, "use EXISTS")
+        subjects = row_of(subject) or [subject]
         relation = self.block.subquery(query)
-        if len(relation.columns) != len(subjects):
+        columns = relation.columns
+        if len(columns) != len(subjects):
             raise SqlError(
-                "SQL-005", f"IN{place(at)} compares {len(subjects)} with {len(relation.columns)} columns",
+                "SQL-005", f"IN{place(at)} compares {len(subjects)} with {len(columns)} columns",
                 expected="as many columns in the subquery",
             )  # fmt: skip
-        columns = relation.columns
         right, pulled = pull(relation, free_columns(relation), at)
         equal = tuple(self.call("eq", (self.bind(s), Ref(c)), at=at) for s, c in zip(subjects, columns, strict=True))
-        condition = conjunction((*equal, *pulled))
-        aware = kind != "semi"
-        return Partner(kind, right, condition, Ref(_mark(any(e.nullable for e in equal))), aware, at)
+        return right, equal, pulled
+
+    def possible(self, conditions: tuple[Expr, ...], at: At) -> tuple[Expr, ...]:
+        """Conditions that also hold where they are unknown."""
+        yes = Constant(1, BOOLEAN)
+        return tuple(self.call("coalesce", (c, yes), at=at) if c.nullable else c for c in conditions)
 
     def _binary(self, node: exp.Expr) -> Expr:
         right = node.args["expression"]
@@ -95,16 +124,16 @@ class Subqueries(Operators):
             return super()._in(node)
         if one_row(query):
             return self.bind(exp.EQ(this=node.this.copy(), expression=query.copy()))
-        return self.joined(node, self.membership(node.this, query, place_of(node), "mark"))
+        return self.contained(node, query)
 
     def _quantified(self, node: exp.Expr, quantified: exp.Any | exp.All) -> Expr:
-        at = place_of(node)
-        query = quantified.this
         if isinstance(node, exp.EQ) and isinstance(quantified, exp.Any):
-            return self.joined(node, self.membership(node.this, query, at, "mark"))
+            return self.contained(node, quantified.this)
         if isinstance(node, exp.NEQ) and isinstance(quantified, exp.All):
-            return self.call("not", (self.joined(node, self.membership(node.this, query, at, "mark")),), at=at)
-        raise unsupported("this comparison with ANY or ALL", at, "compare with a subquery that takes MIN or MAX")
+            return self.call("not", (self.contained(node, quantified.this),), at=place_of(node))
+        raise unsupported(
+            "this comparison with ANY or ALL", place_of(node), "compare with a subquery that takes MIN or MAX"
+        )
 
 
 def _mark(nullable: bool) -> Column:
