@@ -76,6 +76,20 @@ def test_what_is_made_of_large_groups_is_free(session: tc.Session) -> None:
     assert rows(session, text) == ([{"n": 2, "m": 4}], 1)
 
 
+def test_a_count_that_finds_no_group_is_unknown(session: tc.Session) -> None:
+    # None, or too few: town c has one of them, town d nobody.
+    count = "(SELECT count(*) FROM people WHERE town = name)"
+    text = f"SELECT name, {count} AS n, 2 * {count} + 1 AS m FROM (SELECT * FROM towns UNION ALL SELECT 'd', 'south')"
+    found, hidden = rows(session, f"{text} ORDER BY name")
+    assert found[:1] == [{"name": "a", "n": 4, "m": 9}]
+    assert found[2:] == [{"name": "c", "n": None, "m": None}, {"name": "d", "n": None, "m": None}]
+    assert hidden == 1
+    assert rows(session, f"SELECT name FROM towns WHERE {count} = 0") == ([], 1)
+    # Of a table without such a rule it is known.
+    text = "SELECT name, (SELECT count(*) FROM visits WHERE cost > 4 AND region = 'south') AS n FROM towns ORDER BY name"
+    assert [row["n"] for row in rows(session, text)[0]] == [0, 0, 2]
+
+
 def test_a_join_that_repeats_no_row_counts_rows(session: tc.Session) -> None:
     text = "SELECT region, count(*) AS n FROM people JOIN towns ON town = name GROUP BY region ORDER BY region"
     assert rows(session, text) == ([{"region": "north", "n": 7}], 1)

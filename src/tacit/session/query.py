@@ -101,7 +101,7 @@ class SecretFrame:
         self.text = text
         self._program = program
         min_group = whole_number(min_group, 1, "min_group")
-        self._query = place(rewrite(bind(text, relations.catalogue), min_group), min_group)
+        self._query = place(rewrite(bind(text, relations.catalogue, min_group), min_group), min_group)
         self._compile(relations, min_group, frozenset())
         if "join_size" in allowed:
             self._match(relations, min_group)

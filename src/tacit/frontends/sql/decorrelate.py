@@ -42,6 +42,7 @@ from tacit.frontends.sql.algebra import (
 )
 from tacit.frontends.sql.bounds import keys_of, rows_of
 from tacit.frontends.sql.functions import call, cast, place, substitute, window
+from tacit.frontends.sql.small_groups import exposed_inside
 from tacit.frontends.sql.types import BIGINT
 
 
@@ -244,13 +245,14 @@ def exists(relation: Relation, at: At) -> tuple[Relation, Expr | None]:
     return right, conjunction(pulled)
 
 
-def scalar(relation: Relation, at: At) -> Partner:
-    """A subquery of one column as a join that gives at most one partner.
+def scalar(relation: Relation, at: At, min_group: int = 1) -> Partner:
+    """A subquery of one column as a join that gives at most one partner. Groups of fewer than `min_group` rows, or than
+    one of their tables asks for, are hidden: what they give is as unknown as what no rows give.
 
     Raises `SqlError` SQL-009 where it may give more than one row.
     """
     outer = free(relation)
-    found = _aggregated(relation, outer, at) if outer else None
+    found = _aggregated(relation, outer, at, min_group) if outer else None
     if found:
         return found
     one = _one_row(relation)
@@ -281,7 +283,7 @@ def _one_row(relation: Relation) -> bool:
     return isinstance(relation, Limit) and relation.size is not None and relation.size <= 1
 
 
-def _aggregated(relation: Relation, outer: frozenset[Column], at: At) -> Partner | None:
+def _aggregated(relation: Relation, outer: frozenset[Column], at: At, min_group: int) -> Partner | None:
     """An aggregate over the rows that belong to an outer row, with expressions and HAVING above it."""
     value: Expr = Ref(relation.columns[0])
     having: list[Expr] = []
@@ -297,7 +299,8 @@ def _aggregated(relation: Relation, outer: frozenset[Column], at: At) -> Partner
         return None
     _check_inner(relation, outer, at)
     source, pulled = pull(relation.source, outer, at)
-    values = {c: _of_none(c, a) for c, a in relation.aggregates}
+    hidden = bool(exposed_inside(source, min_group))
+    values = {c: _of_none(c, a, hidden) for c, a in relation.aggregates}
     value = substitute(value, values)
     if having:
         guard = conjunction(tuple(substitute(h, values) for h in having))
@@ -334,10 +337,10 @@ def _check_inner(group: Group, outer: frozenset[Column], at: At) -> None:
         raise _refused("an aggregate or key computed from the outer row", at)
 
 
-def _of_none(column: Column, aggregate: Aggregate) -> Expr:
-    """An aggregate's value after the left join, as it is for no rows if there was no group."""
+def _of_none(column: Column, aggregate: Aggregate, hidden: bool) -> Expr:
+    """An aggregate's value after the left join, as it is for no rows if there was no group, NULL if one was hidden."""
     ref = Ref(optional(column))
-    if aggregate.name in ("count", "count_star", "regr_count"):
+    if not hidden and aggregate.name in ("count", "count_star", "regr_count"):
         return call("coalesce", (ref, cast(Constant(0, BIGINT), column.type)))
     return ref
 

@@ -73,7 +73,7 @@ def _exposed(item: Relation, inner: list[Exposed], min_group: int) -> Exposed:
         return {item.table.name: (fewest, True)} if fewest > 1 else {}
     if isinstance(item, (Home, Stack)):
         # Homes aggregate nothing that has such a rule.
-        return _exposed_inside(item.relation, min_group)
+        return exposed_inside(item.relation, min_group)
     strict = {r.table.name for r in _scans(item) if r.table.min_group > 1}
 
     def counted(side: Exposed, exactly: bool) -> Exposed:
@@ -105,7 +105,8 @@ def _scans(relation: Relation) -> Iterator[Scan]:
             yield from _scans(item.relation)
 
 
-def _exposed_inside(relation: Relation, min_group: int) -> Exposed:
+def exposed_inside(relation: Relation, min_group: int) -> Exposed:
+    """The tables with such a rule whose rows a relation has, other than in groups that are large enough."""
     exposed: dict[int, Exposed] = {}
     for item in relations(relation):
         exposed[id(item)] = _exposed(item, [exposed[id(s)] for s in sources(item)], min_group)

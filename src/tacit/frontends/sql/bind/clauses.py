@@ -59,6 +59,7 @@ class Plain:
     """What expressions have around them outside of a SELECT: no groups, no windows."""
 
     keyed = False
+    min_group = 1
 
     def __init__(self, scope: Scope, rows: int) -> None:
         self.scope = scope

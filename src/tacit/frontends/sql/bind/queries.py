@@ -60,8 +60,10 @@ from tacit.frontends.sql.parse import parse, place_of
 from tacit.plan import Interval
 
 
-def bind(query: str | bytes | exp.Expr, catalogue: Catalogue) -> Query:
+def bind(query: str | bytes | exp.Expr, catalogue: Catalogue, min_group: int = 1) -> Query:
     """The meaning of a query over the tables of a catalogue.
+
+    Where `min_group` above 1, here or of a table, may hide a group, a count that finds none is NULL and not 0.
 
     Raises `SqlError`: SQL-001 to SQL-009, each with its place in the text, see docs/errors.md.
     """
@@ -69,7 +71,7 @@ def bind(query: str | bytes | exp.Expr, catalogue: Catalogue) -> Query:
         raise SqlError("SQL-001", f"a {type(query).__name__} is no SQL", expected="a text, one SELECT statement")
     tree = parse(query) if isinstance(query, str | bytes) else query
     try:
-        bound = _Queries(catalogue).query(tree, None, {})
+        bound = _Queries(catalogue, min_group).query(tree, None, {})
     except RecursionError:
         raise SqlError(
             "SQL-007", "the query is nested too deeply", next="give parts of it names, WITH name AS (...)"
@@ -97,8 +99,9 @@ _SIDES: Final[Mapping[str, JoinKind]] = {"LEFT": "left", "RIGHT": "left", "FULL"
 class _Queries:
     """Binds queries over one catalogue."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, min_group: int) -> None:
         self.catalogue = catalogue
+        self.min_group = min_group
 
     def query(self, node: exp.Expr, outer: Scope | None, ctes: Ctes) -> Bound:
         """Any query, with its WITH, ORDER BY and LIMIT."""
@@ -381,6 +384,7 @@ class _On(Plain):
     def __init__(self, queries: _Queries, scope: Scope, ctes: Ctes, left: Relation, right: Relation) -> None:
         super().__init__(scope, rows_of(left) * rows_of(right))
         self.queries = queries
+        self.min_group = queries.min_group
         self.ctes = ctes
         self.left = left
         self.right = right

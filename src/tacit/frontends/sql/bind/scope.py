@@ -66,6 +66,7 @@ class Block(Protocol):
     scope: Scope
     rows: int
     keyed: bool
+    min_group: int
     subqueries: dict[exp.Expr, Expr]
     inner_subqueries: dict[exp.Expr, Expr]
 

@@ -52,6 +52,8 @@ from tacit.plan import Interval
 class Queries(Protocol):
     """What a SELECT needs of the queries that it stands among."""
 
+    min_group: int
+
     def query(self, node: exp.Expr, outer: Scope | None, ctes: Ctes) -> Bound:
         """Bind a query."""
 
@@ -73,6 +75,7 @@ class Select:
         self.scope = Scope([], outer)
         self.rows = 1
         self.keyed = False
+        self.min_group = queries.min_group
         self.aggregates: dict[Aggregate, Column] = {}
         self.windows: dict[WindowCall, Column] = {}
         self.groupings: dict[tuple[Expr, ...], Column] = {}

@@ -46,7 +46,7 @@ class Subqueries(Operators):
             raise SqlError(
                 "SQL-005", f"the subquery{place(at)} has {len(relation.columns)} columns", expected="one column"
             )
-        return self.joined(node, scalar(relation, at))
+        return self.joined(node, scalar(relation, at, self.block.min_group))
 
     def joined(self, node: exp.Expr, partner: Partner) -> Expr:
         """The value of a subquery, which is computed once however often it is written."""
