@@ -116,6 +116,23 @@ QUERIES = {
     "constants alone group": "SELECT 2.00, 10.0, 'x' FROM t GROUP BY 1, 2, 3",
     "nothing to group by": "SELECT 2.00, 10.0, 'x' FROM t GROUP BY ALL",
     "nothing to group by, nothing to read": "SELECT 2.00, 10.0 GROUP BY ALL",
+    "a subquery alone is nothing to group by": "SELECT (SELECT max(e) FROM u) AS m, 5 IN (SELECT k FROM u) AS n FROM t "
+    "GROUP BY ALL",
+    "a subquery among what GROUP BY ALL groups by": "SELECT g, k > (SELECT max(k) FROM u WHERE u.h = t.g) AS m, "
+    "count(*) > (SELECT min(k) FROM u) AS n, (SELECT min(k) FROM u) + 1 AS o FROM t GROUP BY ALL",
+    "a subquery of which a key is made, beside the groups": "SELECT (SELECT max(e) FROM u) * count(*) AS c FROM t "
+    "GROUP BY (SELECT max(e) FROM u) + 1 HAVING sum(i) < (SELECT max(e) FROM u)",
+    "rows equal where both are NULL": "SELECT x.k, y.k, (x.i, x.g) = (y.i, y.g) AS a, (x.i, x.g) <> (y.i, y.g) AS b, "
+    "(x.d, x.o) IS NOT DISTINCT FROM (y.d, y.o) AS c FROM t AS x, t AS y",
+    "rows in order, NULL the greatest": "SELECT x.k, y.k, (x.o, x.i) < (y.o, y.i) AS a, (x.o, x.i) <= (y.o, y.i) AS b, "
+    "(x.g, (x.s, x.d)) > (y.g, (y.s, y.d)) AS c, (x.k, x.x) >= (y.k, y.x) AS d FROM t AS x, t AS y",
+    "a row among constants": "SELECT k, (k, i) IN ((2, NULL), (5, 12)) AS a, (k, i) NOT IN ((2, NULL), (1, 4)) AS b, "
+    "(k, s) IN ((5, 3), NULL) AS c FROM t WHERE CASE (k, g) WHEN (2, 'b') THEN FALSE ELSE TRUE END",
+    "joins of equal rows": "SELECT t.k, u.e FROM t LEFT JOIN u ON (t.k, t.g) = (u.k, u.h)",
+    "a row in a subquery, unknown where NULL": "SELECT k, (k, g) IN (SELECT k, h FROM u) AS a, "
+    "(s, i) NOT IN (SELECT k, e FROM u) AS b, (k, k) = ANY (SELECT k, k FROM u) AS c FROM t",
+    "a row in no subquery": "SELECT k FROM t WHERE (k, g) NOT IN (SELECT k, h FROM u) "
+    "AND (s, i) <> ALL (SELECT k, e FROM u WHERE e > 0)",
     "a disjunction of a disjunction": "SELECT o OR (k > 1 OR (o AND o)) FROM t",
     "names of trims": "SELECT ltrim(g), rtrim(g), trim(g), trim(LEADING FROM g) FROM one",
     "a constant in no row": "SELECT 'a' AS c WHERE FALSE",

@@ -83,6 +83,8 @@ class Select:
         """The values of subqueries that are bound already."""
         self.inner_subqueries: dict[exp.Expr, Expr] = {}
         """Those inside aggregates, which belong to rows."""
+        self.before: list[Partner] = []
+        """The joins of subqueries in the keys of groups."""
         self.own: set[Column] = set()
         """Columns that were made after the groups: aggregates, windows, marks and subqueries."""
         self.grouped: dict[Expr, Column] | None = None
@@ -152,10 +154,20 @@ class Select:
         conditions = self.split(having.this, partial(bind, "HAVING", windows=False, aliases=aliases)) if having else []
         if node.args.get("group") and node.args["group"].args.get("all"):
             keys = [e for _, e in values if not self.computed(e)]
+            before = _needed(later, keys)
+            # What is the same for all rows is nothing to group by.
+            same = {c for p in before if not p.reads() for c in references(p.value)}
             # Nothing of a row to group by, and nothing to compute of a group: rows stay.
-            sets = [keys] if self.aggregates or any(True for e in keys for _ in references(e)) else None
+            if self.aggregates or any(c not in same for e in keys for c in references(e)):
+                sets, later = [keys], [p for p in later if p not in before]
+                for partner in before:
+                    self.attach(partner)
+                self.before += before
         if sets is not None or self.aggregates or having:
             self.group(sets if sets is not None else [[]])
+            read = [*(e for _, e in values), *(c for _, c in conditions), chosen, firsts, *(k.expr for k in order)]
+            read += [e for w in self.windows for e in (*w.args, *w.partition, *(k.expr for k in w.order))]
+            self.join_again([self.over(e) for e in read if e is not None])
         named = {c for p in later for c in references(p.value)}
         if any(c is not None and named & set(references(c)) for _, c in conditions):
             # HAVING reads a subquery of SELECT by its alias.
@@ -171,6 +183,13 @@ class Select:
             if condition is not None:
                 self.relation = Filter(self.relation, self.over(condition))
         return self.finish(values, [replace(k, expr=self.over(k.expr)) for k in order])
+
+    def join_again(self, read: Sequence[Expr]) -> None:
+        """Make the joins of subqueries that keys were computed from once more, with the groups, if these read them."""
+        columns = {c for e in read for c in references(e)}
+        for partner in self.before:
+            if columns & set(references(partner.value)) - set(self.relation.columns):
+                self.attach(partner)
 
     def from_(self) -> None:
         """FROM and its joins, in the order written."""
@@ -318,6 +337,7 @@ class Select:
             made = Binder(self, "GROUP BY", aliases=aliases, partners=partners).bind(node)
             for partner in partners:
                 self.attach(partner)
+            self.before += partners
             return made
 
         def sets(node: exp.Expr) -> list[list[Expr]]:
@@ -511,6 +531,17 @@ class Select:
         return (
             functions.with_args(expr, [self.shown(a, columns) for a in expr.args]) if isinstance(expr, Call) else expr
         )
+
+
+def _needed(partners: Sequence[Partner], exprs: Sequence[Expr]) -> list[Partner]:
+    """The joins that expressions read, by themselves or by what these joins read."""
+    columns = {c for e in exprs for c in references(e)}
+    out: list[Partner] = []
+    for partner in reversed(partners):
+        if columns & set(references(partner.value)):
+            columns |= partner.reads()
+            out.insert(0, partner)
+    return out
 
 
 def _before(aliases: Mapping[str, exp.Expr], item: exp.Expr) -> Mapping[str, exp.Expr]:
