@@ -151,3 +151,6 @@ def test_every_error_code_in_the_source_is_explained():
     rows = dict(re.findall(r"^\| `([A-Z]+-\d{3})` \| (.*?) \|", page, re.MULTILINE))
     assert in_source - {"RUN-000"} <= set(rows)
     assert not [code for code, what in rows.items() if not what.strip() and code != "RUN-000"]
+    assert not [what for what in rows.values() if reference.CODE.search(what)], "a list of codes says nothing"
+    prefixes = {cls.__name__.removesuffix("Error").upper() for cls in tc.TacitError.__subclasses__()}
+    assert {code.partition("-")[0] for code in rows} == prefixes
