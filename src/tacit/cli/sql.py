@@ -49,6 +49,7 @@ def sql(
 
     The tables file has one section for each table, named as in the query:
 
+    \b
         [visits]
         sources = { north = "visits.parquet", south = "warehouse.visits" }
         unique = ["id"]
