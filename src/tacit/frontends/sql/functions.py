@@ -695,6 +695,8 @@ SPANS: Final = {
     "minute": 60_000_000, "second": 1_000_000, "millisecond": 1000, "microsecond": 1,
 }  # fmt: skip
 """The parts that `date_trunc` and `date_diff` know, with their greatest lengths in microseconds."""
+_SHORTEST: Final = {"year": 365 * DAY, "quarter": 90 * DAY, "month": 28 * DAY}
+"""The least lengths of those that differ in length."""
 
 
 def _date_trunc(args: _Args, options: tuple[Any, ...]) -> _Typed:
@@ -734,10 +736,11 @@ def _add_months(args: _Args, options: tuple[Any, ...]) -> _Typed:
 def _date_diff(args: _Args, options: tuple[Any, ...]) -> _Typed:
     a, b = args
     _need(a.type == b.type and a.type.kind in ("date", "timestamp"))
-    span = b.domain - a.domain
-    day = 1 if a.type.kind == "date" else DAY
-    step = max(1, SPANS[options[0]] * 9 // 10 // (DAY // day))
-    return BIGINT, _any_null(args), Interval(span.lo // step - 1, -(-span.hi // step) + 1)
+    span = rescaled(b.domain, b.type, TIMESTAMP) - rescaled(a.domain, a.type, TIMESTAMP)
+    # Between two times are fewer borders of long units than of short ones.
+    lengths = SPANS[options[0]], _SHORTEST.get(options[0], SPANS[options[0]])
+    least, most = min(span.lo // n for n in lengths), max(-(-span.hi // n) for n in lengths)
+    return BIGINT, _any_null(args), Interval(least - 1, most + 1)
 
 
 def _make_date(args: _Args, options: tuple[Any, ...]) -> _Typed:
@@ -792,7 +795,9 @@ _RULES: Final[dict[str, Callable[[_Args, tuple[Any, ...]], _Typed]]] = {
     "try_strptime": _moment_of,
     "lpad": _text_to(TEXT, _pad), "rpad": _text_to(TEXT, _pad),
     "repeat": _text_to(TEXT, lambda args, options: Interval(0, args[0].domain.hi * max(0, options[0]))),
-    **dict.fromkeys(("regexp_extract", "translate", "substr"), _text_to(TEXT, _shorter)),
+    **dict.fromkeys(("regexp_extract", "substr"), _text_to(TEXT, _shorter)),
+    # Each character may become the one of the most bytes among those that stand for others.
+    "translate": _text_to(TEXT, lambda args, _: Interval(0, args[0].domain.hi * max(1, min(4, args[2].domain.hi)))),
     "levenshtein": _text_to(BIGINT, lambda args, _: Interval(0, max(a.domain.hi for a in args))),
     "length": _text_to(BIGINT, _shorter), "strpos": _text_to(BIGINT, _shorter),
     "ascii": _text_to(INTEGER, lambda args, _: Interval(0, 0x10FFFF)),
