@@ -618,6 +618,20 @@ def test_an_arrow_file_that_lies_about_its_length_is_refused(session: Session, f
     pyarrow.feather.write_feather(pa.table({"s": bad}), folders[0] / "t.arrow", compression="uncompressed")
     with pytest.raises(InputError, match="INPUT-002"):
         session.table("t", "t.arrow", party=0)
+    latin = pa.Array.from_buffers(
+        pa.string(), 2, [None, pa.py_buffer(bytes([0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0])), pa.py_buffer(b"\xff\xfe")]
+    )
+    for column in (bad, latin):
+        with pytest.raises(InputError, match=r"INPUT-025.*well-formed"):
+            session.table("t", pa.table({"s": column}), party=0)
+
+
+def test_a_date_that_python_lacks_is_refused_by_its_owner(session: Session) -> None:
+    days = pa.array([0, 2**22, -(2**30)], pa.int32()).cast(pa.date32())
+    for column in (days, days[:2], pa.array([2**61], pa.timestamp("us"))):
+        with pytest.raises(InputError, match=r"INPUT-020.*years 1 to 9999") as raised:
+            session.table("t", pa.table({"y": column}), party=0)
+        assert raised.value.party == session.parties[0]
 
 
 @pytest.mark.parametrize("where", ["middle", "start"])

@@ -271,6 +271,14 @@ def duckdb_table(text: str, tables: Mapping[str, Any], party: str | None = None)
         connection.close()
 
 
+def duckdb_row(text: str, tables: Mapping[str, Any], party: str | None = None) -> tuple[Any, ...]:
+    """The first row that a SELECT gives, as Python's values. Raises InputError INPUT-020."""
+    try:
+        return tuple(column[0].as_py() for column in duckdb_table(text, tables, party).columns)
+    except (OverflowError, ValueError):
+        raise _failed("a date is outside the years 1 to 9999", party) from None
+
+
 _LOCKED: Final = (
     "enable_external_access = false",
     "autoinstall_known_extensions = false",

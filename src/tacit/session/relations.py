@@ -245,7 +245,7 @@ class Relations:
             database, _, relation = text.partition(".")
             return f"database:{database}#{relation}", ()
         self._check_operator(party)
-        arrow = _as_arrow(source)
+        arrow = _well_formed(_as_arrow(source))
         table, others = normalised(arrow, declared_for(arrow.column_names, types, None), _no_such_values)
         self._given += 1
         return f"given:{self._give(party, f't{self._given}', table)}", others
@@ -422,6 +422,17 @@ def _as_arrow(source: Any) -> Any:
     raise _bad(
         f"a {type(source).__name__} is no table", "a pandas, Polars or Arrow table, a file, or a database's table"
     )
+
+
+def _well_formed(table: Any) -> Any:
+    """The Arrow table, if lengths, offsets and UTF-8 are as it says. Raises InputError INPUT-025."""
+    import pyarrow as pa
+
+    try:
+        table.validate(full=True)
+    except pa.ArrowException:
+        raise _bad("a table is no well-formed Arrow table", "columns of one length, and text in UTF-8") from None
+    return table
 
 
 def _first_without_type(source: Any) -> str | None:

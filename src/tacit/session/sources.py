@@ -46,6 +46,7 @@ from tacit.session.datasets import SUFFIXES, Datasets
 from tacit.session.engines import (
     Postgres,
     at_most,
+    duckdb_row,
     duckdb_table,
     quoted_relation,
     refused,
@@ -265,7 +266,7 @@ class Sources:
         else:
             table, others = found, self._others(question.source, given)
             known = [(n, _of_arrow(k)) for n, k in zip(table.column_names, table.schema.types, strict=True)]
-            profile = _Profile("duckdb", '"t"', lambda text: _first(duckdb_table(text, {"t": table}, self._party)))
+            profile = _Profile("duckdb", '"t"', lambda text: duckdb_row(text, {"t": table}, self._party))
         names = [name for name, _ in known]
         if not names:
             raise InputError(
@@ -503,10 +504,6 @@ def _of_arrow(kind: Any) -> SqlType:
     found = from_arrow(kind)
     assert found is not None
     return found
-
-
-def _first(table: Any) -> tuple[Any, ...]:
-    return tuple(column[0].as_py() for column in table.columns)
 
 
 def _declared(name: str, kind: SqlType, bounds: Any) -> Interval:
