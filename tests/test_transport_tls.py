@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from harness import rep3_boxes, share
+from tacit.engine.drive import Traffic, drive, lockstep
 from tacit.errors import InputError, RoomError, RunError, TacitError, TransportError
 from tacit.transport import (
     Connection,
@@ -261,8 +263,9 @@ def test_rounds_of_changing_size_and_pace_arrive(pause_s):
         assert joined(*(lambda end=end: run(end) for end in ends)) == ["done"] * 3
 
 
+@pytest.mark.parametrize("early", [{"early_bytes_max": 1 << 16}, {"early_frames_max": 2}])
 @pytest.mark.parametrize("network", [None, "lan"])
-def test_random_steps_with_several_outstanding_arrive_whole_and_in_order(network):
+def test_random_steps_with_several_outstanding_arrive_whole_and_in_order(network, early):
     rng = np.random.default_rng(7)
     steps = 300
     # Many small messages, some that are none, some larger than a socket's buffers.
@@ -285,7 +288,7 @@ def test_random_steps_with_several_outstanding_arrive_whole_and_in_order(network
         end.finish()
         return end.stats
 
-    with meshes(limits=Limits(silence_s=5.0, early_bytes_max=1 << 16), network=network) as ends:
+    with meshes(limits=Limits(silence_s=5.0, **early), network=network) as ends:
         results = joined(*(lambda end=end: run(end) for end in ends))
     for me, stats in enumerate(results):
         assert stats.payload_bytes_sent == sizes[me].sum()
@@ -328,6 +331,45 @@ def test_a_party_may_run_ahead_of_a_slow_one_as_far_as_the_bound_and_then_waits(
         _, seen = together(fast, slow)
 
     assert seen == [bytes([step]) for step in range(steps)]
+
+
+@pytest.mark.parametrize(("network", "trips"), [(None, 2000), ("lan", 200)])
+def test_a_loop_in_which_one_party_only_sends_is_that_of_lockstep_to_the_last_bit(network, trips):
+    # Role 0 of a truncation waits for nobody; here it may be 16 messages ahead.
+    def programs():
+        boxes = rep3_boxes()
+        x, none = share(boxes, np.array([1 << 40, -7, 12345])), share(boxes, np.zeros(3))
+        steps = [("truncate", 1, 0, 1)]
+        return [box.line(steps, [1], [x[box.me], none[box.me]], trips) for box in boxes]
+
+    def parts(results):
+        return [[part.tolist() for part in result[0].parts] for result in results]
+
+    traffic = Traffic()
+    expected = parts(lockstep(programs(), traffic))
+    with meshes(limits=Limits(silence_s=5.0, early_frames_max=16), network=network) as ends:
+
+        def run(end, program):
+            result = drive(program, end)
+            end.finish()
+            return result
+
+        runs = zip(ends, programs(), strict=True)
+        assert parts(joined(*(lambda end=end, p=program: run(end, p) for end, program in runs))) == expected
+        assert {end.me: end.stats.payload_bytes_sent for end in ends} == traffic.bytes_sent
+    assert traffic.rounds == 2 * trips
+
+
+@pytest.mark.parametrize("network", [None, "lan"])
+def test_a_party_far_ahead_of_one_that_stands_still_waits_for_it_and_then_names_it(network):
+    limits = Limits(silence_s=5.0, step_timeout_s=1.0, grace_s=0.2, early_frames_max=16)
+    with meshes(2, limits, network) as ends, pytest.raises(TransportError) as raised:
+        # More than any socket holds.
+        for step in range(100_000):
+            ends[0].exchange(step, {1: [bytes(1000)]}, {})
+
+    assert (raised.value.code, raised.value.party) == ("TRANSPORT-012", "bob")
+    assert "did not take the message" in raised.value.what
 
 
 def test_a_transport_serves_several_sessions_even_if_one_party_is_faster():
@@ -693,21 +735,17 @@ def test_a_message_after_the_end_of_its_session_is_of_no_session():
         raised_by_all(together(*(lambda end=end: late(end) for end in honest)), "TRANSPORT-005", "carol")
 
 
-def test_early_messages_beyond_the_bound_are_a_flood():
+def test_early_messages_beyond_the_bound_wait_and_are_judged_in_their_turn():
     limits = Limits(silence_s=1.0, step_timeout_s=2.0, grace_s=0.5, early_frames_max=100)
     with villain(limits) as (honest, to):
-        to[0]._native.send_bytes(b"".join(data(step) for step in range(1, 200)))
-        to[1].send(Kind.DATA, SESSION, 0, bytes(8))
+        for peer in (0, 1):
+            to[peer]._native.send_bytes(b"".join(data(step) for step in range(500)) + data(501))
+        time.sleep(0.2)
 
-        def late(end):
-            time.sleep(0.2)
-            all_to_all(end)
+        results = together(*(lambda end=end: all_to_all(end, range(502)) for end in honest))
 
-        results = together(*(lambda end=end: late(end) for end in honest))
-
-    assert {r.code for r in results} <= {"TRANSPORT-007", "TRANSPORT-004"}
-    assert {r.party for r in results} == {"carol"}
-    assert len({str(r) for r in results}) == 1
+    raised_by_all(results, "TRANSPORT-004", "carol")
+    assert "step 501" in results[0].what
 
 
 def test_messages_of_a_past_session_without_end_do_not_stop_the_clock():
@@ -882,8 +920,9 @@ def test_a_party_that_crashes_after_its_last_message_takes_no_result_away():
         assert together(*(lambda end=end: run(end) for end in honest), crash) == ["done", "done", None]
 
 
-def test_an_abort_is_heard_behind_messages_that_nobody_reads():
-    limits = Limits(silence_s=2.0, step_timeout_s=5.0, grace_s=1.0, early_bytes_max=1000)
+@pytest.mark.parametrize("early", [{"early_bytes_max": 1000}, {"early_frames_max": 1}])
+def test_an_abort_is_heard_behind_messages_that_nobody_reads(early):
+    limits = Limits(silence_s=2.0, step_timeout_s=5.0, grace_s=1.0, **early)
     with meshes(3, limits) as ends:
 
         def run(end):

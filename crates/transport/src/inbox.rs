@@ -32,6 +32,8 @@ struct Mailbox {
     awaited: VecDeque<(u64, u64)>,
     frames: VecDeque<(u64, Vec<u8>)>,
     early_bytes: u64,
+    /// The length of a message that waits for space.
+    waits: Option<u64>,
     aborts: VecDeque<(SessionId, Vec<u8>)>,
     aborts_seen: usize,
     fault: Option<Fault>,
@@ -87,6 +89,7 @@ impl Mailbox {
             awaited: VecDeque::new(),
             frames: VecDeque::new(),
             early_bytes: 0,
+            waits: None,
             aborts: VecDeque::new(),
             aborts_seen: 0,
             fault: None,
@@ -141,6 +144,15 @@ impl Mailbox {
             }
         }
         Ok(())
+    }
+
+    /// Whether an early message of `length` bytes may be taken. One that has `waited` is only when at most half of
+    /// what may be there is, so that whoever waits finds space for many.
+    fn has_space(&self, length: u64, waited: bool, limits: &Limits) -> bool {
+        let early = self.frames.len().saturating_sub(self.awaited.len());
+        early == 0
+            || (early < limits.early_frames_max >> u32::from(waited)
+                && self.early_bytes + length <= limits.early_bytes_max >> u32::from(waited))
     }
 
     fn early_end(&self) -> &'static str {
@@ -293,6 +305,7 @@ impl Inbox {
         let Some(mailbox) = self.boxes.get_mut(&peer) else {
             return Err(Fault::new(Cause::Misuse, "a frame of an unknown peer"));
         };
+        let waited = mailbox.waits.take().is_some();
         if mailbox.session != header.session || mailbox.draining || aborting {
             return Ok(Verdict::Drop);
         }
@@ -306,41 +319,45 @@ impl Inbox {
                 format!("an empty message for step {}", header.step),
             ));
         }
-        let early = place - mailbox.awaited.len();
-        if early >= limits.early_frames_max {
-            return Err(Fault::new(
-                Cause::Flood,
-                format!("more than {} unread messages", limits.early_frames_max),
-            ));
-        }
-        if early == 0 || mailbox.early_bytes + header.length <= limits.early_bytes_max {
+        if mailbox.has_space(header.length, waited, limits) {
             return Ok(Verdict::Keep);
         }
+        mailbox.waits = Some(header.length);
         Ok(Verdict::Wait)
     }
 
-    /// Files a frame.
+    /// Whether there is space for a message that waited.
+    pub(crate) fn relieved(&self, limits: &Limits) -> bool {
+        let mut waiting = self.boxes.values().filter_map(|m| m.waits.map(|n| (m, n)));
+        waiting.any(|(mailbox, length)| mailbox.has_space(length, true, limits))
+    }
+
+    /// Files a frame; whether someone may wait for it.
     pub(crate) fn file(
         &mut self,
         peer: usize,
         header: &Header,
         payload: Vec<u8>,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let (now, current, aborting) = (self.step, self.session, self.aborting);
         let Some(mailbox) = self.boxes.get_mut(&peer) else {
-            return Ok(());
+            return Ok(false);
         };
         if header.kind == Kind::Abort {
             mailbox.aborts.push_back((header.session, payload));
-        } else if mailbox.session == header.session && !mailbox.draining && !aborting {
+            return Ok(true);
+        }
+        if mailbox.session == header.session && !mailbox.draining && !aborting {
             // The step may have been announced while the payload was on its way.
             let place = mailbox.frames.len();
             let due = mailbox.session == current
                 && mailbox.due(place, header.step, header.length, now)?;
             mailbox.early_bytes += if due { 0 } else { header.length };
             mailbox.frames.push_back((header.step, payload));
+            // Nobody waits for one that comes after others.
+            return Ok(place == 0);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Files the fault that ended the receiver of a peer.
@@ -556,5 +573,65 @@ impl Inbox {
             }
         }
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const LIMITS: Limits = Limits {
+        frame_bytes_max: 1 << 20,
+        early_bytes_max: 100,
+        early_frames_max: 8,
+        silence: Duration::from_secs(1),
+        step_timeout: Duration::from_secs(1),
+        network: None,
+    };
+    const SESSION: SessionId = [1; 16];
+
+    fn header(step: u64, length: u64) -> Header {
+        Header {
+            kind: Kind::Data,
+            session: SESSION,
+            step,
+            length,
+        }
+    }
+
+    /// Takes messages for the steps from 0 on until one has to wait; the step of that one.
+    fn fill(inbox: &mut Inbox, length: u64) -> u64 {
+        for step in 0.. {
+            let header = header(step, length);
+            if inbox.admit(0, &header, &LIMITS).unwrap() == Verdict::Wait {
+                return step;
+            }
+            inbox.file(0, &header, vec![0; length as usize]).unwrap();
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn a_peer_that_is_ahead_waits_at_the_bound_and_goes_on_below_half_of_it() {
+        for (length, most, few) in [(1, 8, 3), (30, 3, 0), (101, 1, 0)] {
+            let mut inbox = Inbox::new(SESSION, [0].into_iter());
+            let waits = fill(&mut inbox, length);
+            assert_eq!(waits, most, "{length}");
+
+            for step in 0..waits {
+                let space = waits - step <= few;
+                assert_eq!(inbox.relieved(&LIMITS), space, "{length}");
+                if !space {
+                    let verdict = inbox.place(0, &header(waits, length), &LIMITS);
+                    assert!(verdict.unwrap() == Verdict::Wait);
+                }
+                inbox.announce(step, 0, &[(0, length)], 1 << 20).unwrap();
+            }
+            assert!(inbox.relieved(&LIMITS));
+            let verdict = inbox.place(0, &header(waits, length), &LIMITS);
+            assert!(verdict.unwrap() == Verdict::Keep);
+            assert!(!inbox.relieved(&LIMITS));
+        }
     }
 }

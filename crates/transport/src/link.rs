@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use crate::channel::{Channel, Poll};
 use crate::fault::Fault;
 use crate::frame::{Header, Kind, SessionId};
-use crate::lock;
+use crate::mesh::Limits;
 use crate::receiver::Shared;
+use crate::{SLICE, lock};
 
 /// How many slices of `SLICE` a closing transport waits for a peer that does not read.
 const CLOSE_SLICES: u32 = 20;
@@ -20,6 +21,8 @@ pub(crate) struct Link {
     pub(crate) tx: Mutex<Tx>,
     pub(crate) queue: Mutex<Queue>,
     pub(crate) wake: Condvar,
+    /// Told when the queue gets shorter.
+    pub(crate) space: Condvar,
     pub(crate) wire_bytes: AtomicU64,
 }
 
@@ -30,6 +33,8 @@ pub(crate) struct Tx {
 
 pub(crate) struct Queue {
     pub(crate) items: VecDeque<(Instant, Header, Vec<u8>)>,
+    /// Payloads together.
+    pub(crate) bytes: u64,
     pub(crate) stop: bool,
 }
 
@@ -52,15 +57,17 @@ impl Link {
     /// Writes delayed frames when they are due, and heartbeats when nothing else was written.
     pub(crate) fn pace(&self, heartbeat: Duration, shared: &Shared) {
         let mut queue = lock(&self.queue);
+        let mut patience = CLOSE_SLICES;
         loop {
             if let Some((due, ..)) = queue.items.front() {
                 let left = due.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     if let Some((_, header, payload)) = queue.items.pop_front() {
+                        queue.bytes -= header.length;
                         drop(queue);
-                        let mut patience = CLOSE_SLICES;
+                        self.space.notify_one();
                         let mut poll = |_: Duration| {
-                            patience -= u32::from(lock(&self.queue).stop);
+                            patience = patience.saturating_sub(lock(&self.queue).stop.into());
                             let give_up = patience == 0 || shared.closed.load(Ordering::Acquire);
                             if give_up {
                                 Err(Fault::interrupted())
@@ -70,15 +77,18 @@ impl Link {
                         };
                         // The reader of the same peer reports a broken connection.
                         let _ = self.write(&header, &[&payload], &mut poll);
+                        if patience == 0 {
+                            return;
+                        }
                         queue = lock(&self.queue);
                     }
                     continue;
                 }
-                queue = self.wait(queue, left.min(heartbeat / 2));
+                queue = waited(&self.wake, queue, left.min(heartbeat / 2)).0;
             } else if queue.stop {
                 return;
             } else {
-                queue = self.wait(queue, heartbeat / 2);
+                queue = waited(&self.wake, queue, heartbeat / 2).0;
             }
             // A transmitter that is busy, or has not got rid of its last bytes, needs no heartbeat.
             if !queue.stop
@@ -102,10 +112,42 @@ impl Link {
         }
     }
 
-    fn wait<'a>(&self, queue: MutexGuard<'a, Queue>, time: Duration) -> MutexGuard<'a, Queue> {
-        self.wake
-            .wait_timeout(queue, time)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
+    /// Waits until a delayed frame of `length` bytes fits into the queue: beyond what a network holds on its way, and
+    /// what the peer takes, its sender has to wait.
+    pub(crate) fn wait_for_space(
+        &self,
+        length: u64,
+        limits: &Limits,
+        poll: &mut dyn FnMut() -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let full = |queue: &Queue| {
+            let frames = queue.items.len();
+            frames > 0
+                && (frames >= limits.early_frames_max
+                    || queue.bytes + length > limits.early_bytes_max)
+        };
+        let mut queue = lock(&self.queue);
+        while full(&queue) {
+            let timed_out;
+            (queue, timed_out) = waited(&self.space, queue, SLICE);
+            if timed_out {
+                drop(queue);
+                poll()?;
+                queue = lock(&self.queue);
+            }
+        }
+        Ok(())
     }
+}
+
+/// Waits for a condition; whether the time was over.
+fn waited<'a>(
+    condition: &Condvar,
+    queue: MutexGuard<'a, Queue>,
+    time: Duration,
+) -> (MutexGuard<'a, Queue>, bool) {
+    let (queue, timeout) = condition
+        .wait_timeout(queue, time)
+        .unwrap_or_else(PoisonError::into_inner);
+    (queue, timeout.timed_out())
 }

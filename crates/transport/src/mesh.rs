@@ -6,8 +6,9 @@
 //! thread per peer (see `receiver`). Per peer one pacer sends heartbeats, and frames that an emulated network delays.
 //!
 //! Nothing can deadlock: a party announces what it expects before it sends, while it sends its readers take every
-//! frame that is announced, and early frames are taken up to a bound. So of all parties the one that has posted least
-//! can always send its next step, and when all have posted what they post ahead, everything arrives.
+//! frame that is announced, and early frames are taken up to a bound, where their sender waits: nothing of its next
+//! one is read, and its socket fills. So of all parties the one that has posted least can always send its next step,
+//! and when all have posted what they post ahead, everything arrives.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -41,7 +42,7 @@ pub struct Limits {
     pub frame_bytes_max: u64,
     /// Early frames of one peer that are taken before reading pauses, in bytes.
     pub early_bytes_max: u64,
-    /// Early frames of one peer beyond which it floods.
+    /// The number of such frames.
     pub early_frames_max: usize,
     /// Longest silence of a live peer.
     pub silence: Duration,
@@ -136,9 +137,11 @@ impl Mesh {
                 }),
                 queue: Mutex::new(Queue {
                     items: VecDeque::new(),
+                    bytes: 0,
                     stop: false,
                 }),
                 wake: Condvar::new(),
+                space: Condvar::new(),
             });
             mesh.links.insert(peer, link.clone());
             let shared = shared.clone();
@@ -224,7 +227,9 @@ impl Mesh {
             }
             let session = inbox.announce(step, bytes, expects, bytes_max)?;
             self.shared.stepped(!inbox.large());
-            self.shared.changed(&mut inbox);
+            if inbox.relieved(&self.shared.limits) {
+                self.shared.changed(&mut inbox);
+            }
             session
         };
         if let Err(fault) = self.send_all(session, step, &messages, bytes, limit, poll) {
@@ -344,7 +349,7 @@ impl Mesh {
         })
     }
 
-    /// Writes one frame now, or hands it to the emulated network.
+    /// Writes one frame now, or hands it to the emulated network, which takes so much and no more.
     fn dispatch(
         &self,
         link: &Link,
@@ -355,15 +360,18 @@ impl Mesh {
         let Some(network) = self.shared.limits.network else {
             return link.write(&header, buffers, &mut |_| poll());
         };
+        if header.kind == Kind::Data {
+            link.wait_for_space(header.length, &self.shared.limits, poll)?;
+        }
         let bytes = (HEADER_BYTES as u64 + header.length) as f64;
         let mut free = lock(&self.uplink_free);
         *free =
             Instant::now().max(*free) + Duration::from_secs_f64(bytes / network.bytes_per_second);
         let due = *free + network.latency;
-        lock(&link.queue)
-            .items
-            .push_back((due, header, buffers.concat()));
-        drop(free);
+        let mut queue = lock(&link.queue);
+        queue.bytes += header.length;
+        queue.items.push_back((due, header, buffers.concat()));
+        drop((queue, free));
         link.wake.notify_one();
         Ok(())
     }

@@ -104,8 +104,9 @@ impl Receiver {
                 && verdict == Verdict::Keep
             {
                 let mut inbox = lock(&shared.inbox);
-                inbox.file(peer, &header, payload)?;
-                shared.notify(&inbox);
+                if inbox.file(peer, &header, payload)? {
+                    shared.notify(&inbox);
+                }
             }
             // A caller that reads by itself has a time to keep.
             match began {

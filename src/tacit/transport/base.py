@@ -57,7 +57,8 @@ class Transport(Protocol):
 
         Steps increase within a session; several may be posted before the first is collected. The buffers may not be
         changed before `collect` has returned the step. Never waits for a peer to collect, so it does not deadlock
-        when all parties post large messages first. Any failure raises the error that all honest parties agreed on.
+        when all parties post large messages first; a party that is far ahead waits for its peers to post. Any failure
+        raises the error that all honest parties agreed on.
         """
         ...
 

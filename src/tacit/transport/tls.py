@@ -54,8 +54,10 @@ class Limits:
     """Largest message of one round to one peer."""
     early_bytes_max: int = 256 << 20
     """Messages for later steps that are taken from one peer; beyond it the peer has to wait."""
-    early_frames_max: int = 65_536
-    """Number of such messages beyond which the peer floods."""
+    early_frames_max: int = 1024
+    """The number of such messages. A party that only sends in a long loop gets this far ahead, not farther: else its
+    next wait would be as long as the others take for all that they have not done yet.
+    """
     silence_s: float = 10.0
     """Longest silence of a live peer. Heartbeats come each second, or four times as often as this asks for.
     """
