@@ -78,7 +78,7 @@ def evaluate(node: Node, values: Mapping[int, Any], nodes: tuple[Node, ...], bin
     args = [values[i] for i in node.inputs]
     if node.op == "repeat":
         return repeat(node, args)
-    if node.op in ("sort_by", "topk"):
+    if node.op in ("sort_by", "first_by", "topk"):
         return several(node, args)
     if node.op == "result":
         out = args[0][node.attrs["index"]]
@@ -179,8 +179,8 @@ def encrypted(key: np.ndarray, blocks: np.ndarray) -> np.ndarray:
 
 def several(node: Node, args: list[Any]) -> list[Any]:
     attrs = node.attrs
-    if node.op == "sort_by":
-        order = lexsort(args[: attrs["keys"]], attrs["descending"], 0)
+    if node.op in ("sort_by", "first_by"):
+        order = lexsort(args[: attrs["keys"]], attrs["descending"], 0)[: attrs.get("size")]
         return [x[order] for x in args[attrs["keys"] :]]
     order = np.argsort(~args[0] if attrs["largest"] else args[0], axis=attrs["axis"], kind="stable")
     first = np.take(order, np.arange(attrs["k"]), axis=attrs["axis"])

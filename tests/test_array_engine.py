@@ -49,6 +49,7 @@ def ordered(xp: Any, a: SecretArray, b: SecretArray, m: SecretArray, strategy: s
     return [
         xp.lexsort([a, c % 3], axis=0, descending=[True, False], **how),
         *xp.sort_by([c[:, 0] % 2, a[:, 1]], b, m, c[:, 2], descending=(False, True), **how),
+        xp.sort_by([c[:, 0] % 2, a[:, 1]], c, descending=(False, True), size=1, **how),
         *xp.topk(c, 2, axis=1, **how),
         *xp.topk(c % 4, 3, axis=0, largest=False, **how),
         xp.quantile(c, [0.1, 0.6], axis=0, method="higher", **how),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from fractions import Fraction
+from math import comb, inf
 from typing import Any
 
 import numpy as np
@@ -123,6 +125,35 @@ def test_permutations_are_applied_along_an_axis(shape: tuple[int, ...]) -> None:
         index = np.argsort(draw(shape, FULL, axis), axis=axis)
         want = np.take_along_axis(x, index, axis=axis)
         agrees(lambda b, u, p, a=axis: shuffled.take_along(b, u, p, axis=a), want, x, index)
+
+
+@pytest.mark.parametrize("library", [sort, select], ids=["network", "shuffle"])
+@pytest.mark.parametrize("bounds", MANY, ids=len)
+@pytest.mark.parametrize("n", [1, 2, 60, 700])
+def test_the_first_rows_by_several_keys(library: Any, bounds: Any, n: int) -> None:
+    columns = [draw(n, k, i) if i == len(bounds) - 1 else draw(n, k, i)[:3].repeat(n)[:n] for i, k in enumerate(bounds)]
+    descending = np.random.default_rng(n).integers(0, 2, len(bounds)).astype(bool)
+    rows = draw((n, 2), FULL, 7)
+    for count in sorted({0, 1, n // 3, n}) if n < 100 else [5]:
+        want = np.lexsort([turned(c, d) for c, d in zip(columns, descending, strict=True)][::-1])[:count]
+        agrees(
+            lambda b, x, *u, k=count: as_list(library.first_rows(b, keyed(u, bounds, descending), [x, u[-1]], k)),
+            [rows[want], columns[-1][want]],
+            rows,
+            *columns,
+        )
+
+
+@pytest.mark.parametrize("bounds", [[(0, 2**40)], [FULL, FULL, FULL]], ids=len)
+def test_few_rows_of_many_cost_less_than_all_and_many_of_few_no_more(bounds: Any) -> None:
+    def bytes_of(n: int, count: int) -> int:
+        keys = [np.zeros(n, np.int64) for _ in bounds]
+        turns = [False] * len(keys)
+        cost = dry_cost(lambda b, *u: as_list(select.first_rows(b, keyed(u, bounds, turns), [u[0]], count)), *keys)
+        return cost.bytes_total
+
+    assert bytes_of(15_000, 10) < 0.55 * bytes_of(15_000, 15_000)
+    assert bytes_of(100, 90) == bytes_of(100, 100)
 
 
 # --- order statistics --------------------------------------------------------------------------------------------
@@ -254,6 +285,8 @@ CASES = [
     (10_000, [*range(100)]),
     (10_000, [1000, 5000, 9000]),
     (10_000, [*range(4000, 6000)]),
+    (15_000, [*range(10)]),
+    (100_000, [*range(100)]),
     (100_000, [50_000]),
     (100_000, [99_999]),
 ]
@@ -269,25 +302,52 @@ def test_batches_depend_on_the_length_and_the_ranks_alone(n: int, ranks: list[in
 
 @pytest.mark.parametrize(
     ("ranks", "comparisons"),
-    [([499_999, 500_000], 2.4), ([*range(100)], 1.5), ([0], 1.5), ([900_000], 1.9), ([250_000, 500_000, 750_000], 4.6)],
+    [
+        ([499_999, 500_000], 2.4),
+        ([*range(100)], 1.25),
+        ([0], 1.15),
+        ([900_000], 1.9),
+        ([250_000, 500_000, 750_000], 4.6),
+    ],
 )
 def test_a_million_rows_take_a_few_comparisons_each(ranks: list[int], comparisons: float) -> None:
     assert select.cost(10**6, ranks).comparisons < comparisons * 10**6
 
 
-@pytest.mark.parametrize("what", ["_slack", "_room"])
+NARROW_FRAMES: dict[str, Any] = {
+    "_slack": lambda gaps, sample: 0.0,
+    "_room": lambda n, sample, gaps: max(n // 20, 1),
+    "_most": lambda n, sample, first: first * sample // n,
+    "_preceding": lambda n, sample, cut: max(cut * n // sample, 20),
+}
+
+
+@pytest.mark.parametrize("what", NARROW_FRAMES)
 def test_what_chance_puts_outside_the_frame_is_found_at_more_cost(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    n, ranks = 10_000, [2500, 5000]
+    n, ranks = 10_000, [2500, 5000] if what in ("_slack", "_room") else [*range(200)]
     usual = sum(simulate(n, ranks, 0))
-    select.plan.cache_clear()
-    narrow = {"_slack": lambda gaps, sample: 0.0, "_room": lambda n, sample, gaps: max(n // 20, 1)}[what]
+    plans = select.plan, select._anywhere, select._first
     with monkeypatch.context() as patch:
-        patch.setattr(select, what, narrow)
-        select._anywhere.cache_clear()
+        patch.setattr(select, what, NARROW_FRAMES[what])
+        for plan in plans:
+            plan.cache_clear()
         assert len({tuple(simulate(n, ranks, seed)) for seed in range(5)}) > 1
-    select.plan.cache_clear()
-    select._anywhere.cache_clear()
+    for plan in plans:
+        plan.cache_clear()
     assert sum(simulate(n, ranks, 0)) == usual
+
+
+@pytest.mark.parametrize(("n", "sample", "first"), [(100, 16, 3), (1000, 64, 10), (1000, 128, 300), (60, 40, 50)])
+def test_what_chance_may_do_to_the_first_rows_is_counted_exactly(n: int, sample: int, first: int) -> None:
+    def more_than(cut: int, first: int) -> Fraction:
+        ways = sum(comb(first, k) * comb(n - first, sample - k) for k in range(cut + 1, min(first, sample) + 1))
+        return Fraction(ways, comb(n, sample))
+
+    most = select._most(n, sample, first)
+    assert more_than(most, first) <= select.CHANCE < more_than(most - 1, first)
+    for cut in (0, 5, sample - 1):
+        room = select._preceding(n, sample, cut)
+        assert 1 - more_than(cut, room) <= select.CHANCE and (room == n or 1 - more_than(cut, room - 1) > select.CHANCE)
 
 
 # --- what is opened and what is seen -----------------------------------------------------------------------------
@@ -308,18 +368,30 @@ def middle(bounds: tuple[int, int]) -> Any:
     return lambda b, u: select.select(b, Key(u, bounds), [(u.shape[0] - 1) // 2])
 
 
+@pytest.fixture
+def selects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first rows are selected even where it would take less to sort all."""
+    monkeypatch.setattr(select, "sorting", lambda *_: (inf, inf))
+
+
+def first(bounds: tuple[int, int]) -> Any:
+    return lambda b, u: as_list(select.first_rows(b, [Key(u, bounds)], [u], 1))
+
+
 def two_keys(bounds: tuple[int, int]) -> Any:
     return lambda b, u: shuffled.argsort(b, [Key(u, bounds), Key(u, bounds, True)])
 
 
-@pytest.mark.parametrize("program", [middle, two_keys])
+@pytest.mark.usefixtures("selects")
+@pytest.mark.parametrize("program", [middle, two_keys, first])
 @pytest.mark.parametrize("n", [100, 900, 3000])
 def test_the_traffic_is_laid_out_alike_whatever_the_data_and_the_keys_of_the_run(program: Any, n: int) -> None:
     layouts = [seen(program((0, n)), make(n), seed=seed)[1] for seed, make in enumerate(DATA.values())]
     assert all(layout == layouts[0] for layout in layouts)
 
 
-@pytest.mark.parametrize("program", [middle, two_keys])
+@pytest.mark.usefixtures("selects")
+@pytest.mark.parametrize("program", [middle, two_keys, first])
 @pytest.mark.parametrize("bounds", [(0, 600), MEDIUM, FULL], ids=["narrow", "medium", "full"])
 def test_equal_keys_open_what_keys_in_order_open(program: Any, bounds: tuple[int, int]) -> None:
     # With the same keys of the run, and so the same permutation: ties are broken by the original position.
@@ -327,7 +399,8 @@ def test_equal_keys_open_what_keys_in_order_open(program: Any, bounds: tuple[int
     assert equal == ordered != seen(program(bounds), DATA["equal"](600), seed=6)[0]
 
 
-@pytest.mark.parametrize("program", [middle, two_keys])
+@pytest.mark.usefixtures("selects")
+@pytest.mark.parametrize("program", [middle, two_keys, first])
 @pytest.mark.parametrize("data", DATA)
 def test_every_pattern_of_outcomes_is_as_likely_whatever_the_data(program: Any, data: str) -> None:
     runs = 240

@@ -123,7 +123,9 @@ def test_rows_of_every_type_are_sorted_by_several_keys(
     order = np.lexsort([~k if d else k for k, d in zip(keys, descending, strict=True)][::-1])
     outs = [*tc.sort_by(ks, *ins, descending=descending, strategy=strategy)]
     outs.append(tc.lexsort(ks[::-1], descending=descending[::-1], strategy=strategy))
-    for out, want in zip(o.program.reveal(outs, None, "t"), [*(r[order] for r in rows), order], strict=True):
+    outs += tc.sort_by(ks, *ins, descending=descending, size=n // 3, strategy=strategy)
+    wanted = [*(r[order] for r in rows), order, *(r[order[: n // 3]] for r in rows)]
+    for out, want in zip(o.program.reveal(outs, None, "t"), wanted, strict=True):
         assert np.asarray(out).dtype == want.dtype
         np.testing.assert_array_equal(out, want)
 
@@ -171,6 +173,8 @@ def test_what_cannot_be_ordered_is_refused_when_it_is_written() -> None:
         (lambda: tc.lexsort([x, x[0]]), PlanError, "PLAN-005"),
         (lambda: tc.sort_by(x[:, 0]), InputError, "INPUT-106"),
         (lambda: tc.sort_by([], x), InputError, "INPUT-106"),
+        (lambda: tc.sort_by(x[0], x[1], size=4), PlanError, "PLAN-006"),
+        (lambda: tc.sort_by(x[0], x[1], size=x[0, 0]), SecretError, "SECRET-013"),
         (lambda: tc.sort_by(x, x), PlanError, "PLAN-005"),
         (lambda: tc.sort_by(x[:, 0], x.T), PlanError, "PLAN-005"),
         (lambda: tc.take_along_axis(x, x, axis=0), SecretError, "SECRET-013"),
@@ -193,14 +197,16 @@ def test_what_stands_before_any_element_is_empty(strategy: str) -> None:
         tc.median(x[:0], axis=1, strategy=strategy),
         tc.quantile(x, [], axis=0, strategy=strategy),
         tc.sort_by(x[:0, 0], x[:0], strategy=strategy),
+        tc.sort_by(x[:, 0], x, size=0, strategy=strategy),
     ]
     shapes = [np.shape(out) for out in o.program.reveal(outs, None, "t")]
-    assert shapes == [(0, 3), (0, 3), (2, 0), (2, 0), (0,), (0, 3), (0, 3)]
+    assert shapes == [(0, 3), (0, 3), (2, 0), (2, 0), (0,), (0, 3), (0, 3), (0, 3)]
 
 
 @pytest.mark.parametrize("columns", [0, 1])
 @pytest.mark.parametrize(
-    "op", ["sort_by", "permute", "aggregate", "compress", "expand", "fill_forward", "run_sums", "running_sum"]
+    "op",
+    ["sort_by", "first_by", "permute", "aggregate", "compress", "expand", "fill_forward", "run_sums", "running_sum"],
 )
 def test_what_is_opened_is_listed_and_nothing_is_where_no_row_has_an_element(
     monkeypatch: pytest.MonkeyPatch, op: str, columns: int
@@ -217,8 +223,9 @@ def test_what_is_opened_is_listed_and_nothing_is_where_no_row_has_an_element(
     b = PlanBuilder(["p0", "p1", "p2"])
     keys = b.add("share", [b.input(0, "keys", INT64, (5,))])
     rows = b.add("share", [b.input(1, "rows", INT64, (5, columns))])
-    if op == "sort_by":
-        (out,) = b.add_several(op, [keys, rows], keys=1, descending=(0,), strategy="shuffle")
+    if op in ("sort_by", "first_by"):
+        size = {"size": 2} if op == "first_by" else {}
+        (out,) = b.add_several(op, [keys, rows], keys=1, descending=(0,), strategy="shuffle", **size)
     elif op == "permute":
         out = b.add(op, [b.add("argsort", [keys], axis=0, descending=False), rows], axis=0)
     else:
@@ -242,6 +249,7 @@ def test_a_plan_says_what_is_ordered_and_how() -> None:
         tc.topk(y, 2)[0],
         tc.topk(y, 2, largest=False)[1],
         tc.sort_by([x, y], y, descending=(False, True)),
+        tc.sort_by(y, x, size=3),
         tc.lexsort([x, y]),
         tc.take_along_axis(y, tc.argsort(x)),
     ]
@@ -254,6 +262,7 @@ def test_a_plan_says_what_is_ordered_and_how() -> None:
             "the 2 largest of `y` of p1",
             "the positions of the 2 smallest of `y` of p1",
             "`y` of p1 sorted by (`x` of p0 plus 0); then by `y` of p1, descending",
+            "the first 3 of (`x` of p0 plus 0) sorted by `y` of p1",
             "the order sorted by `y` of p1; then by (`x` of p0 plus 0)",
             "`y` of p1 rearranged by (the order of (`x` of p0 plus 0))",
         ],

@@ -519,6 +519,7 @@ def test_an_opening_in_a_loop_is_disclosed_with_its_number_of_trips():
     [
         ("lexsort", {"axis": 0, "descending": (0, 1)}),
         ("sort_by", {"keys": 1, "descending": (1,)}),
+        ("first_by", {"keys": 1, "descending": (1,), "size": 1}),
         ("topk", {"axis": 0, "k": 2, "largest": True}),
         ("order_statistics", {"axis": 0, "ranks": (1, 2)}),
     ],
@@ -527,7 +528,7 @@ def test_every_operation_of_order_discloses_what_it_opens(op, attrs):
     def openings(strategy, **more):
         b = builder()
         xs = [b.add("add", [column(b, 0), column(b, 1)]), b.add("neg", [column(b, 0)])]
-        add = b.add_several if op in ("sort_by", "topk") else lambda *a, **k: [b.add(*a, **k)]
+        add = b.add_several if op in ("sort_by", "first_by", "topk") else lambda *a, **k: [b.add(*a, **k)]
         out = add(op, xs[: 1 if op in ("topk", "order_statistics") else 2], **{**attrs, **more}, **strategy)
         b.output("y", b.reveal(out[-1], "p"))
         return [str(d) for d in b.build().disclosures() if d.kind == "opening"]
@@ -535,7 +536,7 @@ def test_every_operation_of_order_discloses_what_it_opens(op, attrs):
     (opening,) = openings({"strategy": "shuffle"})
     assert opening.startswith(f"{op} of `x0` of hospital0 plus `x1` of hospital1 (%")
     assert "a random pattern that does not depend on the data" in opening
-    assert ("which of the shuffled rows are selected" in opening) == (op in ("topk", "order_statistics"))
+    assert ("which of the shuffled rows are selected" in opening) == (op in ("first_by", "topk", "order_statistics"))
     assert openings({}) == openings({"strategy": "network"}) == []
 
 

@@ -313,11 +313,19 @@ async def _order(c: Call, keys: list[Key]) -> Arith:
 
 
 async def _sort_by(c: Call) -> list[Value]:
-    sort_rows = shuffled.sort_rows if _shuffles(c) else sort.sort_rows
+    return await _rows_by_keys(c, shuffled.sort_rows if _shuffles(c) else sort.sort_rows)
+
+
+async def _first_by(c: Call) -> list[Value]:
+    first_rows = select.first_rows if _shuffles(c) else sort.first_rows
+    return await _rows_by_keys(c, partial(first_rows, count=c.attrs["size"]))
+
+
+async def _rows_by_keys(c: Call, ordered: Callable[..., Awaitable[list[Arith]]]) -> list[Value]:
     count = c.attrs["keys"]
     bits = [t.dtype.kind == "bool" for t in c.types[count:]]
     payload = list(await gather(*(c.numbers(count + k) for k in range(len(bits)))))
-    done = await sort_rows(c.box, _keys(c, count), payload)
+    done = await ordered(c.box, _keys(c, count), payload)
     back = iter(await gather(*(c.box.a2b(x, 1) for x, is_bit in zip(done, bits, strict=True) if is_bit)))
     return [next(back) if is_bit else x for x, is_bit in zip(done, bits, strict=True)]
 
@@ -447,6 +455,7 @@ HANDLERS: Final[dict[str, Handler | Several]] = {
     "argsort": _argsort,
     "lexsort": _lexsort,
     "sort_by": _sort_by,
+    "first_by": _first_by,
     "permute": _permute,
     "topk": _topk,
     "order_statistics": _order_statistics,

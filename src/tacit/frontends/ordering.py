@@ -46,20 +46,25 @@ def sort_by(
     /,
     *rows: Operand,
     descending: Directions = False,
+    size: int | None = None,
     strategy: str = "network",
 ) -> SecretArray | tuple[SecretArray, ...]:
     """Each of `rows`, `[n, ...]` arrays of any type, in the order of one key `[n]` or several, the first being the most
     significant. Rows that are equal in all keys keep their order.
 
-    The keys are not among the results: give them as rows too where they are needed. One array for one `rows`, else a
-    tuple. Raises `InputError` INPUT-106 without keys or rows, or for another number of directions.
+    Of all these the first `size`, by default all n: few of many take far less than to sort all, as with `topk`. The
+    keys are not among the results: give them as rows too where they are needed. One array for one `rows`, else a tuple.
+    Raises `InputError` INPUT-106 without keys or rows, or for another number of directions, and `PlanError` PLAN-006
+    unless 0 <= size <= n.
     """
     given = _keys(keys if isinstance(keys, (list, tuple)) else [keys])
     if not rows:
         raise InputError("INPUT-106", "sort_by got no rows", expected="at least one array to put in order")
+    refuse_secret(size)
     turned = _directions(descending, len(given))
-    together = arrays(*given, *rows)
-    done = apply_several("sort_by", *together, keys=len(given), descending=turned, strategy=strategy)
+    some = {} if size is None or (size,) == given[0].shape else {"size": int(size)}
+    op, together = "first_by" if some else "sort_by", arrays(*given, *rows)
+    done = apply_several(op, *together, keys=len(given), descending=turned, strategy=strategy, **some)
     return done[0] if len(done) == 1 else tuple(done)
 
 

@@ -7,15 +7,16 @@ these, and only what lies between goes on, to the next such step or to be sorted
 permutation compares, which rows of the shuffled order come first among them, and never anything about values.
 
 How many rows are compared in each batch depends on n and the wanted ranks alone. Where chance decides how many rows
-there are, there is room for six standard deviations and more, filled up with comparisons of a row with itself; what
-lies between two rows of the sample is filled up with rows that come after all others, whose comparisons are known.
-Chance leaves this frame about once in 10^8 steps; the rows of that step are then sorted, which is right as well and
-costs more than was declared.
+there are, there is room for six standard deviations and more, or, for the first ranks, for what the hypergeometric
+distribution says; it is filled up with comparisons of a row with itself, and what lies between two rows of the sample
+with rows that come after all others, whose comparisons are known. Chance leaves this frame about once in 10^8 steps;
+the rows of that step are then sorted, which is right as well and costs more than was declared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil, floor, sqrt
@@ -25,7 +26,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit.library.order import Key, joined, positions, separated
-from tacit.library.shuffled import Before, Outcomes, Positions, comparison, course, in_pieces, mixed, order
+from tacit.library.shuffled import (
+    Before,
+    Outcomes,
+    Positions,
+    comparison,
+    course,
+    in_pieces,
+    mixed,
+    moved_by,
+    order,
+    prepared,
+    sort_rows,
+    sorting,
+    ways,
+)
 from tacit.protocols.blackbox import BlackBox
 from tacit.protocols.exchange import gather
 from tacit.protocols.shares import Arith
@@ -34,6 +49,8 @@ DEVIATIONS: Final = 6
 """Standard deviations that chance may take ..."""
 MARGIN: Final = 16
 """... and so many rows of a sample besides, for where the numbers are small."""
+CHANCE: Final = 1e-9
+"""What chance may leave out where it is counted exactly: for the first ranks."""
 BATCH: Final = 2000
 """A batch costs as much as so many comparisons more: about the latency of a local network."""
 
@@ -63,6 +80,26 @@ async def select(box: BlackBox, key: Key, ranks: Sequence[int], *, axis: int = -
     found = await gather(*(_line(box, replace(key, values=lines[:, k]), wanted) for k in range(lines.shape[1])))
     both = Arith.stack(found, axis=2).map(lambda p: p.reshape(*p.shape[:2], *rest))
     return both[:, 0].map(lambda p: np.moveaxis(p, 0, axis)), both[:, 1].map(lambda p: np.moveaxis(p, 0, axis))
+
+
+async def first_rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith], count: int) -> list[Arith]:
+    """The first `count` rows of each `[n, ...]` array of `payload` in the order of the keys `[n]`; stable.
+
+    As `shuffled.sort_rows`, with the comparisons that `cost(n, range(count))` says, or those of the sort where these
+    take less time.
+    """
+    n = keys[0].values.shape[0]
+    if 0 < count < n:
+        work = cost(n, range(count))
+        made, plain = ways((work.batches, work.comparisons), n, keys, box.network)
+
+        async def found(columns: list[Arith]) -> Arith:
+            rows, before = await prepared(box, keys, columns, made < plain)
+            return rows[await ranked(_bounded(in_pieces(before, box.network), n), n, np.arange(count))]
+
+        if min(made, plain) < min(sorting(n, keys, box.network)):
+            return await moved_by(found, keys, payload, count)
+    return await sort_rows(box, keys, payload, count)
 
 
 def _zeros(box: BlackBox, like: NDArray[np.float64]) -> Arith:
@@ -133,6 +170,11 @@ class Part:
     start: int
     wanted: int
 
+    @property
+    def leads(self) -> bool:
+        """Whether the first of all rows are needed."""
+        return self.segment == self.start == 0
+
 
 @dataclass(frozen=True)
 class Step:
@@ -179,12 +221,65 @@ def _samples(n: int) -> range:
 @lru_cache(maxsize=256)
 def plan(n: int, ranges: tuple[tuple[int, int], ...]) -> Step | None:
     """How ranges [start, stop) of the ranks of n rows are found; None: by sorting all rows."""
-    best: Step | None = None
-    for exponent in _samples(n):
-        step = _known(n, ranges, 2**exponent)
-        if step is not None and (step.cost if best is None else best.cost).weight >= step.cost.weight:
-            best = step
-    return best if best is not None and best.cost.weight < _sorting(n).weight else None
+    if len(ranges) == 1 and ranges[0][0] == 0:
+        return _first(n, ranges[0][1])
+    return _cheapest(n, (_known(n, ranges, 2**exponent) for exponent in _samples(n)))
+
+
+def _cheapest(n: int, steps: Iterable[Step | None]) -> Step | None:
+    """The step that takes least, if that is less than to sort all rows."""
+    found = [step for step in steps if step is not None and step.cost.weight < _sorting(n).weight]
+    return min(found, key=lambda step: step.cost.weight, default=None)
+
+
+@lru_cache(maxsize=1024)
+def _first(n: int, wanted: int) -> Step | None:
+    """As `plan`, for the first ranks: few of their rows are in the sample, and their number is counted exactly."""
+    return _cheapest(n, (_before_cut(n, wanted, 2**exponent) for exponent in _samples_of_few(n)))
+
+
+def _samples_of_few(n: int) -> range:
+    """Likewise of smaller ones, of which a cut near the beginning is wanted."""
+    return range(max(n.bit_length() // 2 - 1, 4), 2 * n.bit_length() // 3 + 1)
+
+
+def _before_cut(n: int, wanted: int, sample: int) -> Step | None:
+    cut = _most(n, sample, wanted)
+    room = _preceding(n, sample, cut) if cut < sample else n
+    if room > n // 2:
+        return None
+    return _step(n, sample, (cut,), ((Turn(0, 1, 1, n - sample),),), [Part(0, room, 0, wanted)])
+
+
+def _most(n: int, sample: int, first: int) -> int:
+    """How many of the first rows are in the sample at most, but for `CHANCE`."""
+    least, chances = _among(n, sample, first)
+    return least + int(np.count_nonzero(np.cumsum(chances[::-1]) > CHANCE * np.cumsum(chances)[-1])) - 1
+
+
+def _preceding(n: int, sample: int, cut: int) -> int:
+    """How many rows come before row `cut` of the sorted sample at most, but for `CHANCE`: of more, the first hold more
+    than `cut` rows of the sample.
+    """
+
+    def suffices(first: int) -> bool:
+        least, chances = _among(n, sample, first)
+        total = np.cumsum(chances)
+        return cut < least or bool(total[min(cut - least, chances.size - 1)] <= CHANCE * total[-1])
+
+    return bisect_left(range(n), True, key=suffices)
+
+
+def _among(n: int, sample: int, first: int) -> tuple[int, NDArray[np.float64]]:
+    """(least, chances): how likely there are least, least + 1, ... of the first rows in the sample (hypergeometric), up
+    to a factor. Taken one term after the other, so that they are the same numbers on every machine.
+    """
+    least, most = max(0, first + sample - n), min(first, sample)
+    mode = min(max((first + 1) * (sample + 1) // (n + 2), least), most)
+    k = np.arange(least, most, dtype=np.float64)
+    ratios = (first - k) * (sample - k) / ((k + 1) * (n - first - sample + k + 1))
+    at = mode - least
+    return least, np.concatenate([np.cumprod(1 / ratios[:at][::-1])[::-1], [1.0], np.cumprod(ratios[at:])])
 
 
 def _known(n: int, ranges: tuple[tuple[int, int], ...], sample: int) -> Step | None:
@@ -214,19 +309,16 @@ def _known(n: int, ranges: tuple[tuple[int, int], ...], sample: int) -> Step | N
 @lru_cache(maxsize=256)
 def _anywhere(n: int, wanted: int) -> Step | None:
     """As `plan`, for one range of `wanted` ranks that start nobody knows where yet."""
-    best: Step | None = None
-    for exponent in _samples(n):
-        sample = 2**exponent
-        gaps = wanted * (sample / n) + 2 * _slack(sample / 2, sample) + 2
-        room = _room(n, sample, gaps)
-        if room > n // 2:
-            continue
-        rest = n - sample
-        turns = ((Turn(0, 2, 1, rest),), (Turn(1, 2, 2, rest),))
-        step = _step(n, sample, (), turns, [Part(1, room, 0, wanted)])
-        if (step.cost if best is None else best.cost).weight >= step.cost.weight:
-            best = step
-    return best if best is not None and best.cost.weight < _sorting(n).weight else None
+    return _cheapest(n, (_around_cuts(n, wanted, 2**exponent) for exponent in _samples(n)))
+
+
+def _around_cuts(n: int, wanted: int, sample: int) -> Step | None:
+    gaps = wanted * (sample / n) + 2 * _slack(sample / 2, sample) + 2
+    room, rest = _room(n, sample, gaps), n - sample
+    if room > n // 2:
+        return None
+    turns = ((Turn(0, 2, 1, rest),), (Turn(1, 2, 2, rest),))
+    return _step(n, sample, (), turns, [Part(1, room, 0, wanted)])
 
 
 def _step(
@@ -235,9 +327,14 @@ def _step(
     cost = _sorting(sample) + Cost(sum(t.room for batch in turns for t in batch), len(turns))
     # Parts share their batches, but who can tell here which.
     for part in parts:
-        inner = _anywhere(part.room, part.wanted)
+        inner = _inner(part)
         cost += _sorting(part.room) if inner is None else inner.cost
     return Step(sample, cuts, turns, tuple(parts), cost)
+
+
+def _inner(part: Part) -> Step | None:
+    """How the ranks of a part are found among its rows."""
+    return (_first if part.leads else _anywhere)(part.room, part.wanted)
 
 
 def _turns(edges: Sequence[int], n: int, sample: int) -> tuple[tuple[Turn, ...], ...]:
@@ -284,11 +381,11 @@ async def ranked(before: Before, n: int, ranks: Positions) -> Positions:
     return np.concatenate([some[ranks[hull] - part.start] for some, part, hull in pairs])
 
 
-async def _range(before: Before, rows: Positions, start: int, wanted: int) -> Positions:
-    """The rows of `wanted` successive ranks, in order."""
-    step = _anywhere(rows.size, wanted)
+async def _range(before: Before, rows: Positions, start: int, part: Part) -> Positions:
+    """The rows of a part's successive ranks, of which the first is `start` among these rows, in order."""
+    step = _inner(part)
     if step is None:
-        return (await order(before, rows))[start : start + wanted]
+        return (await order(before, rows))[start : start + part.wanted]
     return (await _follow(before, rows, step, [start]))[0]
 
 
@@ -301,12 +398,12 @@ async def _follow(before: Before, rows: Positions, step: Step, starts: Sequence[
     async def part(k: int) -> Positions:
         p, start = step.kept[k], starts[k]
         if segment is None:
-            return await _range(before, rows[: p.room], 0, p.wanted)
+            return await _range(before, rows[: p.room], 0, p)
         skipped = int(np.count_nonzero(segment < p.segment))
         found = rows[segment == p.segment]
         if found.size > p.room or start < skipped or start + p.wanted > skipped + found.size:
             return (await order(before, rows))[start : start + p.wanted]
-        return await _range(before, _filled(found, p.room, int(rows.max()) + 1), start - skipped, p.wanted)
+        return await _range(before, _filled(found, p.room, int(rows.max()) + 1), start - skipped, p)
 
     return await gather(*(part(k) for k in range(len(starts))))
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -79,24 +79,39 @@ async def sort_by(
     return done[:, 0], done[:, 1 : 1 + width].reshape(rows.shape)
 
 
-async def sort_rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]) -> list[Arith]:
-    """Each `[n, ...]` array of `payload` with its rows in the order of the keys `[n]`; stable.
+async def sort_rows(
+    box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith], count: int | None = None
+) -> list[Arith]:
+    """Each `[n, ...]` array of `payload` with its rows in the order of the keys `[n]`, or the first `count`; stable.
 
     As `argsort`, and one more shuffled column for each element of a row, but none for a key itself.
     """
-    if not any(p.size for p in payload):
-        # Nothing is moved, so nothing is opened.
-        return list(payload)
+    return await moved_by(lambda columns: _by_keys(box, keys, columns), keys, payload, count)
+
+
+async def moved_by(
+    by: Callable[[list[Arith]], Coroutine[Any, Any, Arith]],
+    keys: Sequence[Key],
+    payload: Sequence[Arith],
+    count: int | None = None,
+) -> list[Arith]:
+    """The first `count` rows of each array of `payload` once `by` has put rows (keys ..., payload ...) in order, given
+    those columns of the payload that are no keys.
+    """
     n = keys[0].values.shape[0]
+    count = n if count is None else count
+    if not count or not any(p.size for p in payload):
+        # Nothing is moved, so nothing is opened.
+        return [p[:count] for p in payload]
     # A key that is wanted too has its column already.
     columns = {id(key.values): slice(k, k + 1) for k, key in enumerate(keys)}
     moved = [p for p in payload if id(p) not in columns]
-    done = await _by_keys(box, keys, [p.reshape((n, p.size // max(n, 1))) for p in moved])
+    done = (await by([p.reshape((n, p.size // n)) for p in moved]))[:count]
     start = len(keys)
     for p in moved:
-        columns[id(p)] = slice(start, start + p.size // max(n, 1))
+        columns[id(p)] = slice(start, start + p.size // n)
         start = columns[id(p)].stop
-    return [done[:, columns[id(p)]].reshape(p.shape) for p in payload]
+    return [done[:, columns[id(p)]].reshape((count, *p.shape[1:])) for p in payload]
 
 
 async def _sorted(box: BlackBox, key: Key) -> Arith:
@@ -151,18 +166,25 @@ async def _by_keys(
     n = keys[0].values.shape[0]
     if n < 2:
         return _rows(box, keys, payload, True)[:, at]
-    if _ready(n, sum(key.bits for key in keys) + place_bits(n), box.network):
-        # What is compared bit by bit needs the position as bits alone, which are less to move than a number.
-        rows, numbers = await box.shuffle_places(_rows(box, keys, payload, places))
-        before: Before = await readied(box, joined(box, _of_rows(keys, rows), None), numbers)
-        del numbers
-    else:
-        rows, words = await mixed(box, keys, payload)
-        before = await comparison(box, words)
-        del words
+    made, plain = sorting(n, keys, box.network)
+    rows, before = await prepared(box, keys, payload, made < plain, places)
     placed = await order(before, np.arange(n), box.network)
     del before  # It holds what was compared.
     return rows[:, at][placed]
+
+
+async def prepared(
+    box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith], ready: bool, places: bool = False
+) -> tuple[Arith, Before]:
+    """Rows (keys ..., payload ...) in a random order, with their original position behind them if it is asked for, and
+    how they compare: made `ready`, or as numbers, which brings the position in any case.
+    """
+    if not ready:
+        rows, words = await mixed(box, keys, payload)
+        return rows, await comparison(box, words)
+    # What is compared bit by bit needs the position as bits alone, which are less to move than a number.
+    rows, numbers = await box.shuffle_places(_rows(box, keys, payload, places))
+    return rows, await readied(box, joined(box, _of_rows(keys, rows), None), numbers)
 
 
 async def comparison(box: BlackBox, words: Words) -> Before:
@@ -269,6 +291,9 @@ _COURSES: Final = tuple(
 end."""
 _COMPARISON: Final = (9, 0.7)
 """Rounds of a batch, and bytes of each comparison in it for each bit of the rows' words, about ..."""
+_TWO_WORDS: Final = 126
+_LONG: Final = (15, 1.4)
+"""... of more bits than that more words, each for itself, ..."""
 _READY: Final = (6, 0.34)
 """... and of rows that were made ready, ..."""
 _READYING: Final = (9, 2.3)
@@ -318,11 +343,17 @@ def _work(n: int, plan: Course | None, network: Network) -> tuple[int, int]:
     return batches + len(found) + len(plan.batches), comparisons + sum(found) + plan.lanes * sum(plan.batches)
 
 
-def _ready(n: int, bits: int, network: Network) -> bool:
-    """Whether sorting rows of so many bits takes less time with rows made ready."""
-    work = _work(n, course(n, network), network)
+def sorting(n: int, keys: Sequence[Key], network: Network) -> tuple[float, float]:
+    """What sorting n rows takes, as `ways`."""
+    return ways(_work(n, course(n, network), network), n, keys, network)
+
+
+def ways(work: tuple[int, int], n: int, keys: Sequence[Key], network: Network) -> tuple[float, float]:
+    """The seconds that so many batches and comparisons of n rows take, about: with rows made ready, and without."""
+    bits = sum(key.bits for key in keys) + place_bits(n)
     once = _taken((1, n), _READYING, bits, network)
-    return n < READY_MAX and once + _taken(work, _READY, bits, network) < _taken(work, _COMPARISON, bits, network)
+    made = once + _taken(work, _READY, bits, network) if n < READY_MAX else inf
+    return made, _taken(work, _COMPARISON if bits <= _TWO_WORDS else _LONG, bits, network)
 
 
 @lru_cache(maxsize=1024)

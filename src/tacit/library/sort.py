@@ -121,6 +121,13 @@ async def sort_rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith]
     return await _exchanged(box, joined(box, keys, positions(box, keys[0].values.shape)), payload)
 
 
+async def first_rows(box: BlackBox, keys: Sequence[Key], payload: Sequence[Arith], count: int) -> list[Arith]:
+    """The first `count` rows of each `[n, ...]` array of `payload` in the order of the keys `[n]`; stable."""
+    n = keys[0].values.shape[0]
+    done = await _exchanged(box, joined(box, keys, positions(box, (n,))), payload, tournament(n, count))
+    return [x[:count] for x in done]
+
+
 async def first(box: BlackBox, key: Key, count: int, *, axis: int = -1) -> tuple[Arith, Arith]:
     """(values, positions) of the first `count` elements along `axis` in the order of the key; stable."""
     moved = replace(key, values=key.values.map(lambda p: np.moveaxis(p, axis, 0)))

@@ -20,6 +20,7 @@ from tacit.plan.ops import (
     MOVES_OPEN,
     PERMUTATION_OPENS,
     SELECTION_OPENS,
+    SELECTIONS,
     SORT_STRATEGIES,
     made_from,
     matched_sides,
@@ -105,8 +106,8 @@ def opens(node: Node) -> bool:
         return False
     if node.op == "match_rows":
         return True
-    if node.op in ("topk", "order_statistics"):
-        return node.type.size > 0
+    if node.op in SELECTIONS:
+        return any(t.size > 0 for t in node.types)
     return any(t.size > 0 and t.shape[node.attrs.get("axis", 0)] > 1 for t in node.types)
 
 
@@ -121,7 +122,7 @@ def _opening(node: Node) -> str:
     strategy = node.attrs.get("strategy", "network")
     if strategy == "network":
         return ""
-    return SELECTION_OPENS if node.op in ("topk", "order_statistics") else SORT_STRATEGIES[strategy]
+    return SELECTION_OPENS if node.op in SELECTIONS else SORT_STRATEGIES[strategy]
 
 
 def _openings(graph: Graph, reader: Reader) -> list[Disclosure]:

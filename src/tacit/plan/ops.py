@@ -968,23 +968,38 @@ def _lexsort(types: Types, attrs: Attrs) -> Result:
 
 
 def _sort_by(types: Types, attrs: Attrs) -> list[Result]:
+    return [_same([t], attrs) for t in _rows_by_keys("sort_by", types, attrs)]
+
+
+def _first_by(types: Types, attrs: Attrs) -> list[Result]:
+    rows = _rows_by_keys("first_by", types, attrs)
+    n, size = types[0].shape[0], attrs["size"]
+    if not 0 <= size <= n:
+        raise PlanError(
+            "PLAN-006", f"attribute `size` of `first_by` is out of range, for {n} rows", expected=f"0 to {n}"
+        )
+    return [(t.dtype, (size, *t.shape[1:]), t.interval) for t in rows]
+
+
+def _rows_by_keys(op: str, types: Types, attrs: Attrs) -> Types:
+    """The rows behind the keys that they are to be ordered by."""
     count = attrs["keys"]
     if not 1 <= count < len(types):
         raise PlanError(
             "PLAN-006",
-            "attribute `keys` of `sort_by` is out of range",
+            f"attribute `keys` of `{op}` is out of range",
             expected="one or more keys, then other operands",
         )
     keys, payload = types[:count], types[count:]
     for t in keys:
-        _numeric("sort_by", [t])
-    _known_strategy("sort_by", attrs)
-    _same_shape("sort_by", keys)
-    _directions("sort_by", attrs, count)
+        _numeric(op, [t])
+    _known_strategy(op, attrs)
+    _same_shape(op, keys)
+    _directions(op, attrs, count)
     if len(keys[0].shape) != 1 or any(t.shape[:1] != keys[0].shape for t in payload):
         shapes = ", ".join(str(list(t.shape)) for t in types)
-        raise _shape_error("sort_by", f"got shapes {shapes}", "keys with one axis, and a row for each key")
-    return [_same([t], attrs) for t in payload]
+        raise _shape_error(op, f"got shapes {shapes}", "keys with one axis, and a row for each key")
+    return payload
 
 
 def _permute(types: Types, attrs: Attrs) -> Result:
@@ -1048,6 +1063,8 @@ SORT_STRATEGIES: Final[dict[str, str]] = {
 SELECTION_OPENS: Final = (
     SORT_STRATEGIES["shuffle"] + "; it shows which of the shuffled rows are selected, and nothing of their values"
 )
+SELECTIONS: Final = frozenset({"first_by", "order_statistics", "topk"})
+"""Operations that find some rows, and need not sort all."""
 PERMUTATION_OPENS: Final = "opens the positions in randomly shuffled order: a random permutation whatever they are"
 """What else is opened, in the same words as the ways to sort."""
 MATCH_OPENS: Final = (
@@ -1372,6 +1389,15 @@ _SPECS: Final = (
         "rows sorted by {all}",
         _sort_by,
         {"descending": "ints", "keys": "int", "strategy": "str"},
+        several=True,
+    ),
+    OpSpec(
+        "first_by",
+        None,
+        "The first rows in the order of one or several keys; operands as those of `sort_by`.",
+        "the first rows sorted by {all}",
+        _first_by,
+        {"descending": "ints", "keys": "int", "size": "int", "strategy": "str"},
         several=True,
     ),
     OpSpec(

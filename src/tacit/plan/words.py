@@ -427,14 +427,17 @@ class Reader:
         return Text(f"{which} of a loop that starts from {start} and {times} sets it to {step}", True)
 
     def _one_of(self, node: Node, depth: int) -> Text | None:
-        """One result of a `topk` or `sort_by`."""
+        """One result of a `topk`, `sort_by` or `first_by`."""
         source, k = self._nodes[node.inputs[0]], node.attrs["index"]
         if source.op == "topk":
             text = self._reduction(source, self._linear[source.id], depth)
             return text if text is None or k == 0 else Text(f"the positions of {text.words}", True)
         keys = self._keys(source, source.inputs[: source.attrs["keys"]], depth)
         rows = self._part(source.inputs[source.attrs["keys"] + k], depth - 1)
-        return None if keys is None or rows is None else Text(f"{rows} {keys}", True)
+        if keys is None or rows is None:
+            return None
+        first = f"the first {source.attrs['size']} of " if source.op == "first_by" else ""
+        return Text(f"{first}{rows} {keys}", True)
 
     def _matched(self, node: Node, depth: int) -> Text | None:
         """One result of a `match_rows`."""

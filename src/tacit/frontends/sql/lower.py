@@ -126,8 +126,9 @@ def lower(
     least, wishes = judged(query.relation, min_group), order.wishes(query.relation)
     uses = Counter(id(s) for item in relations(query.relation) for s in sources(item))
     shared = frozenset(key for key, n in uses.items() if n > 1)
+    wanted = order.wanted(query.relation, shared)
     lowering = _Lowering(
-        program, leaf, least, top, query.relation.columns, wishes, shared, by_tags, ruled(query.relation)
+        program, leaf, least, top, query.relation.columns, wishes, wanted, shared, by_tags, ruled(query.relation)
     )
     for relation in relations(query.relation):
         lowering.compute(relation)
@@ -144,6 +145,7 @@ class _Lowering:
     top: Relation
     shown: tuple[Column, ...]
     wishes: Mapping[int, tuple[SortKey, ...]]
+    wanted: Mapping[int, int]
     shared: frozenset[int]
     by_tags: Container[int]
     ruled: Container[int]
@@ -534,10 +536,13 @@ class _Lowering:
         if relation is not self.top or not bare(by) >= {c for c in relation.columns if c in self.shown}:
             source = self._untold(relation.source, self.traces[id(relation.source)], source, by)
         words = self._words(order.needed(relation), source)
+        size = self.wanted.get(id(relation), source.rows)
         if on.is_sorted(source.order, words):
             self.strategy = "in order already"
-            return on.compact(source)
-        return order.ordered(source, words)
+            return on.compact(source, size)
+        if size < source.rows:
+            self.strategy = f"the first {size} alone"
+        return order.ordered(source, words, size)
 
     def _untold(self, relation: Relation, told: order.Trace, frame: Frame, by: Sequence[Expr]) -> Frame:
         """Rows of a relation to show, number or take the first of, in an order that tells no more than what is shown

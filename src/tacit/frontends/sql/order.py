@@ -38,12 +38,14 @@ from tacit.frontends.sql.frame import Frame, SortWord
 from tacit.frontends.sql.group import Ordering, by_value
 
 
-def ordered(frame: Frame, words: Sequence[SortWord]) -> Frame:
-    """The rows that are meant in an order, then the others."""
+def ordered(frame: Frame, words: Sequence[SortWord], size: int | None = None) -> Frame:
+    """The rows that are meant in an order, then the others; of all these the first `size`."""
     flags = [] if frame.present is None else [frame.present]
-    columns, others = on.in_order([*((logical_not(f), False) for f in flags), *words], frame.columns, *flags)
+    rows = frame.rows if size is None else min(size, frame.rows)
+    keys = [*((logical_not(f), False) for f in flags), *words]
+    columns, others = on.in_order(keys, frame.columns, *flags, size=rows if rows < frame.rows else None)
     order = on.following(words, frame.columns, columns)
-    return Frame(frame.rows, columns, others[0] if flags else None, True, order)
+    return Frame(rows, columns, others[0] if flags else None, True, order)
 
 
 def shuffled(frame: Frame) -> Frame:
@@ -67,6 +69,21 @@ def needed(sort: Sort) -> tuple[SortKey, ...]:
         if is_unique(sort.source, bare(first)) and not any(e.nullable for e in first):
             return sort.keys[:k]
     return sort.keys
+
+
+def wanted(root: Relation, shared: Collection[int]) -> dict[int, int]:
+    """Of sorts, by identity, how many of the first rows anybody reads, where a limit says so. What is `shared`, by
+    identity, others may read too.
+    """
+    out = {}
+    for item in relations(root):
+        if isinstance(item, Limit) and item.size is not None:
+            source = item.source
+            while isinstance(source, Project) and id(source) not in shared:
+                source = source.source
+            if isinstance(source, Sort) and id(source) not in shared:
+                out[id(source)] = max(1, item.offset + item.size)
+    return out
 
 
 def wishes(root: Relation) -> dict[int, tuple[SortKey, ...]]:

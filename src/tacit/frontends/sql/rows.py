@@ -127,20 +127,20 @@ def _value(a: SecretArray) -> SecretArray:
 
 
 def in_order(
-    words: Sequence[SortWord], columns: Mapping[Key, Vector], *others: SecretArray
+    words: Sequence[SortWord], columns: Mapping[Key, Vector], *others: SecretArray, size: int | None = None
 ) -> tuple[dict[Key, Vector], list[SecretArray]]:
-    """Columns and other arrays with their rows in the order of some words, the first being the most significant; of
-    equal rows the first comes first.
+    """Columns and other arrays with their rows in the order of some words, the first being the most significant, or the
+    first `size` of these; of equal rows the first comes first.
     """
-    keys = joined(words)
-    if not keys:
-        return dict(columns), list(others)
-
-    def by(rows: list[SecretArray]) -> Sequence[SecretArray]:
+    keys, (rows, put) = joined(words), apart(columns, *others)
+    if not rows:
+        return put([], size)
+    if keys:
         turned = [descending for _, descending in keys]
-        return several(sort_by([k for k, _ in keys], *rows, descending=turned, strategy="shuffle"))
-
-    return moved(by, columns, *others)
+        rows = list(several(sort_by([k for k, _ in keys], *rows, descending=turned, size=size, strategy="shuffle")))
+    else:
+        rows = [getitem(x, slice(0, size)) for x in rows]
+    return put(rows, len(rows[0]))
 
 
 def kept(
