@@ -33,6 +33,7 @@ tc.median(x, strategy="shuffle")       # and tc.quantile(x, [0.1, 0.9], method="
 
 y = s.input(np.array([1.5, 2.5, 0.5]), party=1)
 tc.sort_by([x, y], y, descending=(False, True))      # y in the order of x, where these are equal downwards by y
+tc.sort_by(x, y, size=2)               # the two first of them, for less than a sort of all
 tc.lexsort([y, x])                     # the positions of that, the last key first in rank, as in NumPy
 tc.take_along_axis(y, tc.argsort(x))   # y rearranged by a secret permutation
 ```
@@ -58,8 +59,9 @@ The choice is the author's, never the planner's, and stands in the list of discl
 > sort of `x` of a: opens the outcomes of comparisons between randomly shuffled rows, ties broken by their original
 > position: a random pattern that does not depend on the data, to everyone
 
-Several keys are compared in the same way, the first that differs deciding. `topk`, `median` and `quantile` compare
-fewer rows; what opens then shows besides which of the shuffled rows are selected, and nothing of their values:
+Several keys are compared in the same way, the first that differs deciding. `topk`, `median`, `quantile` and `sort_by`
+with `size=` compare fewer rows; what opens then shows besides which of the shuffled rows are selected, and nothing of
+their values:
 
 > topk of `x` of a: opens the outcomes of comparisons between randomly shuffled rows, ties broken by their original
 > position: a random pattern that does not depend on the data; it shows which of the shuffled rows are selected, and

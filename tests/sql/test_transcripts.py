@@ -207,7 +207,14 @@ CASES: dict[str, tuple[str, set[str]]] = {
     "union all": ("SELECT id FROM people UNION ALL SELECT who FROM visits", set()),
     "intersect": ("SELECT id FROM people INTERSECT SELECT who FROM visits", set()),
     "except all": ("SELECT who FROM visits EXCEPT ALL SELECT id FROM people", set()),
-    "order and limit": ("SELECT note, cost FROM visits ORDER BY cost DESC NULLS FIRST, note LIMIT 5 OFFSET 2", set()),
+    "order": ("SELECT note, cost FROM visits ORDER BY cost DESC NULLS FIRST, note", set()),
+    "order and limit": (
+        "SELECT note, cost FROM visits ORDER BY cost DESC NULLS FIRST, note LIMIT 5 OFFSET 2", {"the first 7 alone"}
+    ),
+    "order and limit of what a filter leaves": (
+        "SELECT v.who, p.age FROM visits v JOIN people p ON v.who = p.id WHERE cost > age ORDER BY cost, day LIMIT 6",
+        {"sorted, right side unique", "the first 6 alone"},
+    ),
     "limit": ("SELECT note FROM visits LIMIT 5", set()),
 }  # fmt: skip
 
@@ -297,5 +304,20 @@ def test_messages_of_large_sorts_do_not_depend_on_the_keys(monkeypatch: pytest.M
             s.table("t", parts, ranges={"k": (0, 4095), "x": (0, 127)})
             answer, strategies, messages = transcript(s, "SELECT k, sum(x) FROM t GROUP BY k", monkeypatch)
             assert strategies == {"sorted"} and len(answer) == len(set(keys))
+            seen.append((answer.digest, messages))
+    assert all(other == seen[0] for other in seen)
+
+
+@pytest.mark.parametrize("limit", [1, 40])
+def test_messages_do_not_depend_on_which_rows_come_first(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    for keys in (np.arange(MANY), np.arange(MANY)[::-1], np.full(MANY, 8), np.random.default_rng(3).permutation(MANY)):
+        with tc.local(3, transport="memory") as s:
+            parts = {p: pa.table({"k": half, "x": half % 100}) for p, half in enumerate(np.split(keys, 2))}
+            s.table("t", parts, ranges={"k": (0, 2**60), "x": (0, 2**60)})
+            answer, strategies, messages = transcript(
+                s, f"SELECT k, x FROM t WHERE k % 5 < 3 ORDER BY x DESC, k LIMIT {limit}", monkeypatch
+            )
+            assert strategies == {f"the first {limit} alone"} and len(answer) == min(limit, sum(keys % 5 < 3))
             seen.append((answer.digest, messages))
     assert all(other == seen[0] for other in seen)
