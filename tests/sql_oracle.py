@@ -63,7 +63,7 @@ def rows_in_order(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 def check(connection: duckdb.DuckDBPyConnection, tables: Catalogue, query: str, names: bool = True) -> None:
     """A query bound and rendered gives DuckDB's own answer, types and names."""
     bound = bind(query, tables)
-    text = render(bound.relation, "duckdb", {t.name: t.name for t in tables.tables.values()})
+    text = render(bound.relation, "duckdb", {t.name: (t.name,) for t in tables.tables.values()})
     expected, ours = connection.cursor().sql(query), connection.cursor().sql(text)
     assert ours.columns == [f"c{k}" for k in range(len(bound.names))]
     kinds = [str(t).replace('"', "") for t in expected.types]

@@ -87,7 +87,7 @@ def test_rows_in_memory_are_a_table_of_the_client(con) -> None:
 def test_what_is_not_supported_is_named(con) -> None:
     stays = con.table("stays")
 
-    with pytest.raises(UnsupportedOperationError, match=r"SQL-006 .*GROUP_CONCAT.*join their texts"):
+    with pytest.raises(UnsupportedOperationError, match=r"SQL-006 .*STRING_AGG.*join their texts"):
         stays.ward.group_concat().execute()
     with pytest.raises(UnsupportedOperationError, match="create_view"):
         con.create_view("v", stays)

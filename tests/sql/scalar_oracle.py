@@ -154,7 +154,7 @@ class Rows:
     def theirs(self, relation: Project) -> Any:
         with duckdb.connect() as db:
             db.register("t", self.arrow)
-            return db.sql(render(relation, "duckdb", {"t": "t"})).to_arrow_table()
+            return db.sql(render(relation, "duckdb", {"t": ("t",)})).to_arrow_table()
 
 
 def check(rows: Rows, exprs: Sequence[Expr], session: Any = None, loose: float = 1e-12) -> None:
@@ -163,7 +163,7 @@ def check(rows: Rows, exprs: Sequence[Expr], session: Any = None, loose: float =
     theirs = rows.theirs(relation)
     for k, expr in enumerate(exprs):
         got, want = ours.column(k).to_pylist(), theirs.column(k).to_pylist()
-        text = render(Project(rows.scan, relation.items[k : k + 1]), "duckdb", {"t": "t"})
+        text = render(Project(rows.scan, relation.items[k : k + 1]), "duckdb", {"t": ("t",)})
         assert ours.column(k).type == to_arrow(expr.type), text
         for g, w, row in zip(got, want, rows.arrow.to_pylist(), strict=True):
             same = g == w

@@ -56,7 +56,7 @@ def agree(both: tuple[duckdb.DuckDBPyConnection, Catalogue, psycopg.Connection[A
     """The two give the same rows, unless the text cannot be had in PostgreSQL."""
     connection, tables, server = both
     relation = bind(query, tables).relation
-    names = {t.name: f"small.{t.name}" for t in tables.tables.values()}
+    names = {t.name: ("small", t.name) for t in tables.tables.values()}
     try:
         text = render(relation, "postgres", names)
     except SqlError as error:
@@ -74,7 +74,7 @@ def test_parties_accept_what_is_rendered_and_write_it_alike(dialect: str) -> Non
     for query in QUERIES:
         if dialect == "postgres" and any(w in query for w in ("regexp", "strptime")):
             continue
-        text = render(bind(query, tables).relation, dialect, {t: t for t in tables.tables})
+        text = render(bind(query, tables).relation, dialect, {t: (t,) for t in tables.tables})
         again = written(understood(text, dialect, list(tables.tables)), dialect)
         if dialect == "duckdb":
             mine, theirs = (connection.cursor().sql(t).fetchall() for t in (text, again))
@@ -85,7 +85,7 @@ def test_equal_queries_have_equal_texts() -> None:
     connection = connect()
     connection.execute(TABLES)
     tables = catalogue(connection, {name: [key] for name, key in benchmark.KEYS.items()})
-    names = {t.name: t.name for t in tables.tables.values()}
+    names = {t.name: (t.name,) for t in tables.tables.values()}
     query = "select a, sum(b) from t where exists (select 1 from u where u.a = t.a) group by a"
     first, second = (render(bind(query, tables).relation, "duckdb", names) for _ in range(2))
     assert first == second

@@ -57,7 +57,7 @@ def tables(database: duckdb.DuckDBPyConnection) -> Catalogue:
 def rewritten(query: str, tables: Catalogue, database: duckdb.DuckDBPyConnection) -> Relation:
     """A query after all rules, which still gives DuckDB's answer."""
     relation = rewrite(bind(query, tables)).relation
-    text = render(relation, "duckdb", {name: name for name in PARTIES})
+    text = render(relation, "duckdb", {name: (name,) for name in PARTIES})
     assert rows_in_order(database.sql(text).fetchall()) == rows_in_order(database.sql(query).fetchall())
     return relation
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
@@ -523,7 +525,8 @@ def test_nulls_are_no_duplicates(session: Session) -> None:
         ("../x.csv", 0, "INPUT-003"),
         ("x.csv", None, "INPUT-015"),
         ("warehouse.patients", 0, "INPUT-021"),
-        ("nothing", 0, "INPUT-021"),
+        ("nothing", 0, "INPUT-021.*'nothing'"),
+        ("visits.csv.gz", 0, "INPUT-021.*'visits.csv.gz'.*unpack"),
         ("postgresql://a@b/c", 0, "INPUT-025"),
         (object(), 0, "INPUT-025"),
         ({"a": [1, "x"]}, 0, "INPUT-025"),
@@ -550,6 +553,7 @@ def test_any_other_name_is_one(session: Session, name: str) -> None:
     home = scan(table, 0, f'SELECT "sel""ect, " AS c0, "FROM#%0" AS c1 FROM "{quoted}"')
 
     assert rows_of(session._relations.leaf(home)) == [(1, "x"), (2, None)]
+    assert session.sql(f'SELECT count(*) AS n FROM "{quoted}"').reveal().table["n"].to_pylist() == [2]
 
 
 def test_text_that_is_too_long_stays_with_its_owner(session: Session) -> None:
@@ -651,8 +655,50 @@ def test_text_with_a_nul_and_floats_that_are_no_numbers_are_refused(session: Ses
         contents(session, table)
     table = session.table("u", pa.table({"x": pa.array([1.0, float("nan"), float("inf")])}), party=0)
     assert table.table.fields[0].domain == Interval(0, 2**19 - 1)
-    with pytest.raises(InputError, match=r"INPUT-006.*row 2"):
+    with pytest.raises(InputError, match=r"INPUT-006.*column 'x' has a value in row 2"):
         contents(session, table)
+
+
+@pytest.mark.parametrize(
+    ("values", "query", "words"),
+    [
+        ([1, 2**63 - 1], "SELECT x FROM big", "column 'x' has a value in row 2"),
+        ([1.0, 1e30], "SELECT x FROM big", "column 'x' has a value in row 2"),
+        ([5, 6], "SELECT sum(x) FROM narrow", '`SUM("x")` has a value in row 1'),
+        ([5, 6], "SELECT x AS other FROM narrow WHERE NOT x IS NULL", "column 'x' has a value in row 1"),
+        ([5, 6], "SELECT x + 7 AS y FROM narrow", '`"x" + CAST(7 AS BIGINT)` has'),
+    ],
+)  # fmt: skip
+def test_a_value_outside_of_its_range_is_found_by_its_column(
+    session: Session, values: list[Any], query: str, words: str
+) -> None:
+    session.table("big", {"x": values}, party=0)
+    session.table("narrow", {"x": values}, party=0, ranges={"x": (0, 1)})
+
+    with pytest.raises(InputError, match="INPUT-007") as raised:
+        session.sql(query).reveal()
+
+    assert words in str(raised.value) and "ranges=" in raised.value.expected, str(raised.value)
+
+
+def test_a_lazy_frame_and_a_dataset_are_tables(session: Session, tmp_path: Path) -> None:
+    for name, part in (("1.parquet", PEOPLE.slice(0, 1)), ("2.parquet", PEOPLE.slice(1))):
+        pyarrow.parquet.write_table(part, tmp_path / name)
+    dataset = pyarrow.dataset.dataset([str(tmp_path / n) for n in ("1.parquet", "2.parquet")])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lazy = session.table("lazy", {0: pl.from_arrow(PEOPLE).lazy()})
+    files = session.table("files", dataset, party=1)
+
+    assert contents(session, files) == contents(session, lazy) == expected(PEOPLE)
+
+
+def test_columns_of_one_name_are_numbered_for_polars(session: Session) -> None:
+    session.table("t", {"id": [1], "id_1": [2]}, party=0)
+    frame = session.sql("SELECT id, id_1, id, 5 AS id FROM t").reveal().to_polars()
+
+    assert frame.to_dict(as_series=False) == {"id": [1], "id_1": [2], "id_2": [1], "id_3": [5]}
 
 
 def test_columns_without_a_type_are_left_out(session: Session) -> None:
@@ -661,6 +707,10 @@ def test_columns_without_a_type_are_left_out(session: Session) -> None:
     table = session.table("t", odd, party=0)
 
     assert (list(table.schema), table.others) == (["a"], ("b", "c", "d"))
+    with pytest.raises(SqlError, match=r"SQL-003.*'B'.*declare one with types="):
+        session.sql("SELECT a FROM t WHERE B IS NULL")
+    with pytest.raises(InputError, match=r"INPUT-025.*types=, such as TIMESTAMP"):
+        session.table("t", {"at": pa.array([0], pa.timestamp("us", "UTC"))}, party=0)
 
 
 def test_empty_tables_are_tables(session: Session) -> None:

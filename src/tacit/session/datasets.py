@@ -183,7 +183,7 @@ class Datasets:
                 f"{file} begins with no header: the name of column {error.column} {error.fault}",
                 expected="a first row with a different name for each column, each with a letter in it, and no values",
                 party=self._party,
-                next="put a row with the names of the columns first",
+                next="put a row with the names of the columns first, of an index too (pandas leaves its name out)",
             ) from None
         except tables.UnreadableError as error:
             if error.column:
@@ -244,7 +244,7 @@ class Datasets:
         return InputError(
             "INPUT-001",
             f"there is no file {shown} in the data directory",
-            expected="a file with this name",
+            expected="one file with this name, not a directory or a pattern",
             party=self._party,
             next="check the spelling; the path is relative to the directory given with --data",
         )

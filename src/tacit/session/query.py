@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any, Final
 
 import numpy as np
@@ -69,10 +70,10 @@ class Answer:
         return frame
 
     def to_polars(self) -> Any:
-        """As a Polars data frame."""
+        """As a Polars data frame. Its columns need different names: of two `id` the second becomes `id_1`."""
         import polars
 
-        return polars.from_arrow(self.table)
+        return polars.from_arrow(self.table.rename_columns(_different(self.table.column_names)))
 
     def __len__(self) -> int:
         return 0 if self.table is None else int(self.table.num_rows)
@@ -224,6 +225,15 @@ class SecretFrame:
     def __repr__(self) -> str:
         columns = ", ".join(f"{name} {kind}" for name, kind in self.schema)
         return f"SecretFrame({columns}; at most {self._lowered.frame.rows} rows)"
+
+
+def _different(names: Iterable[str]) -> list[str]:
+    """Names of columns, those that repeat with a number, as DuckDB gives them to data frames."""
+    out: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{k}" if k else name for k in count())
+        out.append(next(n for n in numbered if n not in out))
+    return out
 
 
 def _allowed(reveals: str | Iterable[str]) -> frozenset[str]:

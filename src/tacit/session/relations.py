@@ -57,7 +57,6 @@ class SqlTable:
     """
 
     table: Table
-    others: tuple[str, ...]
     parties: tuple[str, ...]
     across: Across = "assumed"
 
@@ -65,6 +64,11 @@ class SqlTable:
     def name(self) -> str:
         """Its name in queries."""
         return self.table.name
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Columns that queries cannot use."""
+        return self.table.others
 
     @property
     def rows(self) -> int:
@@ -178,12 +182,12 @@ class Relations:
             tuple(Part(p, where, a.rows, bound is not None, a.dialect) for p, (where, a) in answers.items()),
             tuple(_spelled(u, fields) for u in columns),
             min_group,
+            tuple(dict.fromkeys(o for _, a in answers.values() for o in a.others)),
         )
         if across == "checked" and len(parts) > 1:
             self._check_across(table, sql)
         self.catalogue.add(table)
-        left_out = dict.fromkeys(o for _, a in answers.values() for o in a.others)
-        made = SqlTable(table, tuple(left_out), self._program.parties, across)
+        made = SqlTable(table, self._program.parties, across)
         self._tables[name.lower()] = made
         return made
 
@@ -383,7 +387,7 @@ def whole_number(value: Any, least: int, name: str) -> int:
 
 def _is_whole_table(source: Any) -> bool:
     """Whether a value of a mapping is a table, and not a column of one."""
-    return isinstance(source, str | os.PathLike) or hasattr(source, "columns")
+    return isinstance(source, str | os.PathLike) or hasattr(source, "collect_schema") or hasattr(source, "columns")
 
 
 def _bounds(field: Field) -> str:
@@ -395,8 +399,9 @@ def _bounds(field: Field) -> str:
 
 
 def _as_arrow(source: Any) -> Any:
-    """A pandas, Polars or Arrow table, or a dictionary of columns, as an Arrow table. Raises InputError INPUT-025."""
+    """A pandas, Polars or Arrow table, a dataset or a dictionary of columns, as an Arrow table. Raises INPUT-025."""
     import pyarrow as pa
+    import pyarrow.dataset
 
     try:
         if isinstance(source, pa.Table):
@@ -407,6 +412,10 @@ def _as_arrow(source: Any) -> Any:
             return pa.table(dict(source))
         if hasattr(source, "to_arrow"):
             return source.to_arrow()
+        if hasattr(source, "collect_schema"):  # Polars, lazy
+            return source.collect().to_arrow()
+        if isinstance(source, pyarrow.dataset.Dataset):
+            return source.to_table()
         if hasattr(source, "columns") and hasattr(source, "iloc"):
             return pa.Table.from_pandas(source, preserve_index=False)
         if hasattr(source, "__arrow_c_stream__"):
@@ -459,7 +468,7 @@ def _no_such_values(column: str, kind: str) -> InputError:
     return InputError(
         "INPUT-005",
         f"column {column!r} has a value that is no {kind}",
-        expected=f"values of type {kind} in every row",
+        expected=f"values of type {kind} in every row{', to the microsecond' if kind == 'TIMESTAMP' else ''}",
         next="correct the value, or declare another type with types=",
     )
 

@@ -265,9 +265,9 @@ class Session:
 
         `source` is a file in the data directory of `party` (CSV, Parquet or Arrow); `"warehouse.patients"`, a table of
         a Postgres database that the party's operator configured in `sources.toml` there; or, from a client that acts
-        for the party, a pandas, Polars or Arrow table, or a database's table as `postgresql://...#schema.table`. A
-        mapping from parties to sources is a table of which each has some rows. A table without a party is this
-        client's own.
+        for the party, a pandas, Polars or Arrow table, an Arrow dataset (as of a directory of Parquet files), or a
+        database's table as `postgresql://...#schema.table`. A mapping from parties to sources is a table of which each
+        has some rows. A table without a party is this client's own.
 
         Columns are integers, decimals, floats (18 binary places are kept), bools, dates, timestamps and text; others
         are left out. `types` declares those of columns of a CSV file, `{"price": "DECIMAL(15,2)"}`; else its values

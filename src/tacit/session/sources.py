@@ -274,7 +274,7 @@ class Sources:
                 "a table has no column that SQL has a type for",
                 expected="a column of numbers, bools, dates, timestamps or text",
                 party=self._party,
-                next="see Session.table",
+                next="convert one, or declare its type with types=, such as TIMESTAMP for times with a zone",
             )
         self._check_names(names, others, question)
         ranges = {name.lower(): bounds for name, bounds in question.ranges.items()}
@@ -337,11 +337,11 @@ class Sources:
                 return database, relation
         raise InputError(
             "INPUT-021",
-            f"there is no source {source[:100]!r}",
-            expected=f"a file ({', '.join(SUFFIXES)}), or NAME#TABLE as {CONFIGURATION} in the party's data directory "
-            "lists them",
+            f"there is no source {rest.replace('#', '.', 1).strip('.')[:100]!r}",
+            expected=f"a file ({', '.join(SUFFIXES)}), or DATABASE.TABLE as {CONFIGURATION} in the party's data "
+            "directory lists them",
             party=self._party,
-            next="correct the name, or have the party's operator configure it",
+            next="correct the name, unpack or convert a file of another kind, or have the operator list the table",
         )
 
     def _others(self, source: str, given: Given) -> tuple[str, ...]:
@@ -488,6 +488,43 @@ def _whole(database: Postgres, relation: str) -> Any:
     names = ", ".join('"' + n.replace('"', '""') + '"' for n, _ in columns)
     found = database.table(f"SELECT {names} FROM {quoted_relation(relation)}", *zip(*columns, strict=True))
     return normalised(found, dict(columns), lambda name, kind: _unknown_source())[0]
+
+
+def _values_of(query: HomeQuery, index: int) -> str:
+    """What a column of a query's result holds, in words: a column of its table, or an expression; "" if neither is
+    easily told.
+    """
+    from sqlglot import exp
+
+    node = understood(query.text, query.dialect, [name for name, _ in query.sources])
+    name = ""
+    while isinstance(node, exp.Select):
+        items = [i for i in node.expressions if i.alias_or_name == name] if name else node.expressions[index:]
+        item = items[0].unalias()
+        while isinstance(item, exp.Cast):
+            item = item.this
+        if not isinstance(item, exp.Column):
+            for column in item.find_all(exp.Column):
+                column.set("table", None)
+            return f"`{item.sql(query.dialect)[:100]}`"
+        source = node.args["from_"].this if "from_" in node.args else None
+        if not isinstance(source, exp.Subquery) or item.table != source.alias:
+            return f"column {item.name!r}"
+        node, name = source.this, item.name
+    return ""
+
+
+def _of_table(error: InputError, what: str, named: str) -> InputError:
+    """An error in a column of a query, with the column's name, and what to do about a range of a table."""
+    outside = error.code == "INPUT-007"
+    limits = "every value within ranges= and values=, numbers within 2^62, doubles within 2^44"
+    return InputError(
+        error.code,
+        error.what.replace(what, named),
+        expected=limits if outside else error.expected,
+        party=error.party,
+        next="declare wider ones, correct the value, or scale the column at its owner" if outside else error.next,
+    )
 
 
 def _unknown_source() -> InputError:
@@ -643,9 +680,12 @@ class Inputs:
         key = (text, index, interval)
         if key not in self._encoded:
             field = Field(f"c{index}", kind, nullable, interval)
-            what = f"column {index + 1} of this party's query"
             column = self._result(text, query).column(index)
-            self._encoded[key] = encode_column(column, field, what=what, party=self._sources._party)
+            what = f"column {index + 1} of this party's query"
+            try:
+                self._encoded[key] = encode_column(column, field, what=what, party=self._sources._party)
+            except InputError as error:
+                raise _of_table(error, what, _values_of(query, index) or what) from None
         return self._encoded[key]
 
     def _changed(self, what: str, expected: str) -> SqlError:

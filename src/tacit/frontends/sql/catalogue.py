@@ -38,7 +38,8 @@ class Part:
 @dataclass(frozen=True)
 class Table:
     """A table under its name in queries. `unique` lists sets of columns of which no two rows agree, NULLs aside, over
-    all parts together. No group of fewer than `min_group` of its rows may be disclosed.
+    all parts together. No group of fewer than `min_group` of its rows may be disclosed. `others` names columns that
+    queries cannot use, because SQL as it is here has no type for them.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Table:
     parts: tuple[Part, ...]
     unique: tuple[tuple[str, ...], ...] = ()
     min_group: int = 1
+    others: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:

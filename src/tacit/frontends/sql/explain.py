@@ -30,6 +30,7 @@ from tacit.frontends.sql.algebra import (
     sources,
 )
 from tacit.frontends.sql.bounds import rows_of
+from tacit.frontends.sql.functions import SIGNS
 from tacit.frontends.sql.render import render_expr
 
 SHOWN_MAX: Final = 300
@@ -107,8 +108,8 @@ def _show(expr: Expr) -> str:
         return repr(expr.column)
     if isinstance(expr, Constant):
         return render_expr(expr)
-    if expr.name in _INFIX and len(expr.args) > 1:
-        return "(" + f" {_INFIX[expr.name]} ".join(map(_show, expr.args)) + ")"
+    if expr.name in SIGNS and len(expr.args) > 1:
+        return "(" + f" {SIGNS[expr.name]} ".join(map(_show, expr.args)) + ")"
     if expr.name == "cast":
         return f"CAST({_show(expr.args[0])} AS {expr.type})"
     options = [str(o) for o in expr.options if o is not None]
@@ -152,9 +153,3 @@ def _details(item: Relation, parties: Sequence[str]) -> list[str]:
 
 def _cut(query: str) -> str:
     return query if len(query) <= SHOWN_MAX else query[:SHOWN_MAX] + "…"
-
-
-_INFIX: Final = {
-    "eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "and": "AND", "or": "OR", "add": "+",
-    "sub": "-", "mul": "*", "div": "/", "idiv": "//", "mod": "%", "concat": "||",
-}  # fmt: skip

@@ -81,6 +81,18 @@ _Typed: TypeAlias = tuple[SqlType, bool, Interval]
 _Args: TypeAlias = tuple[Expr, ...]
 
 
+SIGNS: Final = {
+    "eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "and": "AND", "or": "OR", "add": "+",
+    "sub": "-", "mul": "*", "div": "/", "idiv": "//", "mod": "%", "concat": "||",
+}  # fmt: skip
+"""How operators between operands are written."""
+
+
+def spoken(name: str) -> str:
+    """What people call a function or operator."""
+    return SIGNS.get(name, name.upper())
+
+
 def place(at: At) -> str:
     """A place in the text in words."""
     return f" at line {at[0]}, column {at[1]}" if at else ""
@@ -226,7 +238,8 @@ def fits(what: str, domain: Interval, at: At) -> Interval:
     if domain.magnitude > LIMIT:
         raise SqlError(
             "SQL-008", f"{what}{place(at)} may reach {domain.magnitude} units of its last digit",
-            expected="at most 2^62", next="declare narrower ranges, filter first, or cast to fewer digits",
+            expected="at most 2^62",
+            next="declare narrower ranges or, for a join, unique= keys; filter first, or cast to fewer digits",
         )  # fmt: skip
     return domain
 
@@ -244,11 +257,11 @@ def call(name: str, args: Sequence[Expr], *options: Any, at: At = None) -> Call:
     try:
         kind, nullable, domain = _RULES[name](args, options)
     except _OperandsError:
-        raise _no_cast(args[0], options[0], at) if name == "cast" else mismatch(name.upper(), args, at) from None
+        raise _no_cast(args[0], options[0], at) if name == "cast" else mismatch(spoken(name), args, at) from None
     if name in ("cast", "try_cast"):
         # A cast may be taken off again where only its value matters; `check` looks at those that stay.
         return Call(name, args, kind, nullable, domain, (), at)
-    return Call(name, args, kind, nullable, fits(name.upper(), domain, at), options, at)
+    return Call(name, args, kind, nullable, fits(spoken(name), domain, at), options, at)
 
 
 def check(expr: Expr) -> None:
@@ -268,7 +281,7 @@ def alone(expr: Expr) -> bool:
 
 def name_in_words(expr: Call) -> str:
     """What a call is called in messages."""
-    return f"CAST to {expr.type}" if expr.name == "cast" else expr.name.upper()
+    return f"CAST to {expr.type}" if expr.name == "cast" else spoken(expr.name)
 
 
 def cast(expr: Expr, kind: SqlType, at: At = None) -> Expr:
@@ -344,7 +357,7 @@ def alike(args: _Args, what: str, at: At, *, compared: bool = False) -> _Args:
 def _both(a: Expr, b: Expr, args: _Args, what: str, at: At, compared: bool) -> Expr:
     kind = common(a, b, compared=compared)
     if kind is None:
-        raise mismatch(what.upper(), args, at)
+        raise mismatch(spoken(what), args, at)
     # What stands for the operands so far adapts to nothing any more.
     return next((x for x in (a, b) if x.type == kind and not _is_written(x)), replace_type(a, kind))
 
@@ -360,7 +373,7 @@ def _numbers(name: str, args: _Args, at: At) -> _Args:
         other = next((x.type for x in args if x.type.kind in ("int", "double")), BIGINT)
         a, b = (Constant(None, other) if x.type == NULL else x for x in args)
     if not (a.type.is_numeric and b.type.is_numeric):
-        raise mismatch({"add": "+", "sub": "-", "mul": "*", "mod": "%", "idiv": "//", "div": "/"}[name], args, at)
+        raise mismatch(spoken(name), args, at)
     if "double" in (a.type.kind, b.type.kind) or (name == "idiv" and "decimal" in (a.type.kind, b.type.kind)):
         return cast(a, DOUBLE, at), cast(b, DOUBLE, at)
     if a.type.kind == b.type.kind == "int":

@@ -116,7 +116,7 @@ def _home(item: Relation, part: Part) -> Home:
     padded = part.padded or not all(isinstance(r, (Scan, Project)) for r in relations(item))
     return Home(
         part.party,
-        render(item, part.dialect, {name: name for name in names}),
+        render(item, part.dialect, {name: (name,) for name in names}),
         part.dialect,
         tuple(sorted(names.items())),
         item.columns,

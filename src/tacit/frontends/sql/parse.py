@@ -22,6 +22,13 @@ MAX_DEPTH: Final = 100
 """The depth of the syntax tree, which long chains of operators other than AND and OR reach too."""
 
 _FIRST: Final = (TokenType.SELECT, TokenType.WITH, TokenType.FROM, TokenType.VALUES, TokenType.L_PAREN)
+_ROWS: Final = "ask for rows with SELECT; tables are registered in the session"
+_TABLES: Final = "look at session.tables, which has the columns of each table and their types"
+_INSTEAD: Final = {
+    "EXPLAIN": "call explain() on what session.sql(...) gives, or use `tacit sql --explain`",
+    **dict.fromkeys(("DESCRIBE", "SHOW", "SUMMARIZE"), _TABLES),
+}
+"""What there is in place of other statements."""
 _PREFIXES: Final = (TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE)
 _OPENING: Final = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE)
 _CLOSING: Final = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END)
@@ -98,7 +105,7 @@ def _check_tokens(tokens: list[Token]) -> None:
     if tokens and tokens[0].token_type not in (*_FIRST, TokenType.SEMICOLON):
         raise SqlError(
             "SQL-006", f"{tokens[0].text[:40].upper()} is not supported{words(_place(tokens[0]))}",
-            expected="a SELECT statement", next="ask for rows with SELECT; tables are registered in the session",
+            expected="a SELECT statement", next=_INSTEAD.get(tokens[0].text.upper(), _ROWS),
         )  # fmt: skip
     depth = run = 0
     for token in tokens:

@@ -9,7 +9,7 @@ what they compute, since engines choose other ones for the same operator, and wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -68,10 +68,10 @@ _PLAIN: Final = frozenset({
 })  # fmt: skip
 
 
-def render(relation: Relation, dialect: str, tables: Mapping[str, str]) -> str:
+def render(relation: Relation, dialect: str, tables: Mapping[str, Sequence[str]]) -> str:
     """The query in a dialect, "duckdb" or "postgres". Its result columns are the relation's, named c0, c1, ...
 
-    `tables` gives the engine's name for each table, by the table's name; it may be qualified with dots.
+    `tables` gives the parts of the engine's name for each table, by the table's name.
 
     Raises `SqlError` SQL-006 for a function that the dialect does not have.
     """
@@ -116,7 +116,7 @@ class _Block:
 
 
 class _Renderer:
-    def __init__(self, dialect: str, tables: Mapping[str, str], shared: frozenset[Relation]) -> None:
+    def __init__(self, dialect: str, tables: Mapping[str, Sequence[str]], shared: frozenset[Relation]) -> None:
         self.dialect = dialect
         self.tables = tables
         self.shared = shared
@@ -199,8 +199,8 @@ class _Renderer:
 
     def _scan(self, relation: Scan) -> _Block:
         alias = self.table()
-        parts = self.tables[relation.table.name].split(".")
-        names = [exp.to_identifier(p, quoted=True) for p in reversed(parts)]
+        parts = reversed(self.tables[relation.table.name])
+        names = [exp.to_identifier(p, quoted=True) for p in parts]
         table = exp.Table(**dict(zip(("this", "db", "catalog"), names, strict=False)))
         return _Block(exp.alias_(table, alias, table=True), _columns(alias, relation.columns, list(relation.names)))
 

@@ -44,6 +44,7 @@ from tacit.frontends.shaping import reshape, stack
 from tacit.frontends.sql import dates, division, patterns
 from tacit.frontends.sql.algebra import Call, Constant, Expr, Ref
 from tacit.frontends.sql.frame import Frame, Vector
+from tacit.frontends.sql.functions import spoken
 from tacit.frontends.sql.types import BOOLEAN, DOUBLE, SqlType
 from tacit.frontends.sql.vectors import (
     among,
@@ -123,7 +124,7 @@ class _Rows:
     def _call(self, call: Call) -> Vector:
         function = _FUNCTIONS.get(call.name)
         if function is None:
-            raise unsupported(call, f"{call.name.upper()} of values that more than one party made")
+            raise unsupported(call, f"{spoken(call.name)} of values that more than one party made")
         args = [self.value(a) for a in call.args]
         try:
             out = function(self, call, args)
@@ -131,7 +132,7 @@ class _Rows:
             # Types fit, as binding saw to it: what arrays and plans can refuse here are ranges.
             raise SqlError(
                 "SQL-008",
-                f"{call.name.upper()}{_place(call)} may leave the range of its type: {error.what}",
+                f"{spoken(call.name)}{_place(call)} may leave the range of its type: {error.what}",
                 expected=error.expected,
                 next="declare narrower ranges for the columns, or cast to a type with fewer digits",
             ) from error

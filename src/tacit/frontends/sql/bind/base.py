@@ -39,6 +39,7 @@ _NEAREST: Final[dict[str, str]] = {
     "group_concat": "ask for the rows, and join their texts in the result",
     "array_agg": "ask for the rows with ORDER BY",
     "nth_value": "use ROW_NUMBER() and QUALIFY",
+    "placeholder": "write the value into the text",
     "rand": "queries give the same result each time",
     "current_date": "write the date as a constant",
     "current_timestamp": "write the time as a constant",
@@ -47,6 +48,9 @@ _NEAREST: Final[dict[str, str]] = {
     "every": "use BOOL_AND",
     "tuple": "name the columns one by one; rows compare with =, <> and <, and are IN others",
 }
+
+_SPOKEN: Final = {"group_concat": "STRING_AGG", "rand": "RANDOM", "placeholder": "a parameter"}
+"""What people write, where sqlglot calls it something else."""
 
 
 @dataclass
@@ -98,7 +102,7 @@ class Base:
         if isinstance(node, exp.Func) and not isinstance(node, exp.Anonymous):
             name = node.sql_name().lower()
         nearest = _NEAREST.get(name, _NEAREST.get(node.key, "see the support table in the documentation"))
-        return unsupported(f"{name.upper()} in {self.clause}", place_of(node), nearest)
+        return unsupported(f"{_SPOKEN.get(name, name.upper())} in {self.clause}", place_of(node), nearest)
 
     def _column(self, node: exp.Column) -> Expr:
         at = place_of(node)
@@ -117,19 +121,25 @@ class Base:
         found = self.block.scope.find(name, table, at)
         if found is not None:
             return found
-        raise self.missing(name, table, at)
+        raise self.missing(name, table, at, quoted=bool(node.this.args.get("quoted")))
 
-    def missing(self, name: str, table: str, at: At) -> SqlError:
+    def missing(self, name: str, table: str, at: At, *, quoted: bool = False) -> SqlError:
         """The error that there is no such column, with the nearest names that there are."""
         from difflib import get_close_matches
 
         names = self.block.scope.names()
         near = get_close_matches(name.lower(), [n.lower() for n in names], 3)
         full = f"{table}.{name}" if table else name
+        if name.lower() in self.block.others:
+            nearest = "its type is none that queries know: declare one with types=, or convert it at its owner"
+        elif near:
+            nearest = f"did you mean {' or '.join(near)}?"
+        else:
+            nearest = f"text stands in single quotes: '{name}'" if quoted and not table else ""
         return SqlError(
             "SQL-003", f"there is no column {full!r}{place(at)}",
             expected=f"one of {', '.join(names[:20])}" + (", ..." if len(names) > 20 else "") if names else "",
-            next=f"did you mean {' or '.join(near)}?" if near else "",
+            next=nearest,
         )  # fmt: skip
 
     def constant(self, node: exp.Expr, what: str) -> Any:

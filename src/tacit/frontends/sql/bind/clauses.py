@@ -60,6 +60,7 @@ class Plain:
 
     keyed = False
     min_group = 1
+    others: frozenset[str] = frozenset()
 
     def __init__(self, scope: Scope, rows: int) -> None:
         self.scope = scope

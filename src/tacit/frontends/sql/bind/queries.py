@@ -102,6 +102,7 @@ class _Queries:
     def __init__(self, catalogue: Catalogue, min_group: int) -> None:
         self.catalogue = catalogue
         self.min_group = min_group
+        self.others = frozenset(name.lower() for t in catalogue.tables.values() for name in t.others)
 
     def query(self, node: exp.Expr, outer: Scope | None, ctes: Ctes) -> Bound:
         """Any query, with its WITH, ORDER BY and LIMIT."""
@@ -126,8 +127,13 @@ class _Queries:
         if clause is None:
             return ctes
         found = dict(ctes)
-        for cte in clause.expressions:
+        for k, cte in enumerate(clause.expressions):
             name = cte.alias.lower()
+            if any(name == c.alias.lower() for c in clause.expressions[:k]):
+                raise SqlError(
+                    "SQL-004", f"two queries of WITH are called {cte.alias!r}{place(place_of(cte))}",
+                    expected="a different name for each",
+                )  # fmt: skip
             if clause.args.get("recursive") and any(
                 t.name.lower() == name and not t.args.get("db") for t in cte.this.find_all(exp.Table)
             ):
@@ -254,9 +260,8 @@ class _Queries:
         check(node, frozenset(["this", "alias", "joins", "db", "catalog"]))
         at = place_of(node)
         if not isinstance(node.this, exp.Identifier):
-            raise unsupported(
-                f"{node.this.key.upper()} in FROM", at, "register the file as a table, session.table(...)"
-            )
+            called = node.this.sql_name() if isinstance(node.this, exp.Func) else node.this.key.upper()
+            raise unsupported(f"{called} in FROM", at, "register the file as a table, session.table(...)")
         name = node.name
         alias = node.alias or name
         cte = ctes.get(name.lower()) if not node.args.get("db") else None
@@ -385,6 +390,7 @@ class _On(Plain):
         super().__init__(scope, rows_of(left) * rows_of(right))
         self.queries = queries
         self.min_group = queries.min_group
+        self.others = queries.others
         self.ctes = ctes
         self.left = left
         self.right = right

@@ -67,6 +67,8 @@ class Block(Protocol):
     rows: int
     keyed: bool
     min_group: int
+    others: frozenset[str]
+    """Columns of tables, in lower case, that queries cannot use."""
     subqueries: dict[exp.Expr, Expr]
     inner_subqueries: dict[exp.Expr, Expr]
 

@@ -53,6 +53,7 @@ class Queries(Protocol):
     """What a SELECT needs of the queries that it stands among."""
 
     min_group: int
+    others: frozenset[str]
 
     def query(self, node: exp.Expr, outer: Scope | None, ctes: Ctes) -> Bound:
         """Bind a query."""
@@ -76,6 +77,7 @@ class Select:
         self.rows = 1
         self.keyed = False
         self.min_group = queries.min_group
+        self.others = queries.others
         self.aggregates: dict[Aggregate, Column] = {}
         self.windows: dict[WindowCall, Column] = {}
         self.groupings: dict[tuple[Expr, ...], Column] = {}
