@@ -17,7 +17,7 @@ import tacit as tc
 from sql_oracle import catalogue, connect
 from tacit.errors import SqlError
 from tacit.frontends.sql.bind import bind
-from tacit.frontends.sql.expressions import raw_value
+from tacit.frontends.sql.constants import raw_value
 from tacit.frontends.sql.functions import DOUBLE_ONE
 
 ROWS = {

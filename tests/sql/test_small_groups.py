@@ -86,7 +86,7 @@ def test_a_count_that_finds_no_group_is_unknown(session: tc.Session) -> None:
     assert hidden == 1
     assert rows(session, f"SELECT name FROM towns WHERE {count} = 0") == ([], 1)
     # Of a table without such a rule it is known.
-    text = "SELECT name, (SELECT count(*) FROM visits WHERE cost > 4 AND region = 'south') AS n FROM towns ORDER BY name"
+    text = "SELECT name, (SELECT count(*) FROM visits WHERE cost > 4 AND region = 'south') n FROM towns ORDER BY name"
     assert [row["n"] for row in rows(session, text)[0]] == [0, 0, 2]
 
 
