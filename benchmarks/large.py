@@ -43,8 +43,8 @@ def peak(pid: int) -> int:
     raise OSError("the kernel does not tell the peak of resident memory")
 
 
-def measure(name: str, n: int) -> bool:
-    """Run one row, check its result, print its peak; whether it is below the bound."""
+def measure(name: str, n: int) -> float:
+    """Run one row, check its result, print its peak: how many times the size of a party's shares."""
     bits, per_element, secure, plain = TASKS[name]
     rng = np.random.default_rng(n)
     values = [rng.integers(-(2**bits), 2**bits, n) for _ in range(2)]
@@ -59,13 +59,13 @@ def measure(name: str, n: int) -> bool:
     ratios = [(p - idle) / (per_element * n) for p in peaks]
     told = " ".join(f"{p / 1e6:.0f}" for p in peaks)
     print(f"{name}-{n}: {seconds:.1f} s, peak MB {told}, {max(ratios):.2f} times the shares", flush=True)
-    return max(ratios) < BOUND
+    return max(ratios)
 
 
 def main() -> int:
     """The rows asked for; 1 if one is above the bound."""
     chosen = [r for r in ROWS if not sys.argv[1:] or f"{r[0]}-{r[1]}" in sys.argv[1:]]
-    return 0 if all([measure(name, n) for name, n in chosen]) else 1
+    return 0 if all([measure(name, n) < BOUND for name, n in chosen]) else 1
 
 
 if __name__ == "__main__":

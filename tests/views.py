@@ -3,14 +3,16 @@
 Method (protocols.md calls it view uniformity): many independent instances of a primitive run in one vector. Row i of a
 party's view is instance i of each third of the vector: the bits of its own input shares and of every message it
 received. In a semi-honest protocol on secret sharing each message is a fresh mask to its receiver, so the messages
-must be uniform and independent of each other, of the receiver's shares, of the streams it can compute itself, and of
-the inputs. `suspicions` gives a sentence for everything that contradicts this; seeds are fixed, so it is deterministic.
+must be uniform and independent of each other, of the receiver's shares, and of the inputs; that they are of what it can
+compute of its keys is what `transcripts.py` looks at. `suspicions` gives a sentence for everything that contradicts
+this; seeds are fixed, so it is deterministic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from tacit import kernels
 from tacit.engine.drive import lockstep
 from tacit.protocols.exchange import Awaited, Collect
 from tacit.protocols.rep3 import Rep3
-from tacit.protocols.shares import Arith, Bits
+from tacit.protocols.shares import Arith, Bits, Digits
 
 ROWS = 2048
 """Instances per third. More than the bits of any view, so that linear relations between bits cannot be chance."""
@@ -37,15 +39,13 @@ Program = Callable[..., Coroutine[Any, Any, Any]]
 
 @dataclass
 class View:
-    """What party `me` holds (`own`) and got (`got`), and what it can compute itself (`streams`)."""
+    """What party `me` holds (`own`) and got (`got`)."""
 
     me: int
     own: list[BitMatrix] = field(default_factory=list)
     got: list[BitMatrix] = field(default_factory=list)
     raw: list[NDArray[Any]] = field(default_factory=list)
     layout: list[tuple[Any, ...]] = field(default_factory=list)
-    keys: tuple[kernels.PrgKey, kernels.PrgKey] | None = None
-    steps: range = range(0)
 
     def bits(self) -> BitMatrix:
         return np.concatenate([*self.own, *self.got], axis=1)
@@ -54,20 +54,28 @@ class View:
 # --- collecting views -------------------------------------------------------------------------------------------
 
 
-def deal(item: Any, rng: np.random.Generator) -> list[Any]:
-    """Uniform replicated shares of an array or of `Words`, one per party."""
-    if isinstance(item, Words):
-        planes = kernels.to_planes(u64(item.values).reshape(-1), item.width)
-        x0, x1 = (_random(rng, planes.shape) for _ in range(2))
-        parts = [x0, x1, planes ^ x0 ^ x1]
-        return [Bits(item.values.shape, parts[p], parts[(p + 1) % 3]) for p in range(3)]
-    x0, x1 = (_random(rng, np.shape(item)) for _ in range(2))
-    parts = [x0, x1, u64(item) - x0 - x1]
-    return [Arith(parts[p], parts[(p + 1) % 3]) for p in range(3)]
+def deal(item: Any, rng: np.random.Generator, rest: int = 2) -> list[Any]:
+    """Uniform replicated shares of an array, of `Words` or of clear `Digits`, one for each party.
+
+    Component `rest` makes up for the others.
+    """
+    match item:
+        case Words(values, width):
+            clear = kernels.to_planes(u64(values).reshape(-1), width)
+            x, y, made = *_random(rng, clear.shape), partial(Bits, values.shape)
+        case Digits():
+            (clear,) = item.parts
+            x, y, made = *_random(rng, clear.shape), partial(Digits, item.count)
+        case _:
+            clear = u64(item)
+            x, y, made = *_random(rng, clear.shape), Arith
+    parts = [x, y, clear - x - y if made is Arith else clear ^ x ^ y]
+    return [made(parts[(p - rest - 1) % 3], parts[(p - rest) % 3]) for p in range(3)]
 
 
 def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint64]:
-    return rng.integers(0, 2**64 - 1, shape, dtype=np.uint64, endpoint=True)
+    """Two arrays of that shape."""
+    return rng.integers(0, 2**64 - 1, (2, *shape), dtype=np.uint64, endpoint=True)
 
 
 async def _tap(program: Coroutine[Any, Any, Any], log: list[Any]) -> Any:
@@ -92,9 +100,8 @@ def collect(program: Program, inputs: Sequence[Any], protocol: type[Rep3] = Rep3
     logs: list[list[Any]] = [[] for _ in boxes]
     lockstep([_tap(program(b, *(d[b.me] for d in dealt)), log) for b, log in zip(boxes, logs, strict=True)])
 
-    views = [View(me, keys=(keys[me], keys[(me + 1) % 3])) for me in range(3)]
-    for view, box in zip(views, boxes, strict=True):
-        view.steps = range(min(box._stream, 24))
+    views = [View(me) for me in range(3)]
+    for view in views:
         for share in (d[view.me] for d in dealt):
             # A matrix that all instances share, such as the weights of a product, is no part of an instance.
             if share.shape[:1] == (3 * ROWS,):
@@ -180,13 +187,6 @@ def words_not_uniform(values: NDArray[np.uint64]) -> float:
     return max(_worst_ones(counts @ BITS_OF_BYTE, len(values)), _worst_counts(counts))
 
 
-def planes_not_uniform(planes: NDArray[np.uint64]) -> float:
-    """The share of ones in each plane, and each third of the instances, against a half."""
-    ones = np.bitwise_count(planes).astype(np.int64)
-    thirds = np.add.reduceat(ones, np.arange(0, planes.shape[1], ROWS // 64), axis=1)
-    return _worst_ones(thirds, ROWS)
-
-
 def _worst_ones(ones: NDArray[np.int64], rows: int) -> float:
     return float(np.abs(2 * ones - rows).max(initial=0) / np.sqrt(rows))
 
@@ -265,34 +265,6 @@ def linear_relations(matrix: BitMatrix) -> int:
     return len(rows) - rank
 
 
-def unmasked(view: View) -> float:
-    """Uniformity of each message after adding or removing each stream that its receiver can compute."""
-    assert view.keys is not None
-    worst = 0.0
-    for step in view.steps:
-        for buffer in view.raw:
-            packed = buffer.dtype == np.uint8
-            count = ROWS if packed else buffer.size
-            own, following = (kernels.prg_words(k, step, count) for k in view.keys)
-            for stream in (own, following, own - following, own ^ following):
-                if packed:
-                    width = 8 * buffer.size // ROWS
-                    values = kernels.unpack(buffer, ROWS, width)
-                    mask = np.uint64(2**width - 1)
-                    # The bits above the packed ones are filled with those of the stream, which are uniform.
-                    tries = [
-                        words_not_uniform((v & mask) | (stream & ~mask)) for v in (values - stream, values + stream)
-                    ]
-                elif buffer.ndim == 2:
-                    tries = [planes_not_uniform(buffer ^ stream.reshape(buffer.shape))]
-                elif buffer.size < ROWS:
-                    tries = [planes_not_uniform((buffer ^ stream).reshape(-1, 3 * ROWS // 64))]
-                else:
-                    tries = [words_not_uniform(v) for v in (buffer - stream, buffer + stream, buffer ^ stream)]
-                worst = max(worst, *tries)
-    return worst
-
-
 def classifier_advantage(a: BitMatrix, b: BitMatrix, steps: int = 30) -> float:
     """Train a logistic classifier on half of two sets of views; how far it beats a coin on the other half.
 
@@ -346,7 +318,6 @@ def suspicions(
                 ("two messages, or a message and a share, are related", worst_pair(view.got, view.own)),
                 ("two messages share a stream", worst_overlay(view.raw)),
                 ("two bits of the view are correlated", worst_correlation(got, view.bits())),
-                ("a message is masked with a stream of its receiver", unmasked(view)),
                 ("bits of the view are linearly related", np.inf if relations else 0.0),
             ):
                 checks[what] = max(checks.get(what, 0.0), sigmas)
