@@ -128,6 +128,8 @@ def test_a_native_line_refuses_what_does_not_fit() -> None:
         line.advance(None)
     with pytest.raises(ValueError):
         line.advance({1: memoryview(bytes(31))})
+    # What was refused may be given again; the end stays the end.
+    assert [line.advance({1: memoryview(bytes(32))}) for _ in range(3)] == [None] * 3
     assert "0" not in repr(line)
 
 

@@ -111,7 +111,7 @@ impl Line {
         }
         loop {
             let Some(Step { out, work }) = self.steps.get(self.at).copied() else {
-                self.trips -= 1;
+                self.trips = self.trips.saturating_sub(1);
                 if self.trips == 0 {
                     return None;
                 }
