@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness import dry_cost, opened, rep3_boxes, run_plain, run_rep3, share, u64
 from tacit.engine.drive import Traffic, lockstep
-from tacit.errors import SecretError
+from tacit.errors import RunError, SecretError
 from tacit.library import shuffled
 from tacit.library.order import Key, joined, positions
 from tacit.protocols.blackbox import BlackBox
@@ -295,6 +295,19 @@ def test_applying_a_permutation_opens_a_random_one() -> None:
         np.testing.assert_array_equal(opened(boxes, results), u64([0, 1, 2]))
         patterns[tuple(boxes[0].seen.tolist())] += 1
     assert len(patterns) == 6 and sum((c - 50) ** 2 / 50 for c in patterns.values()) < 25.7
+
+
+@pytest.mark.parametrize("place", [0, 5, -1, LO])
+def test_places_that_are_no_permutation_are_refused(place: int) -> None:
+    class Wrong(Rep3):
+        async def open_positions(self, x: Any) -> Any:
+            opened = await super().open_positions(x)
+            return np.where(opened == 3, place, opened)
+
+    boxes = rep3_boxes(0, Wrong)
+    parts, rows = share(boxes, np.arange(5)), share(boxes, np.arange(5))
+    with pytest.raises(RunError, match="RUN-018"):
+        lockstep([shuffled.scatter(b, p, r) for b, p, r in zip(boxes, parts, rows, strict=True)])
 
 
 @pytest.mark.parametrize("look", [pickle.dumps, copy.copy, np.asarray, bool])

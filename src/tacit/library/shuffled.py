@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacit import kernels
+from tacit.errors import RunError
 from tacit.library.order import Key, Words, joined, positions
 from tacit.library.order import before as compared
 from tacit.library.order import digits as digits_of
@@ -504,14 +505,25 @@ async def scatter(box: BlackBox, permutation: Arith, rows: Arith) -> Arith:
 
 
 async def placed(box: BlackBox, rows: Arith) -> Arith:
-    """The same for rows `[n, 1 + columns]` that begin with where they go, without that."""
+    """The same for rows `[n, 1 + columns]` that begin with where they go, without that.
+
+    Raises RunError RUN-018 if what is opened is no permutation.
+    """
     n = rows.shape[0]
     if n < 2 or rows.shape[1] < 2:
         return rows[:, 1:]
     mixed = await box.shuffle(rows)
     order = await box.open_positions(mixed[:, 0])
-    back = np.empty(n, dtype=np.uint32)
-    back[order] = np.arange(n, dtype=np.uint32)
+    back = np.full(n, n, dtype=np.uint32)
+    if ((order >= 0) & (order < n)).all():
+        back[order] = np.arange(n, dtype=np.uint32)
+    if (back == n).any():
+        raise RunError(
+            "RUN-018",
+            "what was opened as the places of shuffled rows is no permutation",
+            expected=f"each place from 0 to {n - 1} once",
+            next="one of the parties deviates or has a defect: install the same version of tacit everywhere",
+        )
     return mixed.map(lambda p: kernels.gather(p, back, 1))
 
 
