@@ -592,6 +592,34 @@ def test_the_operator_reads_each_refusal_and_resets_the_count(
     assert guest(ages(0, 120)) == "shown"
 
 
+def test_the_operator_reads_who_came_what_they_were_told_and_what_plans_disclose(
+    house: House, opened: Callable[..., Line], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "tacit.node")
+    (house.data / "seen.csv").write_text("age,height\n20,150\n30,160\n")
+    line = opened("guest", 2)
+    ask(line, Message("describe_table", Question("file:seen.csv").to_fields()))
+    plan = a_plan((*NAMES, "guest"))
+    ask(line, Message("propose", parts=[plan.to_bytes()]))
+    line.close()
+
+    def told() -> list[str]:
+        """Of the thread that served this session, as those of other tests may still be ending."""
+        mine = next(r.threadName for r in caplog.records if r.getMessage() == "guest opened a session")
+        return [r.getMessage() for r in caplog.records if r.threadName == mine]
+
+    deadline = time.monotonic() + 10
+    while "is over" not in told()[-1] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert told() == [
+        "guest opened a session",
+        "guest was told of 'file:seen.csv': 2 rows, columns 'age', 'height'",
+        f"guest was shown plan {plan.digest}, which discloses",
+        *(f"plan {plan.digest[:16]}: {d}" for d in plan.disclosures()),
+        "the session of guest is over: client guest closed the session",
+    ], "an end that is nobody's fault takes one line"
+
+
 def test_a_partys_operator_is_told_every_time(house: House, opened: Callable[..., Line]) -> None:
     (house.data / "ages.csv").write_text("age\n20\n30\n41\n")
     builder = PlanBuilder((*NAMES, "owner"))

@@ -158,6 +158,25 @@ def test_what_cannot_be_is_one_error(
 
     assert isinstance(found.exception, TacitError), found.output
     assert found.exception.code == code
+    if "colour" in tables:
+        assert "unknown key 'colour'" in str(found.exception)
+
+
+def test_a_result_that_cannot_be_written_is_shown(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(table: pa.Table, file: Path) -> None:
+        Path(file).write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pyarrow.csv, "write_csv", full)
+    arguments = ["--room", str(folder / "room.toml"), "--output", str(tmp_path / "out.csv")]
+
+    found = CliRunner().invoke(commands, ["sql", str(folder / "query.sql"), *arguments])
+
+    assert isinstance(found.exception, TacitError) and found.exception.code == "INPUT-222"
+    assert "east" in found.output, "what is disclosed shall not be lost"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_values_of_others_are_shown_as_they_are() -> None:

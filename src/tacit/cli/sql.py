@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -68,19 +70,27 @@ def sql(
     if output is not None and not output.resolve().parent.is_dir():
         # Found here, not after everything has been disclosed.
         raise _unwritable(output)
-    text = _read(query)
+    text = _read(query, "put the query into a file, and name it")
     described = _described(tables or room.parent / "tables.toml")
     console = Console()
     with connect(room, identity) as session:
-        for name, entry in described.items():
-            _register(session, name, entry)
-        frame = session.sql(text, min_group=min_group, reveals=reveals or ())
+        with Console(stderr=True).status("") as status:
+            for name, entry in described.items():
+                status.update(f"asking for table {escape(name)}")
+                _register(session, name, entry)
+            status.update("planning the query")
+            frame = session.sql(text, min_group=min_group, reveals=reveals or ())
         if explain:
             console.out(frame.explain(to), highlight=False)
             return
         answer = frame.reveal(to)
     if answer.table is not None and output is not None:
-        _write(answer.table, output)
+        try:
+            _write(answer.table, output)
+        except InputError:
+            # It is disclosed already, and shall not be lost.
+            console.print(_shown(answer.table))
+            raise
     elif answer.table is not None:
         console.print(_shown(answer.table))
     hidden = "" if answer.hidden_groups is None else f", {answer.hidden_groups} groups hidden"
@@ -88,7 +98,7 @@ def sql(
     console.out(f"{whose}{hidden}; {answer.cost}; plan {answer.digest}", highlight=False)
 
 
-def _read(file: Path) -> str:
+def _read(file: Path, advice: str) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -96,18 +106,21 @@ def _read(file: Path) -> str:
             "INPUT-221",
             f"{file} cannot be read",
             expected="a file with text in UTF-8",
-            next="correct its name",
+            next=advice,
         ) from None
 
 
 def _described(file: Path) -> dict[str, dict[str, Any]]:
     try:
-        document = tomllib.loads(_read(file))
+        document = tomllib.loads(_read(file, "describe the tables as `tacit sql --help` shows, or name --tables"))
     except tomllib.TOMLDecodeError as error:
         raise _bad_tables(file, f"it is no TOML: {error}") from None
     for name, entry in document.items():
-        if not isinstance(entry, dict) or not entry.keys() <= _KEYS:
-            raise _bad_tables(file, f"section {name[:100]!r} is no table, or has an unknown key")
+        if not isinstance(entry, dict):
+            raise _bad_tables(file, f"{name[:100]!r} is no section")
+        unknown = next((key for key in entry if key not in _KEYS), None)
+        if unknown is not None:
+            raise _bad_tables(file, f"section {name[:100]!r} has the unknown key {unknown[:100]!r}")
         if ("sources" in entry) == ("source" in entry) or ("party" in entry) != ("source" in entry):
             raise _bad_tables(file, f"section {name[:100]!r} needs either `source` and `party`, or `sources`")
     return document
@@ -132,14 +145,17 @@ def _write(table: Any, output: Path) -> None:
     import pyarrow.feather
     import pyarrow.parquet
 
+    draft = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         if output.suffix == ".parquet":
-            pyarrow.parquet.write_table(table, output)
+            pyarrow.parquet.write_table(table, draft)
         elif output.suffix == ".csv":
-            pyarrow.csv.write_csv(table, output)
+            pyarrow.csv.write_csv(table, draft)
         else:
-            pyarrow.feather.write_feather(table, output)
+            pyarrow.feather.write_feather(table, str(draft))
+        draft.replace(output)
     except OSError:
+        draft.unlink(missing_ok=True)
         raise _unwritable(output) from None
 
 

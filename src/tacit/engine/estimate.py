@@ -71,12 +71,9 @@ def estimate(plan: Plan, network: str | None = None) -> CostReport:
     Raises PlanError PLAN-904 for an unknown protocol or network.
     """
     network = plan.network if network is None else network
-    if plan.protocol not in PROTOCOLS or network not in NETWORKS:
-        raise PlanError(
-            "PLAN-904",
-            f"there is no protocol {plan.protocol!r} or no network {network!r}",
-            expected=f"a protocol of {sorted(PROTOCOLS)} and a network of {sorted(NETWORKS)}",
-        )
+    for what, name, known in (("protocol", plan.protocol, set(PROTOCOLS)), ("network", network, set(NETWORKS))):
+        if name not in known:
+            raise PlanError("PLAN-904", f"there is no {what} {name!r}", expected=f"one of {', '.join(sorted(known))}")
     parties = plan.computing
     meter = _Meter(PROTOCOLS[plan.protocol], parties)
     traffic = Traffic()

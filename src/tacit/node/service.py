@@ -21,6 +21,7 @@ goes wrong in a request is answered by `error`, and the connection goes on.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import logging
@@ -63,6 +64,7 @@ PROPOSALS_MAX: Final = 16
 INPUTS_MAX: Final = 4096
 TABLES_MAX: Final = 256
 RESULTS_MAX: Final = 16
+COLUMNS_SHOWN: Final = 64
 PROGRESS_S: Final = 0.2
 
 
@@ -288,7 +290,7 @@ class Party:
                     raise unknown(message.kind, "ping or cancel")
                 line.send(Message("pong"))
         except TacitError as error:
-            if session.ended is None and self._stopping is None:
+            if session.ended is None and self._stopping is None and error.code != Cause.CLOSED.code:
                 log.info("the lifeline of %s ended: %s", client.name, error)
         finally:
             if session.ended is None:
@@ -317,6 +319,8 @@ class Party:
             "opened",
             {"token": session.token.hex(), "party": self._name, "pid": os.getpid(), "version": VERSION},
         )
+        client = session.client.name
+        log.info("%s opened a session", client)
         try:
             line.send(answer)
             while True:
@@ -324,23 +328,30 @@ class Party:
                 try:
                     line.send(self._answer(line, session, request))
                 except (InputError, SqlError) as error:
-                    log.warning("%s: %s", session.client.name, error)
+                    log.warning("%s: %s", client, error)
                     acts = self._name in session.client.acts_for
                     line.send(error_message(error if acts else redacted(error)))
                 except TacitError as error:
-                    log.warning("%s: %s", session.client.name, error)
+                    log.warning("%s: %s", client, error)
                     line.send(error_message(error))
                 except BaseException as error:
-                    log.exception("a defect while answering %s", session.client.name)
+                    log.exception("a defect while answering %s", client)
                     line.send(error_message(self._defect(error)))
                 if request.kind == "close":
                     return
+        except TacitError as error:
+            if error is session.ended:
+                with contextlib.suppress(TacitError):
+                    line.send(error_message(error))
+            elif error.code != Cause.CLOSED.code:  # Clients take no other leave.
+                raise
         finally:
             closed = RunError("RUN-003", f"client {session.client.name} closed the session")
             session.ended = self._stopping or session.ended or closed
             self._cancel(session, session.ended)
             with self._lock:
                 self._sessions.pop(session.token, None)
+            log.info("the session of %s is over: %s", client, session.ended.what)
 
     def _unattached(self, session: _Session) -> RunError | None:
         # Only the lifeline shows that a client still lives.
@@ -358,11 +369,13 @@ class Party:
         match request.kind:
             case "describe":
                 found = self._datasets.describe(request.text("file"))
+                self._told(session, request.text("file"), found.rows, [c.name for c in found.columns])
                 columns = [[c.name, str(c.dtype) if c.dtype else None] for c in found.columns]
                 return Message("description", {"rows": found.rows, "columns": columns})
             case "describe_table":
                 asked = Question.from_fields(request.fields)
                 answer = self._inputs(session).describe(asked)
+                self._told(session, asked.source, answer.rows, [f.name for f in answer.fields])
                 return Message("table_description", answer.to_fields())
             case "give":
                 self._operator(session)
@@ -385,6 +398,11 @@ class Party:
             case _:
                 raise unknown(request.kind, "a request that node/service.py lists")
         return Message("done")
+
+    def _told(self, session: _Session, source: str, rows: int, columns: list[str]) -> None:
+        """Note what a client was told of a file or table."""
+        listed = ", ".join(map(repr, columns[:COLUMNS_SHOWN])) + (", ..." if len(columns) > COLUMNS_SHOWN else "")
+        log.info("%s was told of %r: %d rows, columns %s", session.client.name, source, rows, listed)
 
     def _operator(self, session: _Session) -> None:
         if self._name not in session.client.acts_for:
@@ -438,7 +456,9 @@ class Party:
         while len(session.proposals) > PROPOSALS_MAX:
             session.proposals.popitem(last=False)
         shown = [str(d) for d in plan.disclosures()]
-        log.info("%s was shown plan %s: %s", session.client.name, plan.digest, "; ".join(shown))
+        log.info("%s was shown plan %s, which discloses", session.client.name, plan.digest)
+        for line in shown:
+            log.info("plan %s: %s", plan.digest[:16], line)
         assumed = [str(a) for a in plan.assumptions()]
         return Message("shown", {"digest": plan.digest, "disclosures": shown, "assumptions": assumed})
 
@@ -475,6 +495,7 @@ class Party:
         self, line: Line, session: _Session, plan: Plan, bound: Bound, run_id: bytes, mesh: bytes, public: bool
     ) -> Message:
         wall, cpu = time.perf_counter(), time.process_time()
+        log.info("%s runs plan %s", session.client.name, plan.digest)
 
         def stop() -> TacitError | None:
             cancelled = self._cancelled_by(session) if session.cancelled == run_id else None

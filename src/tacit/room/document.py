@@ -154,17 +154,17 @@ class Room:
                 expected=f"{low} parties" if low == high else f"{low} to {high} parties",
                 next="change `protocol` or the [[parties]] entries",
             )
-        for key, values in (
-            ("name", [name for name, _ in self._entries]),
-            ("pin", [pin for _, pin in self._entries]),
-            ("host and port", [(p.host, p.port) for p in self.parties]),
+        for key, values, advice in (
+            ("name", [name for name, _ in self._entries], "rename one of them"),
+            ("pin", [pin for _, pin in self._entries], "let each make its own key with `tacit party keygen`"),
+            ("host and port", [(p.host, p.port) for p in self.parties], "give one of them another port"),
         ):
             if len(set(values)) != len(values):
                 raise RoomError(
                     "ROOM-007",
                     f"{file} gives two entries of [[parties]] and [[clients]] the same {key}",
                     expected=f"a different {key} for each",
-                    next="each organisation makes its own key with `tacit party keygen`",
+                    next=advice,
                 )
         for i, client in enumerate(self.clients):
             unknown = [p for p in client.acts_for if p not in self.party_names]

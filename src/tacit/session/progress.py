@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -13,6 +13,7 @@ from tacit.engine.estimate import estimate
 from tacit.plan import Plan
 
 PATIENCE_S: Final = 2.0
+TITLE_SHOWN: Final = 60
 
 
 @contextmanager
@@ -22,31 +23,35 @@ def progress_bar(plan: Plan) -> Iterator[Callable[[int], None] | None]:
         yield None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
     bar = Progress(
-        TextColumn("running {task.description}"),
+        TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("round {task.completed:.0f} of {task.total:.0f}"),
+        TextColumn("{task.fields[round]}"),
         TimeElapsedColumn(),
-        console=console,
+        console=Console(stderr=True),
         transient=True,
     )
-    began = time.monotonic()
-    task = None
+    task = bar.add_task(
+        f"running {escape(plan.title[:TITLE_SHOWN] or plan.digest[:12])}", total=None, round="parties prepare"
+    )
+    # From a thread of its own: the parties may take long before the first round, over their own data.
+    timer = threading.Timer(PATIENCE_S, bar.start)
+    timer.daemon = True
+    timer.start()
+    total: int | None = None
 
     def show(step: int) -> None:
-        nonlocal task
-        if task is None:
-            if time.monotonic() - began < PATIENCE_S:
-                return
-            task = bar.add_task(plan.title or plan.digest[:12], total=estimate(plan).rounds)
-            bar.start()
-        bar.update(task, completed=step)
+        nonlocal total
+        if bar.live.is_started:
+            total = estimate(plan).rounds if total is None else total
+            bar.update(task, completed=step, total=total, round=f"round {step} of {total}")
 
     try:
         yield show
     finally:
-        if task is not None:
-            bar.stop()
+        timer.cancel()
+        timer.join()
+        bar.stop()

@@ -471,10 +471,11 @@ def local(
     directories = _directories(names, data)
     emulated = "none" if network in (None, "loopback") else str(network)
     if emulated not in NETWORKS or transport not in ("process", "memory"):
+        known = emulated in NETWORKS
         raise RoomError(
             "ROOM-015",
-            f"there is no network {str(network)[:40]!r} or no transport {str(transport)[:40]!r}",
-            expected="network None, 'lan' or 'wan', and transport 'process' or 'memory'",
+            f"no transport is {str(transport)[:40]!r}" if known else f"no network is {str(network)[:40]!r}",
+            expected="transport 'process' or 'memory'" if known else "network None, 'lan' or 'wan'",
         )
     if type(threads) is not int or not 1 <= threads <= THREADS_MAX:
         raise InputError(

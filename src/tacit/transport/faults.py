@@ -54,7 +54,7 @@ def transport_error(cause: Cause, what: str, *, expected: str = "", party: str |
 
 _SAME_PLAN = "make sure that all parties run the same version of tacit and the same plan"
 _NEXT = {
-    Cause.CLOSED: "look at that party's log for the reason it ended, start it again, and repeat the run",
+    Cause.CLOSED: "look in that party's log for why it ended, start it again, and repeat the run in a new session",
     Cause.SILENT: "check that its host runs and the network between the parties is up, and repeat the run",
     Cause.LENGTH: _SAME_PLAN,
     Cause.STEP: _SAME_PLAN,

@@ -115,11 +115,12 @@ class Identity:
             cert = x509.load_pem_x509_certificate(cert_path.read_bytes())
             key = serialization.load_pem_private_key(key_path.read_bytes(), None)
         except (OSError, ValueError, TypeError) as error:
+            why = getattr(error, "strerror", None) or "not in that form"
             raise RoomError(
                 "ROOM-090",
-                f"the certificate {cert_path} or the key {key_path} cannot be read ({type(error).__name__})",
+                f"the certificate {cert_path} or the key {key_path} cannot be read: {why}",
                 expected="a PEM certificate and an unencrypted PKCS#8 PEM key",
-                next="create them again, or correct the paths",
+                next="name the directory that `tacit party keygen` wrote",
             ) from None
         return Identity(cert.public_bytes(serialization.Encoding.DER), _pkcs8(key))
 
