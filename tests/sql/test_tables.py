@@ -694,6 +694,17 @@ def test_a_lazy_frame_and_a_dataset_are_tables(session: Session, tmp_path: Path)
     assert contents(session, files) == contents(session, lazy) == expected(PEOPLE)
 
 
+def test_a_file_may_be_queried_and_loaded(session: Session, folders: dict[int, Path]) -> None:
+    (folders[0] / "visits.csv").write_text("ward,cost\n1,5\n2,7\n")
+    session.table("visits", "visits.csv", party=0)
+
+    total = session.sql("SELECT sum(cost) AS total FROM visits WHERE ward > 0").reveal().table["total"][0].as_py()
+    arrays = session.load("visits.csv", 0)
+    frame = session.sql("SELECT ward, cost FROM visits").reveal()
+
+    assert total == 12 == arrays["cost"].sum().reveal() and len(frame) == 2
+
+
 def test_columns_of_one_name_are_numbered_for_polars(session: Session) -> None:
     session.table("t", {"id": [1], "id_1": [2]}, party=0)
     frame = session.sql("SELECT id, id_1, id, 5 AS id FROM t").reveal().to_polars()

@@ -105,7 +105,6 @@ class Session:
         self._backend = backend
         self._owned = owned
         self._closed = False
-        self._loaded: dict[str, int] = {}
         self.last: RunReport | None = None
         room = backend.room
         self._program: Program[U64Array | None] = Program(
@@ -241,11 +240,11 @@ class Session:
         return self._program.input(shape, element, party, None, interval=interval, name=name, source=source)
 
     def _name(self, file: str, columns: list[str]) -> str:
-        """What a disclosure calls columns of a file; a number follows where they are loaded again."""
+        """What a disclosure calls columns of a file; a number follows where they are loaded again, or queried."""
         stem = PurePosixPath(file).stem
-        name = f"{stem}.{columns[0]}" if len(columns) == 1 else f"{len(columns)} columns of {stem}"
-        self._loaded[name] = self._loaded.get(name, 0) + 1
-        return name if self._loaded[name] == 1 else f"{name} #{self._loaded[name]}"
+        return self._relations.free_name(
+            f"{stem}.{columns[0]}" if len(columns) == 1 else f"{len(columns)} columns of {stem}"
+        )
 
     def table(
         self,
