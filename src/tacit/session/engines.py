@@ -386,9 +386,16 @@ class Postgres:
                 with connection.cursor() as cursor:
                     yield cursor
         except psycopg.Error as error:
-            # Of its words only the five characters of the class of error are no data.
-            state = error.sqlstate or ("it cannot be reached" if isinstance(error, psycopg.OperationalError) else "")
-            raise _failed(f"Postgres: {state}" if state else "Postgres failed", self._party) from None
+            # Of its words only the class of the error is no data: its five characters, and what psycopg calls it.
+            if error.sqlstate:
+                raise _failed(f"Postgres: {error.sqlstate}, {type(error).__name__}", self._party) from None
+            raise InputError(
+                "INPUT-020",
+                "this party's database cannot be asked",
+                expected="a Postgres server that answers at the URL, with the role that it names",
+                party=self._party,
+                next="have the party's operator check the URL, the role and the server",
+            ) from None
 
 
 _SETTINGS: Final = (
