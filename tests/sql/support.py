@@ -129,6 +129,7 @@ CLAUSES: Final[Mapping[str, Section]] = {
         C("SUM, AVG of DOUBLE", "SELECT sum(f), avg(f) FROM t"),
         C("MIN, MAX of any type", "SELECT min(a), max(c), min(s), max(d), min(ts), max(p) FROM t"),
         C("DISTINCT", "SELECT count(DISTINCT a), sum(DISTINCT c) FROM t"),
+        C("DISTINCT of several columns", "SELECT p, count(DISTINCT (a, b)) AS n FROM t GROUP BY p"),
         C("FILTER", "SELECT sum(b) FILTER (WHERE p) FROM t"),
         C("VAR, STDDEV", "SELECT var_samp(b), var_pop(b), stddev_samp(c), stddev_pop(c) FROM t"),
         C("MEDIAN", "SELECT p, median(b) FROM t GROUP BY p"),
@@ -164,10 +165,13 @@ CLAUSES: Final[Mapping[str, Section]] = {
           "SELECT k, ntile(2) OVER w AS n, percent_rank() OVER w AS p, cume_dist() OVER w AS c FROM u"
           " JOIN t ON k = g WINDOW w AS (ORDER BY k, b)"),
         C("BOOL_AND, BOOL_OR", "SELECT b, bool_or(p) OVER (ORDER BY b) FROM t"),
-        C("RANGE BETWEEN and EXCLUDE",
+        C("RANGE from or up to the current row",
+          "SELECT b, sum(b) OVER (ORDER BY a RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS x FROM t"),
+        C("RANGE with an offset",
           "SELECT sum(b) OVER (ORDER BY a RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM t",
           "SQL-006", "SQL-006"),
-        C("NTH_VALUE", "SELECT nth_value(b, 2) OVER (ORDER BY b) FROM t", "SQL-006", "SQL-006"),
+        C("EXCLUDE", "SELECT sum(b) OVER (ORDER BY a ROWS 1 PRECEDING EXCLUDE TIES) FROM t", "SQL-006", "SQL-006"),
+        C("NTH_VALUE", "SELECT b, nth_value(b, 2) OVER (PARTITION BY p ORDER BY b) AS x FROM t"),
         C("IGNORE NULLS", "SELECT last_value(b IGNORE NULLS) OVER (ORDER BY d) FROM t", "SQL-006", "SQL-006"),
     ),
     "Order, limits and sets of rows": (

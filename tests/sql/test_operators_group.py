@@ -95,6 +95,10 @@ ORDERED = {
     "max(b)": lambda t: aggregate("max", ref(t, "b")),
     "count(DISTINCT y)": lambda t: aggregate("count", ref(t, "y"), distinct=True),
     "count(DISTINCT s)": lambda t: aggregate("count", ref(t, "s"), distinct=True),
+    "count(DISTINCT (y, s))": lambda t: aggregate("count", ref(t, "y"), ref(t, "s"), distinct=True),
+    "count(DISTINCT (y, b)) FILTER (x > g)": lambda t: aggregate(
+        "count", ref(t, "y"), ref(t, "b"), distinct=True, where=compare("gt", ref(t, "x"), ref(t, "g"))
+    ),
     "sum(DISTINCT y)": lambda t: aggregate("sum", ref(t, "y"), distinct=True),
     "avg(DISTINCT x)": lambda t: aggregate("avg", ref(t, "x"), distinct=True),
     "first(s ORDER BY y DESC NULLS FIRST, x, s)": lambda t: aggregate(

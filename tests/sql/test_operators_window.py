@@ -46,6 +46,8 @@ CALLS = [
     ("lag(y, 0)", "lag", ["y"], "o", "rows", (0,)),
     ("first_value(s)", "first_value", ["s"], "o", "range", ()),
     ("last_value(y)", "last_value", ["y"], "o", "range", ()),
+    ("nth_value(s, 2)", "nth_value", ["s"], "o", "range", (2,)),
+    ("nth_value(y, 100)", "nth_value", ["y"], "o", "range", (100,)),
     ("sum(y)", "sum", ["y"], "o", "range", ()),
     ("sum(o)", "sum", ["o"], "r", "range", ()),
     ("count(y)", "count", ["y"], "r", "range", ()),
@@ -91,6 +93,7 @@ FRAMES = [
 FRAMED = [
     ("sum(y)", "sum", "y"), ("count(y)", "count", "y"), ("avg(o)", "avg", "o"), ("min(y)", "min", "y"),
     ("max(o)", "max", "o"), ("first_value(s)", "first_value", "s"), ("last_value(y)", "last_value", "y"),
+    ("nth_value(s, 2)", "nth_value", "s", 2), ("nth_value(y, 3)", "nth_value", "y", 3),
 ]  # fmt: skip
 
 
@@ -106,8 +109,10 @@ def test_frames_of_rows(rows: int, frame: tuple[int | None, int | None]) -> None
     tables, t = data(rows, absent=rows == 24)
     spec = f"ORDER BY o ROWS BETWEEN {edge(frame[0], 'PRECEDING')} AND {edge(frame[1], 'FOLLOWING')}"
     calls, shown = [], []
-    for text, name, column in FRAMED:
-        made = window(name, [ref(t, column)], rows, partition=[ref(t, "g")], order=[SortKey(ref(t, "o"))], frame=frame)
+    parts, order = [ref(t, "g")], [SortKey(ref(t, "o"))]
+    for text, name, column, *which in FRAMED:
+        args = [ref(t, str(column))]
+        made = window(name, args, rows, partition=parts, order=order, frame=frame, options=tuple(which))
         calls.append((fresh(f"w{len(calls)}", made), made))
         shown.append(f"{text} OVER (PARTITION BY g {spec})")
     got = sorted(tables.rows(Window(t, tuple(calls))), key=lambda row: row[1])

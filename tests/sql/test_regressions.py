@@ -98,6 +98,18 @@ QUERIES = {
     "FROM t GROUP BY k",
     "relative ranks": "SELECT percent_rank() OVER (ORDER BY k), cume_dist() OVER (PARTITION BY g ORDER BY k DESC), "
     "bool_or(k > 1) OVER (PARTITION BY g) FROM t",
+    "frames of peers": "SELECT k, g, sum(s) OVER (ORDER BY g RANGE BETWEEN CURRENT ROW AND CURRENT ROW) AS a, "
+    "avg(i) OVER (PARTITION BY o ORDER BY g DESC, k > 1 RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS b, "
+    "max(d) OVER (ORDER BY k DESC NULLS FIRST GROUPS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS c, "
+    "count(*) OVER (RANGE BETWEEN CURRENT ROW AND CURRENT ROW) AS n, "
+    "rank() OVER (ORDER BY g RANGE BETWEEN CURRENT ROW AND CURRENT ROW) AS r FROM t",
+    "the second of a frame": "SELECT i, nth_value(g, 2) OVER (ORDER BY i, k) AS a, "
+    "nth_value(k, 0) OVER (ORDER BY i) AS z, "
+    "nth_value(x, 3) OVER (PARTITION BY o ORDER BY i, k ROWS BETWEEN 1 PRECEDING AND UNBOUNDED FOLLOWING) AS b FROM t",
+    "different rows counted": "SELECT g, count(DISTINCT (k, o)) AS a, count(DISTINCT (k, i)) FILTER (WHERE o) AS b, "
+    "count((s, d)) AS c, count(DISTINCT o) AS d FROM t GROUP BY ROLLUP (g)",
+    "different rows of all": "SELECT count(DISTINCT (t.g, u.h)), count(DISTINCT ROW(t.o, u.e, 1)) AS b FROM t JOIN u "
+    "ON t.k <> u.k",
     "COUNT_IF of nothing": "SELECT count_if(o), count_if(k > 1) FILTER (WHERE k > 9), "
     "(SELECT count_if(o) FROM none) AS c FROM t GROUP BY g",
     "a column of USING comes before others": "SELECT k, t.k AS c FROM t JOIN u USING (k) LEFT JOIN one ON one.k = u.e",

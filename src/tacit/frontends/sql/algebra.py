@@ -112,7 +112,7 @@ ALIKE: Final = "alike"
 @dataclass(frozen=True)
 class Aggregate:
     """An aggregate function over a group: `distinct` and `where` (FILTER) say of which rows. `options` are constants,
-    such as the fractions of a quantile.
+    such as the fractions of a quantile. A distinct count of several operands counts the rows that they make.
     """
 
     name: str
@@ -140,7 +140,7 @@ WindowFrame: TypeAlias = Literal["all", "rows", "range"] | tuple[int | None, int
 
 @dataclass(frozen=True)
 class WindowCall:
-    """A window function: an aggregate, or row_number, rank, dense_rank, lag, lead, first_value, last_value.
+    """A window function: an aggregate, or row_number, rank, dense_rank, lag, lead, first_value, last_value, nth_value.
 
     `frame` is "all" (the whole partition), "rows" or "range" (from its start to the current row, or to the last of its
     peers), or the first and last row of it, counted from the current row; None is the end of the partition.

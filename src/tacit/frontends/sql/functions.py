@@ -66,7 +66,7 @@ REALS: Final = frozenset({
 })  # fmt: skip
 """Functions of doubles."""
 RANKS: Final = frozenset(["row_number", "rank", "dense_rank"])
-OFFSETS: Final = frozenset(["lag", "lead", "first_value", "last_value"])
+OFFSETS: Final = frozenset(["lag", "lead", "first_value", "last_value", "nth_value"])
 
 DOUBLE_ONE: Final = 1 << 18
 """The raw value of 1.0."""
@@ -912,14 +912,15 @@ def window(
 ) -> WindowCall:
     """A window function over partitions of at most `rows` rows.
 
-    The option of lag and lead is their offset; a second operand is what they give where there is no such row.
+    The option of lag and lead is their offset; a second operand is what they give where there is no such row. That of
+    nth_value is which row of the frame, from 1.
     """
     args = tuple(args)
     if name in RANKS:
         kind, nullable, domain = BIGINT, False, Interval(1, max(1, rows))
     elif name in OFFSETS:
         kind, domain = args[0].type, _hull(args)
-        beyond = name in ("lag", "lead")
+        beyond = name in ("lag", "lead", "nth_value")
         nullable = args[0].nullable or (beyond and (len(args) == 1 or args[1].nullable))
     else:
         made = aggregate(name, args, rows, at=at)

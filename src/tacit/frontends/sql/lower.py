@@ -63,7 +63,7 @@ from tacit.frontends.sql.functions import place
 from tacit.frontends.sql.scalar import evaluate, holds
 from tacit.frontends.sql.small_groups import judged, ruled
 from tacit.frontends.sql.types import BOOLEAN
-from tacit.plan import OUT_OF_RANGE, Interval
+from tacit.plan import BOOL, OUT_OF_RANGE, Interval
 
 PAIRS: Final = 1 << 22
 """Elements, rows times words, that a table of all pairs may have."""
@@ -502,6 +502,13 @@ class _Lowering:
                 flag = self._holds(aggregate.where, source)
                 first, order = vectors.null_if_absent(first, flag), [(logical_not(flag), False), *order]
             return groups.Wanted(column, aggregate, (first,), tuple(order))
+        if aggregate.distinct and len(args) > 1:
+            order = [w for v in args for w in vectors.sort_words(v, False, False)]
+            row = Vector(BOOLEAN, (on.filled(self.program, source.rows, 1, BOOL),))
+            if aggregate.where is not None:
+                flag = self._holds(aggregate.where, source)
+                row, order = vectors.null_if_absent(row, flag), [(logical_not(flag), False), *order]
+            return groups.Wanted(column, aggregate, (row,), tuple(order))
         if aggregate.where is not None:
             flag = self._holds(aggregate.where, source)
             # Rows that are left out are NULL to the aggregate; COUNT(*) counts true flags.

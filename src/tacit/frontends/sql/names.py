@@ -7,6 +7,8 @@ from typing import Final
 
 from sqlglot import exp
 
+from tacit.frontends.sql.parse import row_of
+
 _BINARY: Final[dict[type[exp.Expr], str]] = {
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.IntDiv: "//", exp.Mod: "%", exp.EQ: "=", exp.NEQ: "!=",
     exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=", exp.DPipe: "||", exp.Like: "~~", exp.ILike: "~~*",
@@ -56,8 +58,9 @@ def label(node: exp.Expr) -> str:
     if kind in _BINARY:
         sign = ("!" if isinstance(node, (exp.Like, exp.ILike)) and node.args.get("negate") else "") + _BINARY[kind]
         return f"({label(node.this)} {sign} {label(node.expression)})"
-    if isinstance(node, exp.Tuple) or (isinstance(node, exp.Anonymous) and node.name.lower() == "row"):
-        return f'"row"({", ".join(map(label, node.expressions))})'
+    row = row_of(node)
+    if row is not None and not isinstance(node, exp.Paren):
+        return f'"row"({", ".join(map(label, row))})'
     if isinstance(node, exp.Neg):
         inner, number = label(node.this), node.this.unnest()
         while isinstance(number, exp.Neg):

@@ -74,6 +74,13 @@ def place_of(node: Any) -> At:
     return int(first["line"]), max(1, int(first["col"]) - (int(first["end"]) - int(first["start"])))
 
 
+def row_of(node: exp.Expr) -> list[exp.Expr] | None:
+    """The values of a row, (a, b) or ROW(a, b); None of what is no row."""
+    node = node.unnest()
+    named = isinstance(node, exp.Anonymous) and node.name.lower() == "row"
+    return list(node.expressions) if named or isinstance(node, exp.Tuple) else None
+
+
 def words(at: At) -> str:
     """A place in words, to follow what is there."""
     return f" at line {at[0]}, column {at[1]}" if at else ""

@@ -647,6 +647,8 @@ class _Renderer:
             turns = zip(call.args[1:], call.options, strict=True)
             keys = [self.key(SortKey(e, *turn), columns) for e, turn in turns]
             return exp.First(this=exp.Order(this=args[0], expressions=keys))
+        if distinct and len(args) > 1:
+            args = [exp.Tuple(expressions=args)]
         # Any value will do; engines name that function differently.
         name = "min" if name == "any_value" else name
         if self.dialect == "postgres":
@@ -666,6 +668,8 @@ class _Renderer:
                 args = [self.cast(args[0], SqlType("int", 32))]
         elif name in ("quantile_cont", "quantile_disc"):
             args.append(exp.Literal.number(str(call.options[0])))
+        if name == "nth_value":
+            args.append(exp.Literal.number(call.options[0]))
         if name in ("lag", "lead"):
             args.insert(1, exp.Literal.number(call.options[0] if call.options else 1))
         return exp.Anonymous(this=name, expressions=[exp.Distinct(expressions=args)] if distinct else args)

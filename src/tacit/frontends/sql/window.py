@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tacit.errors import SqlError
-from tacit.frontends.arithmetic import equal, logical_not, logical_or, maximum, minimum, subtract, where
+from tacit.frontends.arithmetic import equal, greater_equal, logical_not, logical_or, maximum, minimum, subtract, where
 from tacit.frontends.array import Owner, SecretArray
 from tacit.frontends.groups import run_starts, running_all, running_max, running_min, running_sum
 from tacit.frontends.operands import astype
@@ -62,7 +62,7 @@ def windows(
 
 def by_place(call: WindowCall) -> bool:
     """Whether a function tells apart rows that are alike in partition and order."""
-    if call.name in ("row_number", "lag", "lead", "first_value", "last_value"):
+    if call.name in ("row_number", "lag", "lead", "first_value", "last_value", "nth_value"):
         return True
     return call.name not in ("rank", "dense_rank") and call.frame not in ("all", "range")
 
@@ -84,6 +84,8 @@ class _Rows:
             return self._neighbour(call, args)
         if call.name in ("first_value", "last_value"):
             return self._edge(call, args[0])
+        if call.name == "nth_value":
+            return self._nth(call, args[0])
         if call.name in ("count", "count_star", "sum", "avg"):
             return self._sum(call, args)
         if call.name in ("min", "max"):
@@ -91,7 +93,8 @@ class _Rows:
         raise SqlError(
             "SQL-006",
             f"{call.name.upper()} as a window function{place(call.at)} cannot be computed on secret rows",
-            expected="row_number, rank, dense_rank, lag, lead, first_value, last_value, count, sum, avg, min or max",
+            expected="row_number, rank, dense_rank, lag, lead, first_value, last_value, nth_value, count, sum, avg, "
+            "min or max",
         )
 
     def _running(self, x: SecretArray) -> SecretArray:
@@ -143,6 +146,13 @@ class _Rows:
             return on.forward(self.starts, {0: v})[0][0]
         return self._seen(call, {0: v})[0]
 
+    def _nth(self, call: WindowCall, v: Vector) -> Vector:
+        """The value of one row of a frame: of the row so many after its first, if it has as many."""
+        n = int(call.options[0])
+        first = self._edge(replace(call, name="first_value"), self._moved(v, 1 - n))
+        count = self._at_end(call, {0: Vector(BIGINT, (self._running(self.ones),))})[0].words[0]
+        return vectors.null_if_absent(first, greater_equal(count, n))
+
     def _framed_edge(self, lo: int | None, hi: int | None, v: Vector, *, first: bool) -> Vector:
         """The first or last value of a frame, NULL where that has no rows."""
         near, outward = (lo, -1) if first else (hi, 1)
@@ -170,13 +180,17 @@ class _Rows:
             return dict(columns)
         return on.backward(self.ends if call.frame == "all" else self.last_peers, columns)[0]
 
+    def _at_end(self, call: WindowCall, running: Mapping[int, Vector]) -> dict[int, Vector]:
+        """By how much running values grow over the row's frame."""
+        return self._grown(*call.frame, running) if isinstance(call.frame, tuple) else self._seen(call, running)
+
     def _sum(self, call: WindowCall, args: tuple[Vector, ...]) -> Vector:
         v = summable(args[0]) if args else None
         here = self.ones if v is None or v.null is None else on.bit(logical_not(v.null))
         running = {0: Vector(BIGINT, (self._running(here),))}
         if v is not None and not call.name.startswith("count"):
             running[1] = Vector(v.type, (self._running(on.bit(v.words[0])),))
-        seen = self._grown(*call.frame, running) if isinstance(call.frame, tuple) else self._seen(call, running)
+        seen = self._at_end(call, running)
         count = seen[0].words[0]
         if v is None or 1 not in seen:
             return Vector(call.type, (count,))

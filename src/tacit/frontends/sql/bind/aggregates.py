@@ -15,7 +15,7 @@ from tacit.frontends.sql.bind.base import Base
 from tacit.frontends.sql.constants import fold
 from tacit.frontends.sql.decorrelate import unsupported
 from tacit.frontends.sql.functions import cast, place
-from tacit.frontends.sql.parse import place_of
+from tacit.frontends.sql.parse import place_of, row_of
 from tacit.frontends.sql.types import INTEGER
 
 _AGGREGATES: Final[dict[type[exp.Expr], str]] = {
@@ -34,7 +34,7 @@ _OPERANDS: Final = ("this", "expression", "expressions", "quantile")
 _NAMED_AGGREGATES: Final = {"mean": "avg", **{n: n for n in functions.AGGREGATES if n != "count_star"}}
 WINDOWS: Final[dict[type[exp.Expr], str]] = {
     exp.RowNumber: "row_number", exp.Rank: "rank", exp.DenseRank: "dense_rank", exp.Lag: "lag", exp.Lead: "lead",
-    exp.FirstValue: "first_value", exp.LastValue: "last_value",
+    exp.FirstValue: "first_value", exp.LastValue: "last_value", exp.NthValue: "nth_value",
 }  # fmt: skip
 """What stands before OVER alone, though sqlglot takes it for an aggregate."""
 
@@ -117,6 +117,12 @@ class Aggregates(Base):
             operands = [*operands[0].expressions, *operands[1:]]
         if name == "count" and (not operands or operands[0] is None or isinstance(operands[0], exp.Star)):
             return "count_star", [], (), False, where
+        row = row_of(operands[0]) if name == "count" and len(operands) == 1 else None
+        if row and len(row) > 1:
+            # No row is NULL, not one of NULLs either.
+            if not distinct:
+                return "count_star", [], (), False, where
+            return name, [self.bind(n) for n in row], (), True, where
         options: tuple[Any, ...] = ()
         if name in ("quantile_cont", "quantile_disc"):
             if fraction is None and len(operands) == 2:

@@ -38,7 +38,6 @@ class Span:
 _NEAREST: Final[dict[str, str]] = {
     "group_concat": "ask for the rows, and join their texts in the result",
     "array_agg": "ask for the rows with ORDER BY",
-    "nth_value": "use ROW_NUMBER() and QUALIFY",
     "placeholder": "write the value into the text",
     "rand": "queries give the same result each time",
     "current_date": "write the date as a constant",

@@ -16,20 +16,13 @@ from tacit.frontends.sql.bind.dates import Dates
 from tacit.frontends.sql.constants import fold, integer, number, type_of
 from tacit.frontends.sql.decorrelate import unsupported
 from tacit.frontends.sql.functions import DAY, cast, place
-from tacit.frontends.sql.parse import place_of
+from tacit.frontends.sql.parse import place_of, row_of
 from tacit.frontends.sql.types import BOOLEAN, DATE, NULL, TEXT, TIMESTAMP
 
 BINARY: Final[dict[type[exp.Expr], str]] = {
     exp.EQ: "eq", exp.NEQ: "ne", exp.LT: "lt", exp.LTE: "le", exp.GT: "gt", exp.GTE: "ge",
     exp.NullSafeNEQ: "distinct", exp.Mul: "mul", exp.Mod: "mod",
 }  # fmt: skip
-
-
-def row_of(node: exp.Expr) -> list[exp.Expr] | None:
-    """The values of a row, (a, b) or ROW(a, b); None of what is no row."""
-    node = node.unnest()
-    named = isinstance(node, exp.Anonymous) and node.name.lower() == "row"
-    return list(node.expressions) if named or isinstance(node, exp.Tuple) else None
 
 
 class Operators(Dates):

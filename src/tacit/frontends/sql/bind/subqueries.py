@@ -10,11 +10,11 @@ from sqlglot import exp
 from tacit.errors import SqlError
 from tacit.frontends.sql.algebra import At, Column, Constant, Expr, Ref, Relation, conjunction
 from tacit.frontends.sql.bind.aggregates import is_aggregate
-from tacit.frontends.sql.bind.operators import Operators, row_of
+from tacit.frontends.sql.bind.operators import Operators
 from tacit.frontends.sql.decorrelate import Partner, exists, pull, scalar, unsupported
 from tacit.frontends.sql.decorrelate import free as free_columns
 from tacit.frontends.sql.functions import place
-from tacit.frontends.sql.parse import place_of
+from tacit.frontends.sql.parse import place_of, row_of
 from tacit.frontends.sql.types import BOOLEAN
 from tacit.plan import Interval
 

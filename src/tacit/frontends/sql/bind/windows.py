@@ -39,14 +39,26 @@ class Windows(Aggregates):
             spec = self.block.named_window(node.alias, at)
         partition = [inner.bind(n) for n in spec.args.get("partition_by") or ()]
         order = inner.sort_keys(spec.args.get("order"))
-        frame = self.frame(spec, bool(order), at)
+        lo, hi, by_rows = self.frame(spec, at)
         if isinstance(node.this, (exp.PercentRank, exp.CumeDist, exp.Ntile)):
             return self.distribution(node.this, partition, order, at)
         name, args, options = inner.window_function(node.this, at)
+        frame: WindowFrame = "all"
         if name in (*functions.RANKS, "lag", "lead"):
-            frame = "all"
             if not order and name != "row_number":
                 raise SqlError("SQL-005", f"{name.upper()}{place(at)} needs an order", expected="OVER (ORDER BY ...)")
+        elif by_rows:
+            frame = "all" if lo is hi is None else "rows" if (lo, hi) == (None, 0) else (lo, hi)
+        elif order and lo == 0:
+            if name in functions.OFFSETS:
+                raise unsupported(f"{name.upper()} of this window frame", at, "use ROWS BETWEEN ... AND ...")
+            # From the first peer on: up to the last one, in the opposite order; of peers alone, a part for each.
+            if hi is None:
+                frame, order = "range", [SortKey(k.expr, not k.descending, not k.nulls_first) for k in order]
+            else:
+                partition, order = [*partition, *(k.expr for k in order)], []
+        elif order and hi == 0:
+            frame = "range"
         made = functions.window(
             name, args, self.block.rows, partition=partition, order=order, frame=frame, options=options, at=at
         )
@@ -88,6 +100,10 @@ class Windows(Aggregates):
             if name in functions.RANKS:
                 return name, [], ()
             args = [self.bind(node.this)]
+            if name == "nth_value":
+                which = self.constant(exp.cast(node.args["offset"], "BIGINT"), "a number of a row")
+                # There is no row before the first.
+                return name, args if which > 0 else [Constant(None, args[0].type)], (max(which, 1),)
             if name not in ("lag", "lead"):
                 return name, args, ()
             offset = node.args.get("offset")
@@ -113,24 +129,27 @@ class Windows(Aggregates):
             name = "count" if name == "count_star" else name
         return name, args, options
 
-    def frame(self, node: exp.Window, ordered: bool, at: At) -> WindowFrame:
-        """The frame that a window names."""
+    def frame(self, node: exp.Window, at: At) -> tuple[int | None, int | None, bool]:
+        """(its first row, its last one, counted from the current one, None at the end of the partition, whether peers
+        are rows of their own) of the frame that a window names.
+        """
         spec = node.args.get("spec")
         if spec is None:
-            return "range" if ordered else "all"
-        rows = str(spec.args.get("kind") or "RANGE").upper() == "ROWS"
-        lo = self.offset(spec.args.get("start"), spec.args.get("start_side"), at)
-        hi = self.offset(spec.args.get("end") or "CURRENT ROW", spec.args.get("end_side"), at)
-        plain = not spec.args.get("exclude") and (lo is None or hi is None or lo <= hi)
-        if plain and lo is hi is None:
-            return "all"
-        if plain and rows:
-            return "rows" if (lo, hi) == (None, 0) else (lo, hi)
-        if plain and (lo, hi) == (None, 0):
-            return "range" if ordered else "all"
-        raise unsupported(
-            "this window frame", at, "use ROWS BETWEEN ... AND ..., or RANGE UNBOUNDED PRECEDING; not EXCLUDE"
-        )
+            return None, 0, False
+        if spec.args.get("exclude"):
+            raise unsupported("EXCLUDE in a window frame", at, "leave it out, and subtract what it would exclude")
+        start, end, word = spec.args.get("start"), spec.args.get("end") or "CURRENT ROW", spec.args.get("kind")
+        word = str(word or "RANGE").upper()
+        offsets = [e for e in (start, end) if isinstance(e, exp.Expr)]
+        if word != "ROWS" and offsets:
+            raise unsupported(
+                f"{word} with an offset in a window frame", place_of(offsets[0]) or at,
+                "use ROWS with a number of rows, or join the table with itself on that range and GROUP BY",
+            )  # fmt: skip
+        lo, hi = self.offset(start, spec.args.get("start_side"), at), self.offset(end, spec.args.get("end_side"), at)
+        if lo is not None and hi is not None and lo > hi:
+            raise unsupported("a window frame that ends before it begins", at, "turn its ends round")
+        return lo, hi, word == "ROWS"
 
     def offset(self, end: exp.Expr | str, side: str | None, at: At) -> int | None:
         """How many rows after the current one a frame ends; None at the end of the partition."""
