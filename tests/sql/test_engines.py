@@ -236,6 +236,16 @@ def test_values_of_postgres_come_over_exactly(clinic: str) -> None:
     assert empty.num_rows == 0 and empty.column_names == names
 
 
+@pytest.mark.parametrize("start", ["'(x+x+)+y'", "s", "s || s"])
+def test_a_part_of_a_text_is_no_pattern(clinic: str, start: str) -> None:
+    text = written(understood(f"SELECT substring(s FROM {start}) AS c FROM t", "postgres", ["t"]), "postgres")
+    query = text.replace('FROM "t"', "FROM (SELECT repeat('x', 30) AS s) AS t")
+
+    with pytest.raises(InputError, match=r"INPUT-020.*22P02"):
+        Postgres(clinic).table(query, ["c"], [TEXT])
+    assert written(understood(text, "postgres", ["t"]), "postgres") == text
+
+
 def test_a_table_is_itself_inside_an_expression_of_its_name(clinic: str) -> None:
     tree = understood("WITH p AS (SELECT id FROM p WHERE id > 2) SELECT count(*) AS n FROM p", "postgres", ["p"])
 
