@@ -62,15 +62,81 @@ def rewritten(query: str, tables: Catalogue, database: duckdb.DuckDBPyConnection
     return relation
 
 
+# --- filters above what is shared -----------------------------------------------------------------------------------
+
+
+def filters(relation: Relation) -> list[tuple[bool, list[str]]]:
+    """Of each filter whether it stands on a table, and the columns that it reads."""
+    found = [r for r in relations(relation) if isinstance(r, Filter)]
+    return [(isinstance(f.source, Scan), sorted({c.name for c in references(f.predicate)})) for f in found]
+
+
+JOINED = "FROM sales JOIN shops ON sales.shop = shops.id"
+SHARED = f"WITH s AS (SELECT item, kind, size, amount {JOINED}) "
+GROUPS = f"WITH s AS (SELECT item, kind, sum(amount) AS a {JOINED} GROUP BY ALL) "
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        # Everybody asks for it.
+        (f"{SHARED} SELECT count(*), (SELECT sum(size) FROM s WHERE item = 2) FROM s WHERE item = 2", [["item"]]),
+        # Everybody asks for something else of one table; each still asks for its own.
+        (
+            f"{GROUPS} SELECT x.a, y.a FROM s x, s y WHERE x.kind = y.kind AND x.item = 1 AND y.item = 2",
+            [["item"]],
+        ),
+        # Of both, and of something that only groups have.
+        (
+            f"{GROUPS} SELECT kind FROM s WHERE item = 1 AND kind = 'a' AND a > 3"
+            " UNION ALL SELECT kind FROM s WHERE item = 3 AND kind < 'c'",
+            [["item"], ["kind"]],
+        ),
+        # In what is shared within what is shared.
+        (
+            "WITH t AS (SELECT item, kind FROM sales, shops WHERE shop = shops.id), s AS (SELECT * FROM t)"
+            " SELECT a.kind FROM s a, s b, t c WHERE a.kind < b.kind AND a.item = 4 AND b.item = 4 AND c.item < 2",
+            [["item"]],
+        ),
+        # Somebody asks for all rows, or for what no one table tells.
+        (f"{SHARED} SELECT count(*), (SELECT sum(size) FROM s WHERE item = 2) FROM s", []),
+        (
+            f"{SHARED} SELECT count(*), (SELECT sum(size) FROM s WHERE item > size) FROM s WHERE item = amount + size",
+            [],
+        ),
+        # Another row would be the first.
+        (
+            "WITH s AS (SELECT * FROM sales ORDER BY id LIMIT 9)"
+            " SELECT count(*), (SELECT max(id) FROM s WHERE item = 1) FROM s WHERE item = 1",
+            [],
+        ),
+        (
+            "WITH s AS (SELECT item, row_number() OVER (ORDER BY id) AS n FROM sales)"
+            " SELECT count(*), (SELECT max(n) FROM s WHERE item = 1) FROM s WHERE item = 1",
+            [],
+        ),
+    ],
+)
+def test_what_all_readers_of_a_relation_ask_for_moves_to_its_tables(
+    query: str, expected: list[list[str]], tables: Catalogue, database: duckdb.DuckDBPyConnection
+) -> None:
+    found = filters(rewritten(query, tables, database))
+    assert sorted(columns for on_table, columns in found if on_table) == expected
+
+
+def test_what_moves_into_a_shared_relation_is_not_asked_again(
+    tables: Catalogue, database: duckdb.DuckDBPyConnection
+) -> None:
+    query = f"{SHARED} SELECT sum(size), (SELECT sum(amount) FROM s WHERE item = 2) FROM s WHERE item = 2"
+    assert filters(rewritten(query, tables, database)) == [(True, ["item"])]
+
+
 # --- numbers that stand for text --------------------------------------------------------------------------------------
 
 
 def keys(relation: Relation) -> list[list[str]]:
     """The types of the keys of each group, the first to be computed first."""
     return [[e.type.kind for _, e in r.keys] for r in relations(relation) if isinstance(r, Group)]
-
-
-JOINED = "FROM sales JOIN shops ON sales.shop = shops.id"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ made; expressions over one party's columns are computed there; columns that nobo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -137,7 +137,7 @@ def _is_exact_average(a: Aggregate) -> bool:
 
 
 class _Filters:
-    """Moves filters down, and orders inner joins."""
+    """Moves filters down, and orders inner joins. What is shared keeps the rows that any of its readers asks for."""
 
     def __init__(self, root: Relation) -> None:
         self._root = root
@@ -145,18 +145,29 @@ class _Filters:
         self._shared = {key for key, n in uses.items() if n > 1}
         self._done: dict[int, Relation] = {}
         self._alive: list[Relation] = []
+        self._asked: dict[int, list[tuple[Expr, ...]]] = {}
+        self._common: dict[int, tuple[Expr, ...]] = {}
 
     def run(self) -> Relation:
-        return self._push(self._root, ())
+        while True:
+            out = self._push(self._root, ())
+            # What readers ask for is known once all are seen; what is shared within may be asked for more then.
+            asked = {id(item): _any_of(item, self._asked[id(item)]) for item in self._alive}
+            common = {key: predicates for key, predicates in asked.items() if predicates}
+            if common == self._common:
+                return out
+            self._done, self._alive, self._asked, self._common = {}, [], {}, common
 
     def _push(self, item: Relation, predicates: tuple[Expr, ...]) -> Relation:
         """The relation with only those rows for which all predicates hold."""
         if id(item) not in self._shared:
             return self._into(item, predicates)
+        common = self._common.get(id(item), ())
+        self._asked.setdefault(id(item), []).append(predicates)
         if id(item) not in self._done:
             self._alive.append(item)
-            self._done[id(item)] = self._into(item, ())
-        return _filtered(self._done[id(item)], predicates)
+            self._done[id(item)] = self._into(item, common)
+        return _filtered(self._done[id(item)], _without(predicates, common))
 
     def _into(self, item: Relation, predicates: tuple[Expr, ...]) -> Relation:
         if isinstance(item, Filter):
@@ -298,6 +309,44 @@ class _Order:
         linked = bool(equi_keys(join)[0])
         at_home = len(parties_of(join)) == 1 and rows <= max(inputs)
         return (not linked and rows > max(inputs), 0 if at_home else sum(inputs) + rows, rows)
+
+
+def _any_of(item: Relation, asked: Sequence[tuple[Expr, ...]]) -> tuple[Expr, ...]:
+    """What holds in all rows that somebody asks for: what everybody does, and of the alternatives what can be told from
+    the rows of one table. More would only be computed once more.
+    """
+    ways = [conjunction(predicates) for predicates in asked]
+    if None in ways:
+        return ()
+    parts = conjuncts(_factored(_either([w for w in ways if w is not None])))
+    common = tuple(p for p in parts if all(p in conjuncts(w) for w in ways))
+    found: list[Expr] = []
+    for part in _without(parts, common):
+        tables: dict[Hashable, set[Column]] = {}
+        for column in references(part):
+            tables.setdefault(_table_of(item, Ref(column)), set()).add(column)
+        found += [p for table, own in tables.items() if table and (p := _implied(part, own)) is not None]
+    return (*common, *found)
+
+
+def _table_of(item: Relation, expr: Expr) -> Hashable:
+    """The table that alone decides an expression, and to whose rows a filter on it moves; None if there is none."""
+    if isinstance(item, Project):
+        return _table_of(item.source, substitute(expr, dict(item.items)))
+    if isinstance(item, Group):
+        keys = dict(item.keys)
+        return _table_of(item.source, substitute(expr, keys)) if set(references(expr)) <= keys.keys() else None
+    if isinstance(item, SetOperation):
+        values = [{c: Ref(s) for c, s in zip(item.columns, side.columns, strict=True)} for side in sources(item)]
+        tables = tuple(_table_of(s, substitute(expr, v)) for s, v in zip(sources(item), values, strict=True))
+        return tables if all(tables) else None
+    if isinstance(item, Join):
+        sides = {"inner": sources(item), "full": ()}.get(item.kind, (item.left,))
+        side = next((s for s in sides if set(references(expr)) <= set(s.columns)), None)
+        return None if side is None else _table_of(side, expr)
+    if isinstance(item, (Filter, Sort, Distinct)):
+        return _table_of(item.source, expr)
+    return id(item) if isinstance(item, Scan) and any(True for _ in references(expr)) else None
 
 
 def _filtered(item: Relation, predicates: tuple[Expr, ...]) -> Relation:
