@@ -131,6 +131,17 @@ def test_what_moves_into_a_shared_relation_is_not_asked_again(
     assert filters(rewritten(query, tables, database)) == [(True, ["item"])]
 
 
+def test_what_is_shared_many_times_over_is_looked_at_once(tables: Catalogue) -> None:
+    # Twice as many paths with each level.
+    levels = ", ".join(f"s{k} AS (FROM s{k - 1} UNION ALL FROM s{k - 1})" for k in range(1, 25))
+    query = (
+        f"WITH s0 AS (SELECT item, kind {JOINED}), {levels} SELECT count(*) FROM s24 a, s24 b"
+        " WHERE a.kind < b.kind AND a.item = 1 AND b.item = 2"
+    )
+    found = filters(rewrite(bind(query, tables)).relation)
+    assert [columns for on_table, columns in found if on_table] == [["item"]]
+
+
 # --- numbers that stand for text --------------------------------------------------------------------------------------
 
 

@@ -147,12 +147,13 @@ class _Filters:
         self._alive: list[Relation] = []
         self._asked: dict[int, list[tuple[Expr, ...]]] = {}
         self._common: dict[int, tuple[Expr, ...]] = {}
+        self._tables = _Tables()
 
     def run(self) -> Relation:
         while True:
             out = self._push(self._root, ())
             # What readers ask for is known once all are seen; what is shared within may be asked for more then.
-            asked = {id(item): _any_of(item, self._asked[id(item)]) for item in self._alive}
+            asked = {id(i): self._tables.asked_by_any(i, self._asked[id(i)]) for i in self._alive}
             common = {key: predicates for key, predicates in asked.items() if predicates}
             if common == self._common:
                 return out
@@ -311,42 +312,59 @@ class _Order:
         return (not linked and rows > max(inputs), 0 if at_home else sum(inputs) + rows, rows)
 
 
-def _any_of(item: Relation, asked: Sequence[tuple[Expr, ...]]) -> tuple[Expr, ...]:
-    """What holds in all rows that somebody asks for: what everybody does, and of the alternatives what can be told from
-    the rows of one table. More would only be computed once more.
-    """
-    ways = [conjunction(predicates) for predicates in asked]
-    if None in ways:
-        return ()
-    parts = conjuncts(_factored(_either([w for w in ways if w is not None])))
-    common = tuple(p for p in parts if all(p in conjuncts(w) for w in ways))
-    found: list[Expr] = []
-    for part in _without(parts, common):
-        tables: dict[Hashable, set[Column]] = {}
-        for column in references(part):
-            tables.setdefault(_table_of(item, Ref(column)), set()).add(column)
-        found += [p for table, own in tables.items() if table and (p := _implied(part, own)) is not None]
-    return (*common, *found)
+class _Tables:
+    """What is told from the rows of one table alone: a filter on it moves there."""
 
+    def __init__(self) -> None:
+        self._known: dict[Hashable, int] = {}
 
-def _table_of(item: Relation, expr: Expr) -> Hashable:
-    """The table that alone decides an expression, and to whose rows a filter on it moves; None if there is none."""
-    if isinstance(item, Project):
-        return _table_of(item.source, substitute(expr, dict(item.items)))
-    if isinstance(item, Group):
-        keys = dict(item.keys)
-        return _table_of(item.source, substitute(expr, keys)) if set(references(expr)) <= keys.keys() else None
-    if isinstance(item, SetOperation):
-        values = [{c: Ref(s) for c, s in zip(item.columns, side.columns, strict=True)} for side in sources(item)]
-        tables = tuple(_table_of(s, substitute(expr, v)) for s, v in zip(sources(item), values, strict=True))
-        return tables if all(tables) else None
-    if isinstance(item, Join):
-        sides = {"inner": sources(item), "full": ()}.get(item.kind, (item.left,))
-        side = next((s for s in sides if set(references(expr)) <= set(s.columns)), None)
-        return None if side is None else _table_of(side, expr)
-    if isinstance(item, (Filter, Sort, Distinct)):
-        return _table_of(item.source, expr)
-    return id(item) if isinstance(item, Scan) and any(True for _ in references(expr)) else None
+    def asked_by_any(self, item: Relation, asked: Sequence[tuple[Expr, ...]]) -> tuple[Expr, ...]:
+        """What holds in all rows of a relation that somebody asks for: what everybody does, and of the alternatives
+        what can be told from the rows of one table. More would only be computed once more.
+        """
+        ways = [conjunction(predicates) for predicates in asked]
+        if None in ways:
+            return ()
+        parts = conjuncts(_factored(_either([w for w in ways if w is not None])))
+        common = tuple(p for p in parts if all(p in conjuncts(w) for w in ways))
+        found: list[Expr] = []
+        for part in _without(parts, common):
+            tables: dict[int, set[Column]] = {}
+            for column in references(part):
+                tables.setdefault(self._of(item, Ref(column)), set()).add(column)
+            found += [p for table, own in tables.items() if table and (p := _implied(part, own)) is not None]
+        return (*common, *found)
+
+    def _of(self, item: Relation, expr: Expr) -> int:
+        """The number of the table that an expression is about, 0 if there is no one such."""
+        key = id(item), expr
+        if key not in self._known:
+            self._known[key] = self._find(item, expr)
+        return self._known[key]
+
+    def _find(self, item: Relation, expr: Expr) -> int:
+        read = set(references(expr))
+        match item:
+            case Scan():
+                return self._number(id(item)) if read else 0
+            case Filter() | Sort() | Distinct():
+                return self._of(item.source, expr)
+            case Project():
+                return self._of(item.source, substitute(expr, dict(item.items)))
+            case Group() if read <= dict(item.keys).keys():
+                return self._of(item.source, substitute(expr, dict(item.keys)))
+            case Join():
+                sides = {"inner": sources(item), "full": ()}.get(item.kind, (item.left,))
+                side = next((s for s in sides if read <= set(s.columns)), None)
+                return 0 if side is None else self._of(side, expr)
+            case SetOperation():
+                values = [{c: Ref(s) for c, s in zip(item.columns, x.columns, strict=True)} for x in sources(item)]
+                both = [self._of(x, substitute(expr, v)) for x, v in zip(sources(item), values, strict=True)]
+                return self._number(tuple(both)) if all(both) else 0
+        return 0
+
+    def _number(self, table: Hashable) -> int:
+        return self._known.setdefault(table, len(self._known) + 1)
 
 
 def _filtered(item: Relation, predicates: tuple[Expr, ...]) -> Relation:
