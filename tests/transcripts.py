@@ -114,8 +114,8 @@ def transcripts(
 
 def _arrays(value: Any) -> Iterator[bytes]:
     """The arrays of a result, and of the shares in it."""
-    if isinstance(value, list | tuple):
-        for item in value:
+    if isinstance(value, list | tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from _arrays(item)
     elif isinstance(value, Arith | Bits | Digits):
         yield from _arrays(value.parts)

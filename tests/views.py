@@ -57,9 +57,11 @@ class View:
 def deal(item: Any, rng: np.random.Generator, rest: int = 2) -> list[Any]:
     """Uniform replicated shares of an array, of `Words` or of clear `Digits`, one for each party.
 
-    Component `rest` makes up for the others.
+    Component `rest` makes up for the others. A list has what each party owns, and stays as it is.
     """
     match item:
+        case list():
+            return item
         case Words(values, width):
             clear = kernels.to_planes(u64(values).reshape(-1), width)
             x, y, made = *_random(rng, clear.shape), partial(Bits, values.shape)

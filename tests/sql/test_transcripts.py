@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What parties send each other in a query depends on public facts alone: sizes and order of all messages are the same
-for different rows, for each operator and each of its strategies.
+for different rows, for each operator and each of its strategies. And who has some of the rows learns nothing of the
+others: all that it gets, whole queries through, is distributed alike whatever they are (`transcripts.leaks`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import pytest
 
 import tacit as tc
 from tacit.engine import drive
+from tacit.engine.execute import execute
 from tacit.session import memory
 from tacit.session.session import Session
+from transcripts import OPENING_RUNS, leaks
 
 KINDS = ("drawn at random", "all alike", "nothing in common")
 CITIES = ["Bern", "Oslo", "Rome", "Wien"]
@@ -321,3 +324,41 @@ def test_messages_do_not_depend_on_which_rows_come_first(limit: int, monkeypatch
             assert strategies == {f"the first {limit} alone"} and len(answer) == min(limit, sum(keys % 5 < 3))
             seen.append((answer.digest, messages))
     assert all(other == seen[0] for other in seen)
+
+
+# --- contents ------------------------------------------------------------------------------------------------------
+
+ROWS = {"all alike": ([2, 2, 2], [5, 5, 5]), "in no order": ([3, 1, 3], [9, -4, 0])}
+"""Keys and values of party 0."""
+
+
+def told_apart(text: str, to_client: bool) -> list[str]:
+    """What tells the rows of party 0 apart at party 1, which has the others."""
+    kinds, plans = {}, []
+    for kind, (keys, values) in ROWS.items():
+        with tc.local(3, transport="memory") as s:
+            ranges = {"k": (0, 7), "v": (-16, 15)}
+            parts = {0: pa.table({"k": keys, "v": values}), 1: pa.table({"k": [1, 3], "v": [4, 4]})}
+            s.table("t", parts, ranges=ranges)
+            s.table("u", pa.table({"k": [1, 3], "w": [4, 7]}), party=1, unique="k", ranges={"k": (0, 7), "w": (0, 7)})
+            plans.append(s.sql(text).plan(to=s.client if to_client else None))
+            kinds[kind] = [[bound.own for bound in s._backend._bind(plans[-1], {})]]
+    assert plans[0].digest == plans[1].digest
+    return leaks(lambda box, own: execute(plans[0], box, own), kinds, opens=True, runs=OPENING_RUNS, parties=[1])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT k, sum(v) FROM t GROUP BY k",
+        "SELECT k, v FROM t ORDER BY v LIMIT 2",
+        "SELECT k, v, w FROM t JOIN u USING (k)",
+    ],
+    ids=["groups", "order", "join"],
+)
+def test_all_that_a_party_gets_in_a_query_tells_no_rows_apart(text: str) -> None:
+    assert told_apart(text, True) == []
+
+
+def test_a_result_that_a_party_gets_tells_rows_apart() -> None:
+    assert told_apart("SELECT sum(v) FROM t", False)
