@@ -113,9 +113,6 @@ async def _less(box: BlackBox, x: Digits) -> None:
 OPENED: dict[str, tuple[Any, dict[str, list[Any]]]] = {
     "sort": (sorting(0, 7), keys(5, 1, 1)),
     "sort of wide keys": (sorting(LOW, HIGH), keys(HIGH, LOW, LOW)),
-    "sort of two keys": (
-        lambda b, x: shuffled.argsort(b, [Key(x, (0, 7), True), Key(x, (0, 7))]), keys(5, 1, 1),
-    ),
     "sort by digits": (sorting(0, 7), keys(5, 1, 1)),
     "quicksort": (sorting(0, 7), keys(5, 1, 1, 4, 1)),
     "select": (lambda b, x: select.select(b, Key(x, (0, 7)), [1]), keys(5, 1, 1)),

@@ -267,7 +267,7 @@ def linear_relations(matrix: BitMatrix) -> int:
     return len(rows) - rank
 
 
-def classifier_advantage(a: BitMatrix, b: BitMatrix, steps: int = 30) -> float:
+def classifier_advantage(a: BitMatrix, b: BitMatrix, steps: int = 10) -> float:
     """Train a logistic classifier on half of two sets of views; how far it beats a coin on the other half.
 
     In standard deviations of the number of right answers of a coin.
