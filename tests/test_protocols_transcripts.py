@@ -8,6 +8,7 @@ that what would be a leak is found (`transcripts.leaks`).
 from __future__ import annotations
 
 import inspect
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,7 @@ OPENED: dict[str, tuple[Any, dict[str, list[Any]]]] = {
     "sort by digits": (sorting(0, 7), keys(5, 1, 1)),
     "quicksort": (sorting(0, 7), keys(5, 1, 1, 4, 1)),
     "select": (lambda b, x: select.select(b, Key(x, (0, 7)), [1]), keys(5, 1, 1)),
+    "first rows": (lambda b, x: select.first_rows(b, [Key(x, (0, 7))], [x], 1), keys(5, 1, 1)),
     "compress": (compact.compress, flags()),
     "expand": (compact.expand, flags()),
     "fill_forward": (compact.fill_forward, flags()),
@@ -135,7 +137,9 @@ def course(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Has few rows sorted as many are, where the name of the test says so."""
     name = request.getfixturevalue("name")
     if name == "sort by digits":
-        monkeypatch.setattr(shuffled, "_ready", lambda n, bits, network: True)
+        monkeypatch.setattr(shuffled, "sorting", lambda n, keys, network: (0.0, 1.0))
+    if name == "first rows":
+        monkeypatch.setattr(select, "sorting", lambda n, keys, network: (inf, inf))
     if name == "quicksort":
         # One row of five divides the others; whatever the segments, these batches suffice.
         quick = shuffled.Course(1, (1,), 1, (3, 3))
@@ -173,7 +177,7 @@ def test_no_primitive_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     programs = [(program, inputs) for program, inputs, _ in CLOSED.values()]
     programs += [(program, next(iter(kinds.values()))) for program, kinds in OPENED.values()]
     for ready in (False, True):
-        monkeypatch.setattr(shuffled, "_ready", lambda n, bits, network, ready=ready: ready)
+        monkeypatch.setattr(shuffled, "sorting", lambda n, keys, network, ready=ready: (not ready, ready))
         for program, inputs in programs:
             boxes = rep3_boxes()
             shares = [deal(item, np.random.default_rng(1)) for item in inputs]
