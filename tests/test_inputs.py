@@ -278,7 +278,7 @@ def test_floats_are_rounded_to_the_nearest_multiple(values: Any, f: int) -> None
         ([1.0, np.nan], FIXED, "INPUT-006"),
         ([1.0, -np.inf], FIXED, "INPUT-006"),
         ([1.0, 1e300], FIXED, "INPUT-007"),
-        ([1.0, 4096.5], FIXED, "INPUT-007"),
+        ([1.0, 4096.5], FIXED, "INPUT-007.*from -4096 to 4096"),
         ([1, 2**31 + 1], INT64, "INPUT-007"),
         (np.array([1, 2**63], dtype=np.uint64), INT64, "INPUT-007"),
         (np.array([1, 2**64 - 1], dtype=np.uint64), INT64, "INPUT-007"),

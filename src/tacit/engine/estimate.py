@@ -34,7 +34,7 @@ class OpCost:
     bytes_total: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PricedPlan(Plan):
     """A plan that also tells what it costs: what a session hands out."""
 

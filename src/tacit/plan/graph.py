@@ -35,7 +35,7 @@ from tacit.plan.types import (
 from tacit.plan.verify import check_parties, verify, verify_header
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan(Graph):
     """What the parties agree on: an immutable dataflow graph.
 
@@ -44,6 +44,10 @@ class Plan(Graph):
     what the plan is written for, "loopback", "lan" or "wan": it chooses between ways to compute that disclose the same
     and differ in rounds and bytes.
     """
+
+    def __repr__(self) -> str:
+        """One line: `show` has the listing."""
+        return f"{type(self).__name__}({self.title!r}; {len(self.nodes)} nodes; {self.digest[:16]})"
 
     @cached_property
     def digest(self) -> str:

@@ -69,7 +69,7 @@ class Backend(Protocol):
         """End all connections."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunReport:
     """What a run did: which plan, who learned what, what it cost.
 
@@ -88,6 +88,10 @@ class RunReport:
     execution: Figures
     by_node: tuple[NodeFacts, ...]
     tls: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        done = f"{self.rounds:,} rounds, {self.bytes_total:,} bytes, {self.seconds:.3g} s"
+        return f"RunReport({done}, {len(self.disclosures)} disclosures; plan {self.digest[:16]})"
 
     @property
     def cpu_seconds(self) -> float:

@@ -77,6 +77,8 @@ def encode(
     INPUT-007 a value is outside the range. The error names the row, never the value or how far off it is.
     """
     array = np.asarray(array)
+    lo, hi = (f"{end / 2**dtype.f:.15g}" if dtype.is_fixed else str(end) for end in (interval.lo, interval.hi))
+    within = f"every value from {lo} to {hi}"
     if dtype.is_fixed:
         if array.dtype.kind not in "fiub":
             raise _wrong_type(array, dtype, what, party)
@@ -84,15 +86,15 @@ def encode(
             _refuse(~np.isfinite(array), "INPUT-006", "NaN or infinite", "finite numbers", what, party, _CLEAN)
         scaled = np.rint(array.astype(np.float64) * 2.0**dtype.f)
         # Beyond 2^62 the conversion to int64 is undefined; such values are outside every interval.
-        _outside(np.abs(scaled) > 2.0**62, what, party)
+        _outside(np.abs(scaled) > 2.0**62, what, party, within)
         raw = scaled.astype(np.int64)
     elif array.dtype.kind == "b" or (dtype.is_int and array.dtype.kind in "iu"):
         if array.dtype == np.uint64:
-            _outside(array > np.uint64(2**63 - 1), what, party)
+            _outside(array > np.uint64(2**63 - 1), what, party, within)
         raw = array.astype(np.int64)
     else:
         raise _wrong_type(array, dtype, what, party)
-    _outside((raw < interval.lo) | (raw > interval.hi), what, party)
+    _outside((raw < interval.lo) | (raw > interval.hi), what, party, within)
     return np.ascontiguousarray(raw).view(np.uint64).reshape(array.shape)
 
 
@@ -115,9 +117,11 @@ def _wrong_type(array: NDArray[Any], dtype: DType, what: str, party: str | None)
     )
 
 
-def _outside(bad: NDArray[np.bool_], what: str, party: str | None) -> None:
+def _outside(
+    bad: NDArray[np.bool_], what: str, party: str | None, expected: str = "every value within the range"
+) -> None:
     advice = "declare a wider range= for this input, or correct the value"
-    _refuse(bad, "INPUT-007", "outside the declared range", "every value within the range", what, party, advice)
+    _refuse(bad, "INPUT-007", "outside the declared range", expected, what, party, advice)
 
 
 def _refuse(
