@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -703,6 +704,15 @@ def test_a_file_may_be_queried_and_loaded(session: Session, folders: dict[int, P
     frame = session.sql("SELECT ward, cost FROM visits").reveal()
 
     assert total == 12 == arrays["cost"].sum().reveal() and len(frame) == 2
+
+
+def test_a_result_for_others_is_no_data_frame(session: Session) -> None:
+    session.table("t", {"id": [1]}, party=0)
+    answer = replace(session.sql("SELECT id FROM t").reveal(), table=None)
+
+    for convert in (answer.to_pandas, answer.to_polars):
+        with pytest.raises(InputError, match=r"INPUT-029.*session\.client"):
+            convert()
 
 
 def test_columns_of_one_name_are_numbered_for_polars(session: Session) -> None:

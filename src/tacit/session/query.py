@@ -52,7 +52,7 @@ class Answer:
 
     def to_pandas(self) -> Any:
         """As a pandas data frame. Integers and truth values with NULLs have pandas' own types for that, `Int64` and the
-        like: as floats, large ones would not be exact.
+        like: as floats, large ones would not be exact. Raises InputError INPUT-029 for a result of others.
         """
         import pandas
         import pyarrow as pa
@@ -62,7 +62,7 @@ class Answer:
             **{pa.uint8(): "UInt8", pa.uint16(): "UInt16", pa.uint32(): "UInt32", pa.uint64(): "UInt64"},
             pa.bool_(): "boolean",
         }
-        frame = self.table.to_pandas()
+        frame = self._own().to_pandas()
         for k, column in enumerate(self.table.columns):
             if column.null_count and column.type in own:
                 kind = pandas.api.types.pandas_dtype(own[column.type])
@@ -70,10 +70,23 @@ class Answer:
         return frame
 
     def to_polars(self) -> Any:
-        """As a Polars data frame. Its columns need different names: of two `id` the second becomes `id_1`."""
+        """As a Polars data frame, whose columns need different names: of two `id` the second becomes `id_1`. Raises
+        InputError INPUT-029 for a result of others.
+        """
         import polars
 
-        return polars.from_arrow(self.table.rename_columns(_different(self.table.column_names)))
+        table = self._own()
+        return polars.from_arrow(table.rename_columns(_different(table.column_names)))
+
+    def _own(self) -> Any:
+        if self.table is None:
+            raise InputError(
+                "INPUT-029",
+                "the result of this query is not for this client",
+                expected="a result for everyone, for this client, or for a party that it acts for",
+                next="reveal it to session.client, or look at it with a client of the party that it is for",
+            )
+        return self.table
 
     def __len__(self) -> int:
         return 0 if self.table is None else int(self.table.num_rows)

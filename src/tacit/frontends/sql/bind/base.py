@@ -134,7 +134,7 @@ class Base:
         elif near:
             nearest = f"did you mean {' or '.join(near)}?"
         else:
-            nearest = f"text stands in single quotes: '{name}'" if quoted and not table else ""
+            nearest = f"correct the name; text stands in single quotes: '{name}'" if quoted and not table else ""
         return SqlError(
             "SQL-003", f"there is no column {full!r}{place(at)}",
             expected=f"one of {', '.join(names[:20])}" + (", ..." if len(names) > 20 else "") if names else "",
