@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tacit.engine.estimate import estimate
 from tacit.plan import INT64, Interval, PlanBuilder
 from tacit.session import progress
 
@@ -18,7 +19,7 @@ class Terminal(io.StringIO):
         return True
 
 
-PLAN = PlanBuilder(("a", "b", "c", "you"), 3, "rep3", title="SELECT [bold] FROM t")
+PLAN = PlanBuilder(("a", "b", "c", "you"), 3, "rep3", title="SELECT [bold] FROM t" + 200 * "x")
 x, y = (PLAN.input(p, f"x{p}", INT64, (2,), interval=Interval(0, 9)) for p in (0, 1))
 PLAN.output("sum", PLAN.reveal(PLAN.add("add", [x, y]), "test"))
 
@@ -26,6 +27,7 @@ PLAN.output("sum", PLAN.reveal(PLAN.add("add", [x, y]), "test"))
 def shown(monkeypatch: pytest.MonkeyPatch, patience_s: float, steps: list[int]) -> str:
     terminal = Terminal()
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(progress, "PATIENCE_S", patience_s)
     with progress.progress_bar(PLAN.build()) as show:
@@ -42,7 +44,7 @@ def test_parties_that_take_long_to_begin_are_seen_to_and_rounds_after_them(monke
     text = shown(monkeypatch, 0.0, [1])
 
     assert "running SELECT [bold] FROM t" in text and "parties prepare" in text
-    assert "round 1 of" in text
+    assert f"round 1 of {estimate(PLAN.build()).rounds}" in text, "80 columns are enough"
 
 
 def test_a_short_run_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

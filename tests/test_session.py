@@ -229,6 +229,7 @@ def test_a_session_that_cannot_be_is_refused_at_once() -> None:
         ({"parties": 0}, "ROOM-00"),
         ({"parties": ["a b", "c", "d"]}, "ROOM-006"),
         ({"parties": ["a", "b", "a"]}, "ROOM-007.*rename one"),
+        ({"parties": "room.toml"}, r"ROOM-015.*tacit\.connect"),
         ({"parties": ["a", "b", "you"]}, "ROOM-007"),
         ({"parties": 2, "transport": "process"}, "ROOM-008"),
         ({"protocol": "magic"}, "ROOM-006"),

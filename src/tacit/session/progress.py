@@ -13,7 +13,8 @@ from tacit.engine.estimate import estimate
 from tacit.plan import Plan
 
 PATIENCE_S: Final = 2.0
-TITLE_SHOWN: Final = 60
+TITLE_SHOWN: Final = 24
+"""Characters of a title, so that everything fits a terminal of 80 columns."""
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def progress_bar(plan: Plan) -> Iterator[Callable[[int], None] | None]:
 
     bar = Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=16),
         TextColumn("{task.fields[round]}"),
         TimeElapsedColumn(),
         console=Console(stderr=True),

@@ -470,6 +470,13 @@ def local(
     Raises RoomError for a room that cannot be, RunError RUN-013 if a process does not start,
     InputError INPUT-018 for a number of threads that cannot be.
     """
+    if isinstance(parties, str):
+        raise RoomError(
+            "ROOM-015",
+            "the parties of a local session are one text",
+            expected="their number, or a list of their names",
+            next="write tacit.local(['a', 'b', 'c']), or tacit.connect(...) for a room file",
+        )
     names = [f"party{k}" for k in range(parties)] if isinstance(parties, int) else list(parties)
     directories = _directories(names, data)
     emulated = "none" if network in (None, "loopback") else str(network)
