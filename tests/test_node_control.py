@@ -467,6 +467,17 @@ def test_types_and_missing_values_are_answers_too(house: House, guest: Callable[
     assert guest(ages(0, 200)) == "ROOM-019"
 
 
+def test_a_defect_that_values_may_cause_is_an_answer_too(
+    guest: Callable[[Message], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise OverflowError
+
+    monkeypatch.setattr("tacit.session.sources.Inputs.read", read)
+
+    assert [guest(ages(0, 40)) for _ in range(4)] == ["RUN-005"] * 3 + ["ROOM-019"]
+
+
 def test_each_columns_first_range_that_fits_is_free(guest: Callable[[Message], str]) -> None:
     for _ in range(5):
         assert guest(ages(0, 120)) == "shown"

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from tacit.errors import InputError, RoomError, SqlError, TacitError
+from tacit.errors import RoomError, TacitError
 from tacit.plan import DType, Interval
 from tacit.protocols.shares import U64Array
 from tacit.session.datasets import parse_source
@@ -89,7 +89,7 @@ class CountedInputs:
             self._check(told, question.source)
             try:
                 return self._inputs.describe(question)
-            except (InputError, SqlError) as error:
+            except Exception as error:
                 self._refused(told, question.source, error)
                 raise
 
@@ -105,8 +105,8 @@ class CountedInputs:
                 self._check(told, what)
             try:
                 values = self._inputs.read(source, dtype, interval)
-            except (InputError, SqlError) as error:
-                if known and error.code in TELLING:
+            except Exception as error:
+                if known and _tells(error):
                     # The data has changed: nothing is known to fit any more.
                     for one in told:
                         one.known.clear()
@@ -137,14 +137,20 @@ class CountedInputs:
                 next="declare a range that fitted before, or ask the party's operator to reset the count",
             )
 
-    def _refused(self, told: Sequence[_Told], what: str, error: TacitError) -> None:
-        if error.code in TELLING:
+    def _refused(self, told: Sequence[_Told], what: str, error: Exception) -> None:
+        if _tells(error):
+            code = error.code if isinstance(error, TacitError) else "a defect"
             for one in told:
-                self._count(one, what, f"was refused with {error.code}")
+                self._count(one, what, f"was refused with {code}")
 
     def _count(self, told: _Told, file: str, what: str) -> None:
         told.answers += 1
         log.warning("%s %s over %s: answer %d of %d", self._client, what, file, told.answers, self._limit)
+
+
+def _tells(error: Exception) -> bool:
+    """Whether an error may depend on values: of a defect nobody knows."""
+    return not isinstance(error, TacitError) or error.code in TELLING
 
 
 def _parts(source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
