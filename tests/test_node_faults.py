@@ -117,6 +117,25 @@ def test_an_interrupted_run_ends_everywhere_and_the_session_goes_on() -> None:
         assert total.reveal().tolist() == [3]
 
 
+def test_runs_that_failed_leave_no_connection_behind() -> None:
+    with local(network="wan", limits=LIMITS) as session:
+        total = session.input(np.array([1]), party=0) + session.input(np.array([2]), party=1)
+        total.reveal()
+
+        def open_files() -> list[int]:
+            return [len(os.listdir(f"/proc/{pid}/fd")) for pid in session.pids]
+
+        before, x = open_files(), long_run(session)
+        for _ in range(3):
+            after(0.5, _thread.interrupt_main)
+            with pytest.raises(KeyboardInterrupt):
+                x.reveal()
+        total.reveal()
+
+        # Those of one run are ten.
+        assert max(now - then for now, then in zip(open_files(), before, strict=True)) < 5
+
+
 def test_progress_is_reported_while_a_run_lasts() -> None:
     with local(network="wan") as session:
         x = session.input(np.array([True, False]), party=0)

@@ -8,6 +8,7 @@ they have or begin anew after a failure.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from typing import Final
@@ -33,6 +34,7 @@ class Mesh:
         self._offers: dict[int, list[tuple[bytes, Connection]]] = {p: [] for p in range(len(room.parties)) if p != me}
         self._arrived = threading.Condition()
         self._current: tuple[bytes, TlsTransport] | None = None
+        self._dropped = False
         self.tls: dict[str, str] = {}
 
     def offer(self, peer: int, mesh: bytes, connection: Connection) -> None:
@@ -60,6 +62,10 @@ class Mesh:
                 raise
             return transport
         self.drop()
+        if self._dropped:
+            # Errors of a run that failed refer to their frames and these to them, and so to sockets.
+            gc.collect()
+            self._dropped = False
         transport = self._build(mesh, session, stop)
         self._current = (mesh, transport)
         return transport
@@ -69,6 +75,7 @@ class Mesh:
         current, self._current = self._current, None
         if current is not None:
             current[1].close()
+            self._dropped = True
 
     def _build(self, mesh: bytes, session: bytes, stop: Stop) -> TlsTransport:
         limits = self._room.limits
