@@ -317,7 +317,7 @@ def apply(name: str, args: Sequence[Expr], *options: Any, at: At = None) -> Call
         args = (*(x for pair in zip(conditions, values, strict=True) for x in pair), last)
     elif name in ("and", "or", "not"):
         args = tuple(cast(a, BOOLEAN, at) for a in args)
-    elif name in ("add", "sub", "mod", "idiv"):
+    elif name in ("add", "sub", "mod", "idiv", "bit_and", "bit_or", "bit_xor", "bit_left", "bit_right"):
         args = _numbers(name, args, at)
     elif name == "div":
         args = tuple(map(_bare, _numbers(name, args, at)))
@@ -563,7 +563,7 @@ def _pow(args: _Args, options: tuple[Any, ...]) -> _Typed:
 def _bits(args: _Args, options: tuple[Any, ...]) -> _Typed:
     """Of integers in one type; bits of numbers that are not negative make such numbers."""
     _need(all(a.type.kind == "int" for a in args))
-    kind = reduce(lambda x, y: common_type(x, y) or x, (a.type for a in args))
+    kind = args[0].type
     top = (1 << max(a.domain.hi.bit_length() for a in args)) - 1
     known = all(a.domain.lo >= 0 for a in args)
     return kind, _any_null(args), Interval(0, top) if known else range_of(kind)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Final
 
-from tacit.errors import PlanError, SqlError
+from tacit.errors import InputError, PlanError, SqlError
 from tacit.frontends.arithmetic import greater_equal, logical_and, logical_not, logical_or
 from tacit.frontends.array import Owner, SecretArray
 from tacit.frontends.operands import public
@@ -65,6 +65,7 @@ from tacit.frontends.sql.small_groups import judged, ruled
 from tacit.frontends.sql.types import BOOLEAN
 from tacit.plan import BOOL, OUT_OF_RANGE, Interval
 
+_NO_ROOM: Final = OUT_OF_RANGE | {"INPUT-105"}
 PAIRS: Final = 1 << 22
 """Elements, rows times words, that a table of all pairs may have."""
 SORT: Final = 40_000
@@ -162,8 +163,8 @@ class _Lowering:
         self.strategy = ""
         try:
             frame = self._frame(relation)
-        except PlanError as error:
-            if error.code not in OUT_OF_RANGE:
+        except (PlanError, InputError) as error:
+            if error.code not in _NO_ROOM:
                 raise
             at = next((a.at for _, a in relation.aggregates if a.at), None) if isinstance(relation, Group) else None
             raise overflow(f"{type(relation).__name__.lower()}{place(at)}", error) from error
@@ -673,7 +674,7 @@ def _refuse_beyond(limit: int, rows: int, words: int, relation: Relation) -> Non
     )
 
 
-def overflow(what: str, error: PlanError) -> SqlError:
+def overflow(what: str, error: PlanError | InputError) -> SqlError:
     """What the plan's own check of ranges says of a part of a query; its bounds are public."""
     return SqlError(
         "SQL-008",

@@ -540,7 +540,8 @@ def _aggregate_side(item: Group, join: Join, pairs: tuple[tuple[Expr, Expr], ...
         elif a.name in ("min", "max"):
             arg, where = a.args[0], a.where
         elif a.name == "sum":
-            arg, where = functions.apply("mul", (a.args[0], Ref(number)), at=a.at), a.where
+            summed = a.args[0] if a.args[0].type.is_numeric else functions.cast(a.args[0], BIGINT, a.at)
+            arg, where = functions.apply("mul", (summed, Ref(number)), at=a.at), a.where
         elif a.name == "count":
             null = functions.call("is_null", a.args)
             arg, where = functions.apply("case", (null, zero, Ref(number))), a.where

@@ -585,7 +585,10 @@ def _real(name: str) -> Callable[[_Rows, Call, list[Vector]], Vector]:
 
     def function(rows: _Rows, call: Call, args: list[Vector]) -> Vector:
         x, null = fixed(args[0]).words[0], args[0].null
-        lo = x.node.type.interval.lo
+        lo, hi = x.node.type.interval.lo, x.node.type.interval.hi
+        if (name == "sqrt" and hi < 0) or (name == "ln" and hi <= 0):
+            # Rows that are not meant are zeros, and perhaps there are no others.
+            return rows.constant(None, DOUBLE)
         if name == "sqrt" and lo < 0:
             null = either(null, less(x, _raw(x, 0)))
         if name == "ln" and lo <= 0:

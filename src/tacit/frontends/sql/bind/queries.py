@@ -215,9 +215,14 @@ class _Queries:
 
     def source(self, node: exp.Expr, outer: Scope | None, ctes: Ctes) -> tuple[Relation, list[Item]]:
         """A table, subquery or VALUES of FROM, with the joins that belong to it."""
-        if isinstance(node, exp.Table):
+        if isinstance(node, exp.Table) and isinstance(node.this, exp.Values):
+            # So it is parsed within parentheses.
+            values = node.this.copy()
+            values.set("alias", node.args.get("alias"))
+            relation, items = self.source(values, outer, ctes)
+        elif isinstance(node, exp.Table):
             relation, items = self.table(node, ctes)
-        elif isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table):
+        elif isinstance(node, exp.Subquery) and _is_source(node.this):
             relation, items = self.source(node.this, outer, ctes)
             if node.alias:
                 names = _renamed(tuple(i.name for i in items if not i.hidden), node.args.get("alias"), node)
@@ -338,6 +343,12 @@ class _Queries:
         first, second = (right, left) if side == "RIGHT" else (left, right)
         relation = later.finished(Join(kind, first, second, condition, at=at))
         return relation, _merged(items, right_items, shared, side, at)
+
+
+def _is_source(node: exp.Expr) -> bool:
+    """Whether what stands in parentheses is something of FROM, perhaps with joins, and no query."""
+    named = bool(node.args.get("alias") or node.args.get("joins"))
+    return isinstance(node, exp.Table) or (isinstance(node, exp.Subquery) and named)
 
 
 def _is_comma(node: exp.Join) -> bool:

@@ -112,7 +112,8 @@ class Windows(Aggregates):
             if default is not None:
                 args.append(fold(cast(self.bind(default), args[0].type, at)))
             return name, args, (count,)
-        if isinstance(node, exp.IgnoreNulls) and not isinstance(node.this, exp.AnyValue):
+        # The parser says so of any aggregate around ANY_VALUE as well.
+        if isinstance(node, exp.IgnoreNulls) and type(node.this) in WINDOWS:
             raise unsupported("IGNORE NULLS", at, "filter the NULLs out first")
         if not (is_aggregate(node) or isinstance(node, (exp.Filter, exp.IgnoreNulls))):
             raise self.unknown(node)
