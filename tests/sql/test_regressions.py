@@ -176,6 +176,8 @@ QUERIES = {
     "types of bits": "SELECT s & 5 AS a, s | k AS b, i | NULL AS c, xor(k, s) AS d, max(s & 1) OVER () AS e FROM one",
     "an aggregate of ANY_VALUE over groups": "SELECT max(any_value(k)) OVER () AS a, "
     "sum(any_value(k)) OVER (ORDER BY k) AS b FROM t GROUP BY k",
+    "names of parts of dates": "SELECT EXTRACT(microsecond FROM z), EXTRACT(Dow FROM z), EXTRACT(years FROM z), "
+    "EXTRACT(week FROM y), date_part('doy', y) FROM t",
     "a sum of flags, one side of the join aggregated first": "SELECT x.k, sum(x.o) AS a, sum(x.i IS NULL) AS b "
     "FROM t AS x JOIN t AS y ON x.k = y.k GROUP BY x.k",
 }

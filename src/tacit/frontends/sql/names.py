@@ -28,6 +28,11 @@ _NAMES: Final[dict[type[exp.Expr], str]] = {
     exp.TimestampFromParts: "make_timestamp", exp.DateBin: "time_bucket",
     exp.ApproxDistinct: "approx_count_distinct", exp.IsNan: "isnan", exp.IsInf: "isinf", exp.BitwiseXor: "xor",
 }  # fmt: skip
+_PARTS: Final = {
+    **{n + s: n for n in ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "QUARTER", "WEEK") for s in ("", "S")},
+    **{n + s: n + "S" for n in ("MILLISECOND", "MICROSECOND") for s in ("", "S")},
+}
+"""Parts of dates that are words of DuckDB's grammar, as it writes them; others stay as they are typed."""
 _TYPES: Final = {
     "INT": "INTEGER", "TEXT": "VARCHAR", "REAL": "FLOAT", "INT128": "HUGEINT", "DATE": "date", "DOUBLE": "double",
 }  # fmt: skip
@@ -100,7 +105,7 @@ def label(node: exp.Expr) -> str:
     if isinstance(node, exp.Coalesce):
         return f"COALESCE({', '.join(map(label, [node.this, *node.expressions]))})"
     if isinstance(node, exp.Extract):
-        return f"date_part('{node.name.upper()}', {label(node.expression)})"
+        return f"date_part('{_PARTS.get(node.name.upper(), node.name)}', {label(node.expression)})"
     if isinstance(node, exp.TimestampTrunc):
         return f"date_trunc('{_unit(node)}', {label(node.this)})"
     if isinstance(node, exp.DateDiff):
