@@ -48,14 +48,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[
     with psycopg.connect(postgres) as connection:
         connection.execute("CREATE SCHEMA clinic; CREATE TABLE clinic.visits (ward bigint, cost numeric(9,2))")
         connection.execute("INSERT INTO clinic.visits VALUES (1, 10.25), (2, NULL), (2, 0.50)")
-    pins = {name: create_identity(name, made / ("identity" if name == "you" else name)).pin for name in (*NAMES, "you")}
+    folders = {**{n: n for n in (*NAMES, "board")}, "you": "identity"}
+    pins = {name: create_identity(name, made / folder).pin for name, folder in folders.items()}
     ports = []
     for _ in NAMES:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             ports.append(probe.getsockname()[1])
     parties = tuple(Party(n, "127.0.0.1", port, pins[n]) for n, port in zip(NAMES, ports, strict=True))
-    write(Room("clinic", "rep3", parties, (Client("you", pins["you"]),)).check(), made / "room.toml")
+    clients = (Client("you", pins["you"]), Client("board", pins["board"], ("west",)))
+    write(Room("clinic", "rep3", parties, clients).check(), made / "room.toml")
     for name in NAMES:
         (made / f"{name}-data").mkdir()
     (made / "north-data" / "visits.csv").write_text("ward,cost\n1,1.5\n1,2.25\n3,7\n")
@@ -125,6 +127,21 @@ def test_a_result_for_one_party_is_not_shown_to_the_client(folder: Path) -> None
     text = run(folder, "--to", "west", "--min-group", "2").output
 
     assert "east" not in text and "for west" in text
+
+
+def test_who_acts_for_a_party_gets_its_table(folder: Path) -> None:
+    digest = run(folder, "--to", "west", "--min-group", "2").output.split()[-1]
+    arguments = ["--to", "west", "--identity", str(folder / "board"), "--fetch-from"]
+
+    text = run(folder, *arguments, "you", "--min-group", "2").output
+
+    assert "east │ 3 │ 14.00" in " ".join(text.split()) and "attic" not in text
+    assert "2 rows, 1 groups hidden" in text and text.split()[-1] == digest
+    assert "for west" in run(folder, "--to", "west", "--fetch-from", "you", "--min-group", "2").output
+    # Another query, and one that this client ran itself: nobody did.
+    for asked in (["you", "--min-group", "3"], ["board", "--min-group", "2"]):
+        with pytest.raises(TacitError, match="RUN-006"):
+            run(folder, *arguments, *asked)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ def sql(
         Path | None, typer.Option("--output", help="A file for the result: .parquet, .csv or .arrow.")
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="Who alone learns the result; by default everyone.")] = None,
+    fetch_from: Annotated[
+        str | None, typer.Option("--fetch-from", help="Run nothing: the result of this query as this client ran it.")
+    ] = None,
     min_group: Annotated[int, typer.Option("--min-group", min=1, help="The fewest rows of a disclosed group.")] = 1,
     reveals: Annotated[
         list[str] | None,
@@ -83,7 +86,7 @@ def sql(
         if explain:
             console.out(frame.explain(to), highlight=False)
             return
-        answer = frame.reveal(to)
+        answer = frame.reveal(to) if fetch_from is None else frame.fetch(fetch_from, to)
     if answer.table is not None and output is not None:
         try:
             _write(answer.table, output)

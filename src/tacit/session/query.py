@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from typing import Any, Final
@@ -15,14 +15,14 @@ from tacit.engine.estimate import CostReport, PricedPlan, bytes_by_node
 from tacit.errors import InputError, PlanError
 from tacit.frontends.array import SecretArray
 from tacit.frontends.graph import Record
-from tacit.frontends.program import Program
+from tacit.frontends.program import Program, Results
 from tacit.frontends.sql.bind import bind
 from tacit.frontends.sql.explain import tree
 from tacit.frontends.sql.homes import place
 from tacit.frontends.sql.lower import lower, overflow
 from tacit.frontends.sql.result import disclosed
 from tacit.frontends.sql.rewrite import rewrite
-from tacit.plan import OUT_OF_RANGE, Disclosure
+from tacit.plan import OUT_OF_RANGE, Disclosure, Plan
 from tacit.protocols.shares import U64Array
 from tacit.session.relations import Relations, whole_number
 
@@ -107,6 +107,7 @@ class SecretFrame:
         self,
         program: Program[U64Array | None],
         relations: Relations,
+        fetch: Callable[[Plan], Results],
         text: str,
         min_group: int = 1,
         reveals: str | Iterable[str] = (),
@@ -114,6 +115,7 @@ class SecretFrame:
         allowed = _allowed(reveals)
         self.text = text
         self._program = program
+        self._fetch = fetch
         min_group = whole_number(min_group, 1, "min_group")
         self._query = place(rewrite(bind(text, relations.catalogue, min_group), min_group), min_group)
         self._compile(relations, min_group, frozenset())
@@ -213,7 +215,22 @@ class SecretFrame:
         fails.
         """
         plan = self.plan(to, purpose)
-        outcome = self._program.run(plan, self._arrays)
+        return self._answer(plan, self._program.run(plan, self._arrays))
+
+    def fetch(self, by: str | None = None, to: int | str | None = None, purpose: str = "result") -> Answer:
+        """The result of a run of this query that another client proposed, `by` its name in the room, or this client
+        itself; nothing is run or disclosed.
+
+        It is the same query if it is the same plan: the same text, tables and declarations, disclosed to the same ones
+        for the same purpose. A client that acts for the party of `reveal(to=party)` gets the table by it. Raises
+        RunError RUN-006 where a party holds no such result any more: each keeps those of its last 16 plans.
+        """
+        plan = self.plan(to, purpose)
+        if by is not None:
+            plan = PricedPlan.of(replace(plan, parties=(*plan.parties[: plan.computing], by)))
+        return self._answer(plan, self._fetch(plan))
+
+    def _answer(self, plan: PricedPlan, outcome: Results) -> Answer:
         raws = [outcome[label] for label in self._labels]
         cost = plan.cost()
         if any(raw is None for raw in raws):

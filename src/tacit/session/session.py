@@ -322,7 +322,7 @@ class Session:
         # Here, so that whoever writes no SQL need not load what reads it.
         from tacit.session.query import SecretFrame
 
-        return SecretFrame(self._program, self._relations, text, min_group, reveals)
+        return SecretFrame(self._program, self._relations, self.fetch, text, min_group, reveals)
 
     def psi(
         self, *tables: str, on: Keys, normalise: Steps | None = None, reveals: str | Iterable[str] = ()
@@ -360,7 +360,9 @@ class Session:
         return self.plan_of(*arrays).cost(network)
 
     def fetch(self, plan: Plan) -> dict[str, U64Array | None]:
-        """Raw outputs of a plan that another client ran and that this one may read. Raises RunError RUN-006."""
+        """Raw outputs of a plan that somebody ran and that this client may read, by label. Of a query,
+        `SecretFrame.fetch` makes a table of them. Raises RunError RUN-006 where a party holds none.
+        """
         return self._backend.fetch(plan)
 
     @property
