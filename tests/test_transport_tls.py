@@ -360,6 +360,35 @@ def test_a_loop_in_which_one_party_only_sends_is_that_of_lockstep_to_the_last_bi
     assert traffic.rounds == 2 * trips
 
 
+@pytest.mark.parametrize("size", [0, 30_000_000])
+def test_a_party_far_ahead_waits_for_longer_than_a_step_may_take_while_its_peer_comes_nearer(size):
+    # It waits for a message, or for the socket to take its own, which is early and not the first.
+    limits = Limits(silence_s=2.0, step_timeout_s=2.0, grace_s=0.2, early_frames_max=1)
+    steps = 40
+    with meshes(2, limits) as ends:
+        begun = threading.Event()
+
+        def ahead():
+            ends[0].exchange(steps, {1: [b"first"]}, {})
+            begin = time.monotonic()
+            begun.set()
+            message = ends[0].exchange(steps + 1, {1: [bytes(size)]}, {1: 8})[1]
+            return bytes(message), time.monotonic() - begin
+
+        def behind():
+            begun.wait()
+            for step in range(steps):
+                ends[1].exchange(step, {}, {})
+                time.sleep(0.08)
+            ends[1].exchange(steps, {}, {0: 5})
+            return len(ends[1].exchange(steps + 1, {0: [bytes(range(8))]}, {0: size})[0])
+
+        (message, waited), received = joined(ahead, behind)
+
+    assert message == bytes(range(8)) and received == size
+    assert waited > limits.step_timeout_s
+
+
 @pytest.mark.parametrize("network", [None, "lan"])
 def test_a_party_far_ahead_of_one_that_stands_still_waits_for_it_and_then_names_it(network):
     limits = Limits(silence_s=5.0, step_timeout_s=1.0, grace_s=0.2, early_frames_max=16)

@@ -27,6 +27,9 @@ struct Mailbox {
     ended: bool,
     draining: bool,
     last_step: Option<u64>,
+    /// The step that the peer's heartbeats say it is at, and when that last grew.
+    at: u64,
+    nearer: Option<Instant>,
     /// What is announced and not collected, as (step, length): the message at the same place in `frames` is the
     /// one, and every further message is early.
     awaited: VecDeque<(u64, u64)>,
@@ -86,6 +89,8 @@ impl Mailbox {
             ended: false,
             draining: false,
             last_step: None,
+            at: 0,
+            nearer: None,
             awaited: VecDeque::new(),
             frames: VecDeque::new(),
             early_bytes: 0,
@@ -103,6 +108,8 @@ impl Mailbox {
         self.session = session;
         self.ended = false;
         self.last_step = None;
+        self.at = 0;
+        self.nearer = None;
         self.aborts_seen = 0;
         self.forget();
     }
@@ -235,12 +242,21 @@ impl Inbox {
                     .expected(format!("at most {max} bytes")),
             );
         }
-        let (ours, aborting) = (self.session, self.aborting);
+        let (ours, aborting, now) = (self.session, self.aborting, self.step.unwrap_or(0));
         let Some(mailbox) = self.boxes.get_mut(&peer) else {
             return Err(Fault::new(Cause::Misuse, "a frame of an unknown peer"));
         };
         if header.kind == Kind::Heartbeat {
             mailbox.tick()?;
+            // A peer that says it is ahead comes no nearer: it cannot keep us waiting by that.
+            if header.session == ours
+                && mailbox.session == ours
+                && header.step > mailbox.at
+                && header.step <= now
+            {
+                mailbox.at = header.step;
+                mailbox.nearer = Some(Instant::now());
+            }
             return Ok(Verdict::Drop);
         }
         if header.session != mailbox.session {
@@ -484,6 +500,21 @@ impl Inbox {
         boxes.find_map(|(&peer, mailbox)| mailbox.lacks(step).then_some(peer))
     }
 
+    /// A frame that says that we are alive, and how far.
+    pub(crate) fn heartbeat(&self) -> Header {
+        Header {
+            kind: Kind::Heartbeat,
+            session: self.session,
+            step: self.step.unwrap_or(0),
+            length: 0,
+        }
+    }
+
+    /// When a peer that is behind was last heard to have come nearer.
+    pub(crate) fn nearer(&self, peer: usize) -> Option<Instant> {
+        self.boxes.get(&peer)?.nearer
+    }
+
     /// The fault of that peer.
     pub(crate) fn late(&self) -> Fault {
         let step = self.outstanding.front().map_or(0, |step| step.number);
@@ -632,6 +663,31 @@ mod tests {
             let verdict = inbox.place(0, &header(waits, length), &LIMITS);
             assert!(verdict.unwrap() == Verdict::Keep);
             assert!(!inbox.relieved(&LIMITS));
+        }
+    }
+
+    #[test]
+    fn only_a_peer_that_is_behind_comes_nearer_and_only_by_steps_of_this_session() {
+        let mut inbox = Inbox::new(SESSION, [0].into_iter());
+        inbox.announce(5, 0, &[(0, 1)], 1 << 20).unwrap();
+        for (session, step, counts) in [
+            (SESSION, 0, false),
+            (SESSION, 6, false),
+            ([2; 16], 3, false),
+            (SESSION, 3, true),
+            (SESSION, 3, false),
+            (SESSION, 2, false),
+            (SESSION, 5, true),
+            (SESSION, u64::MAX, false),
+        ] {
+            let before = inbox.nearer(0);
+            let beat = Header {
+                kind: Kind::Heartbeat,
+                session,
+                ..header(step, 0)
+            };
+            assert!(inbox.admit(0, &beat, &LIMITS).unwrap() == Verdict::Drop);
+            assert_eq!(inbox.nearer(0) != before, counts, "step {step}");
         }
     }
 }

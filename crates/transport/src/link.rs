@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::channel::{Channel, Poll};
 use crate::fault::Fault;
-use crate::frame::{Header, Kind, SessionId};
+use crate::frame::Header;
 use crate::mesh::Limits;
 use crate::receiver::Shared;
 use crate::{SLICE, lock};
@@ -96,12 +96,7 @@ impl Link {
                 && !tx.channel.stalled()
                 && tx.written.elapsed() >= heartbeat
             {
-                let beat = Header {
-                    kind: Kind::Heartbeat,
-                    session: SessionId::default(),
-                    step: 0,
-                    length: 0,
-                };
+                let beat = lock(&shared.inbox).heartbeat();
                 let _ = tx
                     .channel
                     .write(&beat, &[], &mut |_| Err(Fault::interrupted()));

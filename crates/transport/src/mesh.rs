@@ -46,7 +46,7 @@ pub struct Limits {
     pub early_frames_max: usize,
     /// Longest silence of a live peer.
     pub silence: Duration,
-    /// Longest wait for the messages of one step.
+    /// Longest wait for the messages of one step, while their senders come no nearer to it.
     pub step_timeout: Duration,
     /// Emulated network, if any.
     pub network: Option<Network>,
@@ -249,13 +249,20 @@ impl Mesh {
         Ok(())
     }
 
-    fn collect_until(&self, limit: Instant, poll: Poll<'_>) -> Result<Messages, Fault> {
-        let arrived = self.wait(limit, poll, |inbox| match inbox.collect()? {
-            None => inbox.reasons().map(|()| None),
-            arrived => Ok(arrived),
-        })?;
-        let Some((arrived, counts_as_round)) = arrived else {
-            return Err(lock(&self.shared.inbox).late());
+    fn collect_until(&self, mut limit: Instant, poll: Poll<'_>) -> Result<Messages, Fault> {
+        let (arrived, counts_as_round) = loop {
+            let arrived = self.wait(limit, poll, |inbox| match inbox.collect()? {
+                None => inbox.reasons().map(|()| None),
+                arrived => Ok(arrived),
+            })?;
+            if let Some(arrived) = arrived {
+                break arrived;
+            }
+            let inbox = lock(&self.shared.inbox);
+            let Some(peer) = inbox.lacking() else {
+                continue;
+            };
+            limit = self.patience(&inbox, peer).ok_or_else(|| inbox.late())?;
         };
         let mut counts = lock(&self.counts);
         counts.rounds += u64::from(counts_as_round);
@@ -264,6 +271,14 @@ impl Mesh {
             .map(|(_, payload)| payload.len() as u64)
             .sum::<u64>();
         Ok(arrived)
+    }
+
+    /// Until when to wait for a peer that is behind but comes nearer; None if that is over.
+    fn patience(&self, inbox: &Inbox, peer: usize) -> Option<Instant> {
+        let limit = inbox
+            .nearer(peer)?
+            .checked_add(self.shared.limits.step_timeout)?;
+        (limit > Instant::now()).then_some(limit)
     }
 
     fn link(&self, peer: usize) -> Result<&Link, Fault> {
@@ -293,11 +308,12 @@ impl Mesh {
             };
             self.dispatch(link, header, buffers, &mut || {
                 poll()?;
-                if Instant::now() >= limit {
+                let inbox = lock(&self.shared.inbox);
+                if Instant::now() >= limit && self.patience(&inbox, *peer).is_none() {
                     let what = format!("it did not take the message of step {step} in time");
                     return Err(Fault::new(Cause::Timeout, what).at(*peer));
                 }
-                lock(&self.shared.inbox).reasons()
+                inbox.reasons()
             })
             .map_err(|fault| fault.at(*peer))
         };

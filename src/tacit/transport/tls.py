@@ -62,7 +62,9 @@ class Limits:
     """Longest silence of a live peer. Heartbeats come each second, or four times as often as this asks for.
     """
     step_timeout_s: float = 600.0
-    """Longest wait for the messages of one step while their senders are alive."""
+    """Longest wait for the messages of one step while their senders are alive and come no nearer to it: heartbeats tell
+    how far they are.
+    """
     grace_s: float = 1.0
     """Longest time to agree on the cause of an abort."""
 
