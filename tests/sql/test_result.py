@@ -218,6 +218,25 @@ def test_a_value_that_does_not_fit_its_type_is_an_error_as_in_duckdb(o: Oracle) 
             read(o, {column("z", kind): Vector(kind, (ints(o, [300], 0, 999),))}, 1)
 
 
+def test_what_is_disclosed_has_the_name_of_its_column() -> None:
+    with tc.local(protocol="plain", transport="memory") as session:
+        rows = pa.table({"ward": [1, 1, 2], "name": ["a", None, "of 2 words"], "cost": [1, None, 3]})
+        session.table("visits", {0: rows, 1: rows})
+        text = """SELECT ward, ward AS again, name AS "two\nlines", max(name) AS " ", avg(cost) AS m,
+            count(*) AS "hidden groups" FROM visits GROUP BY ward, name ORDER BY ward, name"""
+        frame = session.sql(text, min_group=2)
+
+        labels = [label for label, _ in frame.plan().outputs]
+        answer = frame.reveal()
+
+    assert labels == [
+        "rows", "ward", "two?lines is null", "two?lines 1", "two?lines 2", "(no name) is null", "(no name) 1",
+        "(no name) 2", "m is null", "m", "hidden groups", "hidden groups #2",
+    ]  # fmt: skip
+    assert answer.hidden_groups == 0
+    assert answer.table.column(2).to_pylist() == ["a", None, "of 2 words"]
+
+
 def test_results_of_real_parties() -> None:
     rng = Random(1)
     pairs = [(rng.randint(-1000, 1000), rng.randint(1, 50)) for _ in range(9)]

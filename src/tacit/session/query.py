@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import count
 from typing import Any, Final
 
@@ -13,7 +12,6 @@ import numpy as np
 
 from tacit.engine.estimate import CostReport, PricedPlan, bytes_by_node
 from tacit.errors import InputError, PlanError
-from tacit.frontends.array import SecretArray
 from tacit.frontends.graph import Record
 from tacit.frontends.program import Program, Results
 from tacit.frontends.sql.bind import bind
@@ -124,11 +122,11 @@ class SecretFrame:
 
     def _compile(self, relations: Relations, min_group: int, by_tags: frozenset[int]) -> None:
         """Make the query an array program, with these of its joins by tags of keys."""
-        for name in ("_arrays", "_labels"):
-            self.__dict__.pop(name, None)
         try:
             self._lowered = lower(self._query, self._program, relations.leaf, min_group=min_group, by_tags=by_tags)
             self._result = disclosed(self._lowered.frame, self._query)
+            hidden = self._lowered.hidden
+            self._hidden = None if hidden is None else self._result.disclose(hidden, "hidden groups")
         except PlanError as error:
             if error.code not in OUT_OF_RANGE:
                 raise
@@ -168,7 +166,7 @@ class SecretFrame:
         """The plan that `reveal` would propose; nothing is run."""
         title = " ".join(self.text.split())
         title = title if len(title) <= TITLE_MAX else title[: TITLE_MAX - 1] + "…"
-        return PricedPlan.of(self._program.plan(self._arrays, to, purpose, title, self._labels, places))
+        return PricedPlan.of(self._program.plan(self._result.arrays, to, purpose, title, self._result.names, places))
 
     def _notes(self, paid: Mapping[int, int], places: Mapping[Record, int]) -> tuple[dict[int, str], int]:
         """Of each relation how it is computed, and the bytes that it sends; and the bytes that none of them does."""
@@ -215,7 +213,7 @@ class SecretFrame:
         fails.
         """
         plan = self.plan(to, purpose)
-        return self._answer(plan, self._program.run(plan, self._arrays))
+        return self._answer(plan, self._program.run(plan, self._result.arrays))
 
     def fetch(self, by: str | None = None, to: int | str | None = None, purpose: str = "result") -> Answer:
         """The result of a run of this query that another client proposed, `by` its name in the room, or this client
@@ -231,26 +229,16 @@ class SecretFrame:
         return self._answer(plan, self._fetch(plan))
 
     def _answer(self, plan: PricedPlan, outcome: Results) -> Answer:
-        raws = [outcome[label] for label in self._labels]
+        raws = [outcome[name] for name in self._result.names]
         cost = plan.cost()
         if any(raw is None for raw in raws):
             return Answer(None, plan.digest, plan.disclosures(), cost, None)
         values = [np.asarray(raw) for raw in raws]
-        hidden = int(values.pop()) if self._lowered.hidden is not None else None
+        hidden = None if self._hidden is None else int(values[self._hidden])
         facts = {"digest": plan.digest, "rounds": cost.rounds, "bytes": cost.bytes_total, "hidden_groups": hidden}
         metadata = {f"tacit.{name}": str(value) for name, value in facts.items() if value is not None}
         table = self._result.table(values).replace_schema_metadata(metadata)
         return Answer(table, plan.digest, plan.disclosures(), cost, hidden)
-
-    @cached_property
-    def _arrays(self) -> list[SecretArray]:
-        hidden = [self._lowered.hidden] if self._lowered.hidden is not None else []
-        return [*self._result.arrays, *hidden]
-
-    @cached_property
-    def _labels(self) -> list[str]:
-        own = [f"result{k}" for k in range(len(self._result.arrays))]
-        return [*own, *(["hidden groups"] if self._lowered.hidden is not None else [])]
 
     def __repr__(self) -> str:
         columns = ", ".join(f"{name} {kind}" for name, kind in self.schema)

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, TypeAlias
+from itertools import count
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +35,19 @@ Read: TypeAlias = Callable[[Sequence[Raw]], list[NDArray[Any]]]
 """From all disclosed arrays to the words of a column; of an exact quotient, to its values as float64."""
 
 
+NAME_MAX: Final = 40
+
+
 @dataclass
 class Result:
-    """The arrays [rows] that a query discloses, and how to read them."""
+    """The arrays that a query discloses, of `rows` rows, under names that say of which column they are, and how to read
+    them.
+    """
 
     query: Query
     rows: int
     arrays: list[SecretArray] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     _present: int | None = None
     _nulls: dict[Column, int] = field(default_factory=dict)
     _reads: dict[Column, Read] = field(default_factory=dict)
@@ -71,11 +78,15 @@ class Result:
                 ) from None
         return pa.Table.from_arrays(columns, names=list(self.query.names))
 
-    def disclose(self, array: SecretArray) -> int:
-        """The place of an array among those that are disclosed."""
+    def disclose(self, array: SecretArray, name: str) -> int:
+        """The place of an array among those that are disclosed. One that is already keeps its name, and a name that is
+        taken gets a number.
+        """
         if array.node not in self._places:
             self._places[array.node] = len(self.arrays)
             self.arrays.append(array)
+            numbered = (f"{name} #{k}" if k > 1 else name for k in count(1))
+            self.names.append(next(n for n in numbered if n not in self.names))
         return self._places[array.node]
 
 
@@ -87,25 +98,33 @@ def disclosed(frame: Frame, query: Query) -> Result:
     out = Result(query, frame.rows)
     absent = None if frame.present is None else apply("logical_not", frame.present)
     if frame.present is not None:
-        out._present = out.disclose(frame.present)
+        out._present = out.disclose(frame.present, "rows")
     hidden: dict[Record, SecretArray] = {}
 
-    def shown(x: SecretArray) -> int:
+    def shown(x: SecretArray, name: str) -> int:
         if x.node not in hidden:
             hidden[x.node] = zero_where(absent, x)
-        return out.disclose(hidden[x.node])
+        return out.disclose(hidden[x.node], name)
 
-    columns = {c: frame.columns[c] for c in query.relation.columns}
-    plain = {v.words[0].node for v in columns.values() if v.type.kind in ("int", "decimal") and v.null is None}
-    for column, v in columns.items():
+    vectors = [frame.columns[c] for c in query.relation.columns]
+    plain = {v.words[0].node for v in vectors if v.type.kind in ("int", "decimal") and v.null is None}
+    for column, v, alias in zip(query.relation.columns, vectors, query.names, strict=True):
+        if column in out._reads:
+            continue
+        name = "".join(c if c.isprintable() else "?" for c in alias[:NAME_MAX]).strip() or "(no name)"
         if v.null is not None:
-            out._nulls[column] = shown(v.null)
+            out._nulls[column] = shown(v.null, f"{name} is null")
         if v.denominator is None:
-            places = [shown(w) for w in v.words]
+            places = [shown(w, part) for w, part in zip(v.words, parts(name, len(v.words)), strict=True)]
             out._reads[column] = _bytes(places, v.type) if column.type.kind == "text" else _words(places)
         else:
-            out._reads[column] = _quotient(out, column, v, absent, shown, plain)
+            out._reads[column] = _quotient(out, column, name, v, absent, shown, plain)
     return out
+
+
+def parts(name: str, words: int) -> list[str]:
+    """The names of the words of a column."""
+    return [name] if words == 1 else [f"{name} {k + 1}" for k in range(words)]
 
 
 def _words(places: Sequence[int]) -> Read:
@@ -131,23 +150,24 @@ def _bytes(places: Sequence[int], kind: SqlType) -> Read:
 def _quotient(
     out: Result,
     column: Column,
+    name: str,
     v: Vector,
     absent: SecretArray | None,
-    shown: Callable[[SecretArray], int],
+    shown: Callable[[SecretArray, str], int],
     plain: set[Record],
 ) -> Read:
     assert v.denominator is not None
     n, d, unit = v.words[0], v.denominator, 10**v.type.scale
     whole = known(d)
     if whole is not None:
-        place = shown(n)
+        place = shown(n, name)
         return lambda raws: [_ratio(raws[place], np.full(out.rows, max(whole, 1)), unit)]
-    count, least, factor = _count(d)
-    if count.node in plain:
-        top, bottom = shown(n), shown(count)
+    number, least, factor = _count(d)
+    if number.node in plain:
+        top, bottom = shown(n, f"{name} numerator"), shown(number, f"{name} denominator")
         return lambda raws: [_ratio(raws[top], np.maximum(raws[bottom], least), factor * unit)]
     # A public factor of the divisor needs no long division.
-    d, unit = maximum(count, least), factor * unit
+    d, unit = maximum(number, least), factor * unit
     n = zero_where(absent, n)
     if absent is not None:
         d = where(absent, public(d.program, 1, d.dtype, out.rows), d)
@@ -156,7 +176,7 @@ def _quotient(
     largest = d.node.type.interval.hi
     bits = 2 * largest.bit_length()
     words = division.digits(n, d, bits, _bound(column, unit, magnitude(n), largest))
-    places = [out.disclose(w) for w in words]
+    places = [out.disclose(w, part) for w, part in zip(words, parts(name, len(words)), strict=True)]
 
     def read(raws: Sequence[Raw]) -> list[NDArray[np.float64]]:
         found = []
