@@ -297,7 +297,9 @@ class _Renderer:
         names = self.names(relation)
         items = [self.expr(e, block.columns) for _, e in relation.keys]
         items += [self.aggregate(a, block.columns) for _, a in relation.aggregates]
-        query = self.select(block, [exp.alias_(i, n) for i, n in zip(items, names, strict=True)])
+        # Of all rows it is one group, also where nothing of it is wanted.
+        named = list(zip(items, names, strict=True)) or [(exp.Count(this=exp.Star()), "n")]
+        query = self.select(block, [exp.alias_(i, n) for i, n in named])
         if relation.keys:
             query = query.group_by(*(exp.Literal.number(k + 1) for k in range(len(relation.keys))), copy=False)
         return self.derived(query, relation.columns, names)

@@ -64,7 +64,7 @@ class Plain:
 
     def __init__(self, scope: Scope, rows: int) -> None:
         self.scope = scope
-        self.rows = rows
+        self.rows = self.rows_after = rows
         self.subqueries: dict[exp.Expr, Expr] = {}
         self.inner_subqueries = self.subqueries
 

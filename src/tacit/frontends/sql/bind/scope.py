@@ -65,6 +65,9 @@ class Block(Protocol):
 
     scope: Scope
     rows: int
+    """The most rows, before they are grouped."""
+    rows_after: int
+    """The most rows once they are grouped: those that windows see."""
     keyed: bool
     min_group: int
     others: frozenset[str]

@@ -75,6 +75,7 @@ class Select:
         self.relation: Relation = Values((), ((),))
         self.scope = Scope([], outer)
         self.rows = 1
+        self.rows_after = 1
         self.keyed = False
         self.min_group = queries.min_group
         self.others = queries.others
@@ -138,6 +139,8 @@ class Select:
         items = self.items()
         aliases = {n.alias.lower(): n.this for n, _ in items if isinstance(n, exp.Alias)}
         sets = self.group_keys(items, aliases)
+        # A row is in a group of each set, and where there is none, there may be a group of none.
+        self.rows_after = max(self.rows, 1) * len(sets or [[]])
         bind = partial(Binder, self, aggregates=True, windows=True)
         later: list[Partner] = []
         values: list[tuple[str, Expr]] = []
@@ -460,7 +463,9 @@ class Select:
         nodes = on.expressions if isinstance(on, exp.Tuple) else [on]
         places = [position_of(n, len(values), "DISTINCT ON") for n in nodes]
         keys = [make().bind(n) if p is None else values[p][1] for n, p in zip(nodes, places, strict=True)]
-        number = self.window(functions.window("row_number", [], self.rows, partition=keys, order=order), "row_number")
+        number = self.window(
+            functions.window("row_number", [], self.rows_after, partition=keys, order=order), "row_number"
+        )
         return functions.apply("eq", (number, Constant(1, BIGINT)))
 
     def order(self, values: list[tuple[str, Expr]], make: Callable[[], Binder]) -> list[SortKey]:

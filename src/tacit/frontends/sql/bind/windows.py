@@ -60,7 +60,7 @@ class Windows(Aggregates):
         elif order and hi == 0:
             frame = "range"
         made = functions.window(
-            name, args, self.block.rows, partition=partition, order=order, frame=frame, options=options, at=at
+            name, args, self.block.rows_after, partition=partition, order=order, frame=frame, options=options, at=at
         )
         return self.block.window(made, name)
 
@@ -68,7 +68,9 @@ class Windows(Aggregates):
         """PERCENT_RANK, CUME_DIST and NTILE, from the number of a row or its peers and how many rows there are."""
 
         def number(name: str, frame: WindowFrame) -> Expr:
-            made = functions.window(name, (), self.block.rows, partition=partition, order=order, frame=frame, at=at)
+            made = functions.window(
+                name, (), self.block.rows_after, partition=partition, order=order, frame=frame, at=at
+            )
             return self.block.window(made, name)
 
         def less(a: Expr, b: Expr) -> Expr:
