@@ -178,6 +178,18 @@ QUERIES = {
     "sum(any_value(k)) OVER (ORDER BY k) AS b FROM t GROUP BY k",
     "names of parts of dates": "SELECT EXTRACT(microsecond FROM z), EXTRACT(Dow FROM z), EXTRACT(years FROM z), "
     "EXTRACT(week FROM y), date_part('doy', y) FROM t",
+    "windows over the groups of more sets than rows": "SELECT k, rank() OVER (ORDER BY k, i) AS a, row_number() OVER "
+    "(ORDER BY k, i, GROUPING(i)) AS b, count(*) OVER () AS c FROM one GROUP BY GROUPING SETS ((k), (i), (k, i), ())",
+    "a group of all rows of which nothing is wanted": "SELECT count(*) AS a, count(k) AS b FROM (SELECT k FROM one "
+    "GROUP BY ROLLUP (k)) AS x, (SELECT 1 AS o FROM t HAVING TRUE) AS y",
+    "a group of no rows of which nothing is wanted": "SELECT k FROM none GROUP BY GROUPING SETS ((k), ())",
+    "windows over a group of no row": "SELECT rank() OVER (ORDER BY count(*)) AS a FROM none",
+    "remainders of too many digits": "SELECT d % 3::HUGEINT AS a, sum(d) % sum(i) AS b, d % 3::BIGINT AS c FROM t "
+    "GROUP BY d",
+    "room for what rounding carries": "SELECT round(round(d), -1) AS a, round(d, -1) AS b, "
+    "round(round(d), 1) AS c FROM t",
+    "the name of a frame that is the default": "SELECT count(k) OVER (ORDER BY k DESC NULLS FIRST RANGE BETWEEN "
+    "UNBOUNDED PRECEDING AND CURRENT ROW) FROM t",
     "a sum of flags, one side of the join aggregated first": "SELECT x.k, sum(x.o) AS a, sum(x.i IS NULL) AS b "
     "FROM t AS x JOIN t AS y ON x.k = y.k GROUP BY x.k",
 }

@@ -385,9 +385,17 @@ def _numbers(name: str, args: _Args, at: At) -> _Args:
         return cast(a, kind, at), cast(b, kind, at)
     if name in ("mul", "div"):
         return a, b
-    kind = _sum_type(a.type, b.type) if name != "mod" else common_type(a.type, b.type)
-    assert kind is not None
+    kind = _sum_type(a.type, b.type) if name != "mod" else _modulus_type(a.type, b.type)
+    if kind is None:
+        return cast(a, DOUBLE, at), cast(b, DOUBLE, at)
     return _scaled(a, kind, at), _scaled(b, kind, at)
+
+
+def _modulus_type(a: SqlType, b: SqlType) -> SqlType | None:
+    """The type of a remainder of exact numbers; None where that has too many digits, and DuckDB takes doubles."""
+    x, y = as_decimal(a), as_decimal(b)
+    scale, whole = max(x.scale, y.scale), max(x.size - x.scale, y.size - y.scale)
+    return decimal(scale + whole, scale) if scale + whole <= DECIMAL_MAX else None
 
 
 def _scaled(a: Expr, kind: SqlType, at: At) -> Expr:
@@ -497,7 +505,8 @@ def _round(args: _Args, options: tuple[Any, ...]) -> _Typed:
     digits = options[0] if options else 0
     if a.type.kind == "decimal":
         scale = min(a.type.scale, max(0, digits))
-        kind = decimal(a.type.size, scale)
+        # Of whole numbers, DuckDB leaves room for what rounding carries.
+        kind = decimal(a.type.size + (digits < 0 and not a.type.scale), scale)
         step = 10 ** (scale - digits) if digits < 0 else 1
         domain = rescaled(a.domain, a.type, kind)
         return (

@@ -181,8 +181,9 @@ def _window(node: exp.Window) -> str:
     if node.args.get("order"):
         parts.append("ORDER BY " + _order(node.args["order"]))
     spec = node.args.get("spec")
-    if spec is not None:
-        parts.append(str(spec.sql("duckdb")).upper())
+    frame = "" if spec is None else str(spec.sql("duckdb")).upper()
+    if frame and frame != "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW":
+        parts.append(frame)
     name = label(node.this)
     return f"{'count()' if name == 'count_star()' else name} OVER ({' '.join(parts)})"
 
