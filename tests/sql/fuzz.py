@@ -184,10 +184,12 @@ def alike(rows: list[Any], expected: list[Any], ordered: bool) -> bool:
     return all(all(map(_close, a, b)) for a, b in zip(rows, expected, strict=True))
 
 
-def _order(row: tuple[Any, ...]) -> tuple[str, ...]:
-    # Doubles last and rounded: they may differ in their last places. Where they are tells them from NULL.
+def _order(row: tuple[Any, ...]) -> tuple[list[str], list[str], list[float]]:
+    # Doubles last and rounded: they may differ in their last places. Where they are tells them from NULL. Of those that
+    # look the same, the nearest meet.
     exact = ["double" if isinstance(x, float) else repr(x) for x in row]
-    return (*exact, *(f"{x + 0.0:.2f}" for x in row if isinstance(x, float)))
+    doubles = [x for x in row if isinstance(x, float)]
+    return exact, [f"{x + 0.0:.2f}" for x in doubles], doubles
 
 
 def _plain(x: Any) -> Any:

@@ -28,6 +28,8 @@ FEATURES: Final = (
     "quantiles", "row values", "same table", "sets", "stars", "statistics", "subqueries", "text functions", "using",
     "values", "wide windows", "windows", "with",
 )  # fmt: skip
+ONE_VALUE: Final = ("any_value(", "mode(")
+"""Aggregates that are drawn where a group has one value."""
 NEVER: Final = "never"
 """A feature that is always off."""
 _NAMES: Final = {"int": "INTEGER", "decimal": "DECIMAL(9,2)", "text": "VARCHAR", "bool": "BOOLEAN"} | {
@@ -748,6 +750,10 @@ class Maker:
         shown = [k for k in keys if self.chance(0.85)]
         items = shown + aggregates
         style = self.group_style(keys)
+        if style not in ("plain", "all") or (style == "all" and len(shown) < len(keys)):
+            # Groups that a key is left out of have several of its values.
+            aggregates = [("count(*)", "int") if a.startswith(ONE_VALUE) else (a, kind) for a, kind in aggregates]
+            items = shown + aggregates
         if self.has("windows", 0.2):
             items += self.over_groups(keys if style == "plain" else [], aggregates)
         tail = where
@@ -819,6 +825,8 @@ class Maker:
             made, kind = self.rng.choice(keys)
             return f"{made} {self.pick('>', '<', '<>')} {self.constant(kind)}"
         made, kind = self.aggregate(scope, keys)
+        if made.startswith(ONE_VALUE):
+            return "count(*) > 1"
         if made.startswith(("corr", "regr_slope", "regr_intercept", "regr_r2")):
             # Not a number, in DuckDB, where nothing varies: that is not NULL there, and NULL here.
             return "count(*) > 1"
