@@ -218,10 +218,10 @@ def _flat(relation: Relation) -> tuple[list[Relation], list[Expr]]:
     """The relations that filters and inner joins put together, and all their conditions."""
     if isinstance(relation, Filter):
         leaves, conditions = _flat(relation.source)
-        return leaves, [*conditions, *conjuncts(relation.predicate)]
+        return leaves, [*conditions, *_certain(relation.predicate)]
     if isinstance(relation, Join) and relation.kind == "inner":
         left, right = _flat(relation.left), _flat(relation.right)
-        return [*left[0], *right[0]], [*left[1], *right[1], *conjuncts(relation.condition)]
+        return [*left[0], *right[0]], [*left[1], *right[1], *_certain(relation.condition)]
     return [relation], []
 
 
@@ -263,6 +263,17 @@ def _joined(relation: Relation) -> int:
         best = total if best is None else min(best, total)
     assert best is not None
     return best
+
+
+def _certain(predicate: Expr | None) -> list[Expr]:
+    """What holds wherever a predicate does: its conjuncts, and what all alternatives of a disjunction share."""
+    found: list[Expr] = []
+    for part in conjuncts(predicate):
+        found.append(part)
+        if isinstance(part, Call) and part.name == "or":
+            first, *others = map(_certain, part.args)
+            found += [p for p in first if all(p in other for other in others)]
+    return found
 
 
 def _carried(source: Relation, renamed: dict[Column, Column]) -> Keys:
